@@ -1,0 +1,80 @@
+"""Hexclave (formerly Stack Auth) for Python web backends.
+
+This package is the framework-neutral part: configuration, clients, users, errors. Adapters are imported by
+their own path, `hexclave_integrations.fastapi` and so on. Names are loaded when first used, so that importing
+the package, as pytest does to find the plugin, costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .client import AsyncHexclaveClient, HexclaveClient
+    from .config import HexclaveConfig
+    from .errors import (
+        AnonymousNotAllowed,
+        AuthenticationError,
+        ConfigurationError,
+        HexclaveError,
+        InvalidToken,
+        NotAuthenticated,
+        PermissionDenied,
+        ProjectPermissionRequired,
+        RequestRefused,
+        RestrictedNotAllowed,
+        ServerKeyRefused,
+        SessionEnded,
+        TeamMembershipRequired,
+        TeamPermissionRequired,
+        TokenExpired,
+        Unavailable,
+        WrongProject,
+    )
+    from .requirements import SELECTED_TEAM
+    from .user import HexclaveUser
+
+__all__ = [
+    "SELECTED_TEAM",
+    "AnonymousNotAllowed",
+    "AsyncHexclaveClient",
+    "AuthenticationError",
+    "ConfigurationError",
+    "HexclaveClient",
+    "HexclaveConfig",
+    "HexclaveError",
+    "HexclaveUser",
+    "InvalidToken",
+    "NotAuthenticated",
+    "PermissionDenied",
+    "ProjectPermissionRequired",
+    "RequestRefused",
+    "RestrictedNotAllowed",
+    "ServerKeyRefused",
+    "SessionEnded",
+    "TeamMembershipRequired",
+    "TeamPermissionRequired",
+    "TokenExpired",
+    "Unavailable",
+    "WrongProject",
+    "__version__",
+]
+
+_HOMES = {
+    "SELECTED_TEAM": "requirements",
+    "AsyncHexclaveClient": "client",
+    "HexclaveClient": "client",
+    "HexclaveConfig": "config",
+    "HexclaveUser": "user",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value

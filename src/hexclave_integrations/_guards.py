@@ -1,0 +1,58 @@
+"""Guards against spellings that type-check and would let everybody in.
+
+FastAPI takes any callable for a dependency and reads its parameters from the request. `Depends(require_team)`
+without the call, `Depends(require_user.live)` or `Depends(HexclaveUser)` would then "succeed" for everyone.
+Whatever must not be a dependency refuses to show a signature, which stops the application at start-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, NoReturn, ParamSpec, TypeVar
+
+from .errors import ConfigurationError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class RefusesAsDependency:
+    """A `__signature__` for a class: the class itself refuses to be inspected, its instances do not.
+
+    Args:
+        fix: what to write instead.
+    """
+
+    def __init__(self, fix: str) -> None:
+        self.fix = fix
+
+    def __get__(self, instance: object, owner: type) -> NoReturn:
+        if instance is None:
+            raise ConfigurationError(f"{owner.__name__} is no dependency. {self.fix}.")
+        raise AttributeError("__signature__")
+
+
+class NeedsCall(Generic[P, R]):
+    """A function that has to be called, with its arguments, by whoever writes the route.
+
+    Args:
+        function: what to call.
+        example: how the call is written, for the error text.
+    """
+
+    def __init__(self, function: Callable[P, R], example: str) -> None:
+        self._function = function
+        self._example = example
+        self.__doc__ = function.__doc__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._function(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> NoReturn:
+        raise ConfigurationError(f"A requirement was used without calling it. Write {self._example}.")
+
+
+def needs_call(example: str) -> Callable[[Callable[P, R]], NeedsCall[P, R]]:
+    """Decorate a requirement factory so that using it without calling it fails at start-up."""
+    return lambda function: NeedsCall(function, example)

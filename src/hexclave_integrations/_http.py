@@ -1,0 +1,24 @@
+"""What every adapter adds to an answer, so that no cache shares what belongs to one caller (contract 1.2)."""
+
+from __future__ import annotations
+
+from ._tokens import HEADER_NAMES
+from .config import HexclaveConfig
+
+__all__ = ["PRIVATE", "vary_on_credentials"]
+
+PRIVATE = "private, no-store"
+
+
+def vary_on_credentials(vary: str | None, config: HexclaveConfig) -> str:
+    """A `Vary` value that names every header credentials are read from (RFC 9110 section 12.5.5).
+
+    Args:
+        vary: what the answer has so far.
+    """
+    names = [name.strip() for name in (vary or "").split(",") if name.strip()]
+    present = {name.lower() for name in names}
+    if "*" in present:
+        return "*"
+    wanted = [*HEADER_NAMES, "cookie"] if config.accept_cookies else HEADER_NAMES
+    return ", ".join(names + [name.title() for name in wanted if name not in present])

@@ -1,0 +1,68 @@
+"""Strict readers for hostile text: JSON without duplicates or surprises, base64 and UUIDs without slack."""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from typing import Any, Final
+
+__all__ = ["base64url", "is_uuid", "json_object"]
+
+# No genuine token or envelope comes near this many brackets; it bounds nesting before anything recurses.
+MAX_BRACKETS: Final = 512
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+# base64url to base64; the letters that only base64 has become letters that neither has.
+_FROM_URL_ALPHABET = bytes.maketrans(b"-_+/=", b"+/!!!")
+_PADDING = (b"", b"!", b"==", b"=")
+
+
+def is_uuid(value: object) -> bool:
+    """Whether `value` is a UUID in its usual spelling."""
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
+
+
+def base64url(segment: bytes) -> bytes:
+    """Decode base64url without padding (RFC 7515 section 2).
+
+    Raises:
+        ValueError: a foreign character, padding, or an impossible length.
+    """
+    return binascii.a2b_base64(segment.translate(_FROM_URL_ALPHABET) + _PADDING[len(segment) & 3], strict_mode=True)
+
+
+def _pairs_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("duplicate key")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError("not a JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs_once, parse_constant=_no_constant)
+
+
+def json_object(text: bytes, *, max_brackets: int | None = MAX_BRACKETS) -> dict[str, Any]:
+    """Parse a JSON object (RFC 8259) in UTF-8: no duplicate keys, NaN, Infinity, deep nesting or lone surrogates.
+
+    Args:
+        max_brackets: how many brackets the text may have; None for long lists from a server we trust.
+
+    Raises:
+        ValueError: the text is anything else.
+    """
+    if max_brackets is not None and text.count(b"[") + text.count(b"{") > max_brackets:
+        raise ValueError("too deep")
+    try:
+        value = _DECODER.decode(text.decode())
+    except RecursionError:  # the caller's own stack may already be deep
+        raise ValueError("too deep") from None
+    if type(value) is not dict:
+        raise ValueError("not an object")
+    if b"\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
+    return value

@@ -1,0 +1,281 @@
+"""`HexclaveConfig`: every setting of the kit, validated when it is made, from arguments or the environment."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, Self
+from urllib.parse import SplitResult, urlsplit
+
+from .errors import ConfigurationError
+
+__all__ = ["AsyncTransport", "HexclaveConfig", "SyncTransport"]
+
+# A UUID as Hexclave's SDK accepts it for project ids: version 1-8, variant 0/8/9/a/b (contract section 8).
+_PROJECT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[089ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
+_LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1", re.ASCII)
+_CLOUD_HOST = re.compile(r"https://api[12]?(\.dev|\.staging)?\.(?:hexclave|stack-auth)\.com", re.ASCII)
+
+
+class SyncTransport(Protocol):
+    """What `HexclaveClient` sends through when the default will not do: an httpx transport, for instance."""
+
+    def handle_request(self, request: Any, /) -> Any: ...
+
+
+class AsyncTransport(Protocol):
+    """What `AsyncHexclaveClient` sends through when the default will not do."""
+
+    async def handle_async_request(self, request: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HexclaveConfig:
+    """The settings of one Hexclave project. Validated on construction; secrets stay out of `repr`.
+
+    Args:
+        project_id: the project's UUID, or `internal`.
+        secret_server_key: `ssk_...`; needed for permissions, teams, live checks and API keys.
+        publishable_client_key: `pck_...`; only for projects that require it.
+        api_url: base URL of the API; https, or http on loopback.
+        issuer_urls: base URLs whose tokens are accepted besides those of `api_url`.
+        accept_cookies: read tokens from cookies too. Cookies invite CSRF: off unless asked for (contract 1.3).
+        leeway: clock skew allowed in token times, seconds.
+        jwks_max_age: age at which the key set is refreshed in the background, seconds.
+        jwks_max_stale: age up to which old keys serve while they cannot be refreshed, seconds.
+        jwks_cooldown: least time between key fetches for unknown keys or after a failure, seconds.
+        http_timeout: longest wait for Hexclave, seconds.
+        permission_ttl: how long permissions and memberships are remembered, seconds; 0 asks every time.
+        api_key_ttl: how long a checked API key is remembered, seconds; 0 asks every time.
+        token_cache_size: how many verified tokens are remembered; 0 turns the cache off.
+        webhook_secrets: `whsec_...` secrets of the webhook endpoint, newest first.
+        redis_url: where state is shared between processes.
+        transport: how to reach Hexclave instead of real HTTP; the sandbox and tests set it.
+
+    Raises:
+        ConfigurationError: a value is missing or wrong; the message names setting, variables and fix.
+    """
+
+    project_id: str = ""
+    secret_server_key: str | None = field(default=None, repr=False)
+    publishable_client_key: str | None = field(default=None, repr=False)
+    api_url: str = "https://api.hexclave.com"
+    issuer_urls: tuple[str, ...] = ()
+    accept_cookies: bool = False
+    leeway: float = 10
+    jwks_max_age: float = 600
+    jwks_max_stale: float = 86400
+    jwks_cooldown: float = 30
+    http_timeout: float = 3
+    permission_ttl: float = 60
+    api_key_ttl: float = 60
+    token_cache_size: int = 4096
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    redis_url: str | None = field(default=None, repr=False)
+    transport: SyncTransport | AsyncTransport | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name, clean in _CLEANERS.items():
+            object.__setattr__(self, name, clean(name, getattr(self, name)))
+        if self.jwks_max_stale < self.jwks_max_age:
+            raise _error("jwks_max_stale", "is less than jwks_max_age", "make it at least jwks_max_age")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
+        """Read every setting from `HEXCLAVE_X`, then the legacy `STACK_X`; arguments win over both.
+
+        Args:
+            environ: the variables; `os.environ` when None. An empty or blank variable counts as unset.
+            overrides: settings by field name; None counts as not given.
+
+        Raises:
+            ConfigurationError: as on construction.
+        """
+        source = os.environ if environ is None else environ
+        values = {name: value for name, value in overrides.items() if value is not None}
+        for item in fields(cls):
+            if item.name in values or item.name == "transport":
+                continue
+            text = _from_environment(source, item.name)
+            if text is not None:
+                values[item.name] = _parse(item.name, item.default, text)
+        return cls(**values)
+
+    @property
+    def issuer_bases(self) -> tuple[str, ...]:
+        """Base URLs whose issuers are accepted: both cloud hosts for a cloud host, else its own, then extras."""
+        cloud = _CLOUD_HOST.fullmatch(self.api_url)
+        if cloud:
+            stage = cloud[1] or ""
+            own: tuple[str, ...] = (f"https://api{stage}.hexclave.com", f"https://api{stage}.stack-auth.com")
+        else:
+            own = (self.api_url,)
+        return tuple(dict.fromkeys(own + self.issuer_urls))
+
+    def require_server_key(self, purpose: str) -> str:
+        """The secret server key, for something that cannot work without it.
+
+        Raises:
+            ConfigurationError: it is not set; the message names `purpose`.
+        """
+        if self.secret_server_key is None:
+            raise _error("secret_server_key", f"is missing, and {purpose} needs it", "copy it from the dashboard")
+        return self.secret_server_key
+
+
+def _error(name: str, problem: str, fix: str) -> ConfigurationError:
+    variable = name.upper()
+    return ConfigurationError(
+        f"{name} {problem}: {fix}; pass {name}=... or set HEXCLAVE_{variable} (or the legacy STACK_{variable})."
+    )
+
+
+def _from_environment(environ: Mapping[str, str], name: str) -> str | None:
+    variables = [f"HEXCLAVE_{name.upper()}", f"STACK_{name.upper()}"]
+    if name == "webhook_secrets":  # the documentation's own name for a single secret (contract section 6)
+        variables += ["HEXCLAVE_WEBHOOK_SECRET", "STACK_WEBHOOK_SECRET"]
+    for variable in variables:
+        text = environ.get(variable, "").strip()
+        if text:
+            return text
+    return None
+
+
+def _parse(name: str, default: object, text: str) -> object:
+    """Turn a variable's text into the type of the field's default; the cleaners judge the value."""
+    if isinstance(default, bool):
+        lowered = text.lower()
+        if lowered in {"1", "true", "yes", "on"}:
+            return True
+        if lowered in {"0", "false", "no", "off"}:
+            return False
+        raise _error(name, "is neither true nor false", "use true or false")
+    if isinstance(default, int | float):
+        try:
+            return int(text) if name == "token_cache_size" else float(text)
+        except ValueError:
+            raise _error(name, "is not a number", "use a plain number") from None
+    if isinstance(default, tuple):
+        return tuple(part for part in (piece.strip() for piece in text.replace(",", " ").split()) if part)
+    return text
+
+
+def _project_id(name: str, value: object) -> str:
+    if value is None or value == "":
+        raise _error(name, "is missing", "copy the project id from the dashboard")
+    if not isinstance(value, str):
+        raise _error(name, "is not a string", "use the project's UUID")
+    lowered = value.lower()
+    if lowered != "internal" and not _PROJECT_ID.fullmatch(lowered):
+        raise _error(name, "is neither a UUID nor 'internal'", "copy the project id from the dashboard")
+    return lowered
+
+
+def _key(prefix: str) -> Callable[[str, object], str | None]:
+    foreign = {"pck_", "ssk_", "sak_"} - {prefix}
+
+    def clean(name: str, value: object) -> str | None:
+        if value is None:
+            return None
+        if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,512}", value):
+            raise _error(name, "is not a key", f"use the value that starts with {prefix}")
+        if value[:4] in foreign:
+            raise _error(name, f"is a key of another kind ({value[:4]}...)", f"use the one that starts with {prefix}")
+        return value
+
+    return clean
+
+
+def _base_url(name: str, value: object) -> str:
+    fix = "use a base URL such as https://api.hexclave.com (http only on loopback)"
+    if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
+        raise _error(name, "is not a URL", fix)
+    try:
+        parts: SplitResult = urlsplit(value)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise _error(name, "is not a URL", fix) from None
+    if "@" in parts.netloc or "?" in value or "#" in value or "\\" in value:
+        raise _error(name, "has a user name, query or fragment", fix)
+    path = parts.path.rstrip("/")
+    if "/api/v1" in path or "/api/latest" in path:
+        raise _error(name, "contains the API path", "leave out everything from /api/ on")
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _LOOPBACK.fullmatch(host))):
+        raise _error(name, "is not secure", fix)
+    location = f"[{host}]" if ":" in host else host
+    if port is not None and port != {"http": 80, "https": 443}[parts.scheme]:
+        location += f":{port}"
+    return f"{parts.scheme}://{location}{path}"
+
+
+def _base_urls(name: str, value: object) -> tuple[str, ...]:
+    return tuple(_base_url(name, item) for item in _strings(name, value))
+
+
+def _strings(name: str, value: object) -> tuple[str, ...]:
+    items: Sequence[object] = (value,) if isinstance(value, str) else value if isinstance(value, list | tuple) else ()
+    if (not items and value not in ((), [])) or not all(isinstance(item, str) and item for item in items):
+        raise _error(name, "is not a list of strings", "use a list, or commas in the variable")
+    return tuple(str(item) for item in items)
+
+
+def _optional_string(name: str, value: object) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise _error(name, "is not a string", "leave it out or give a value")
+    return value
+
+
+def _boolean(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _error(name, "is neither True nor False", "use True or False")
+    return value
+
+
+def _number(low: float, high: float) -> Callable[[str, object], float]:
+    def clean(name: str, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise _error(name, "is not a number", f"use a number from {low:g} to {high:g}")
+        if not low <= value <= high:
+            raise _error(name, f"is out of range ({value:g})", f"use a number from {low:g} to {high:g}")
+        return value
+
+    return clean
+
+
+def _integer(low: int, high: int) -> Callable[[str, object], int]:
+    def clean(name: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise _error(name, "is not a whole number in range", f"use a whole number from {low} to {high}")
+        return value
+
+    return clean
+
+
+def _transport(name: str, value: object) -> object:
+    if value is not None and not (hasattr(value, "handle_request") or hasattr(value, "handle_async_request")):
+        raise ConfigurationError(f"{name} is no transport: pass an object with handle_request or handle_async_request.")
+    return value
+
+
+_CLEANERS: dict[str, Callable[[str, Any], object]] = {
+    "project_id": _project_id,
+    "secret_server_key": _key("ssk_"),
+    "publishable_client_key": _key("pck_"),
+    "api_url": _base_url,
+    "issuer_urls": _base_urls,
+    "accept_cookies": _boolean,
+    "leeway": _number(0, 300),
+    "jwks_max_age": _number(1, 86400),
+    "jwks_max_stale": _number(1, 7 * 86400),
+    "jwks_cooldown": _number(0, 3600),
+    "http_timeout": _number(0.01, 60),
+    "permission_ttl": _number(0, 3600),
+    "api_key_ttl": _number(0, 3600),
+    "token_cache_size": _integer(0, 1_000_000),
+    "webhook_secrets": _strings,
+    "redis_url": _optional_string,
+    "transport": _transport,
+}

@@ -1,0 +1,214 @@
+"""The exception tree. An error that refuses a request carries its own HTTP face.
+
+::
+
+    HexclaveError
+    ├── ConfigurationError            a setting, key or secret of yours is wrong: fix it, nothing to retry
+    │   └── ServerKeyRefused          ... and Hexclave said so while a request waited (also an Unavailable)
+    └── RequestRefused                answer the caller with `.status`, `.headers()`, `.body()`
+        ├── AuthenticationError       401: who is this?
+        │   ├── NotAuthenticated      no credentials came
+        │   ├── InvalidToken          malformed, forged, unknown key, wrong issuer, inconsistent claims
+        │   ├── TokenExpired
+        │   ├── WrongProject          a token of another project
+        │   ├── SessionEnded          signed out or deleted since the token was issued (live checks only)
+        │   └── AnonymousNotAllowed   a genuine anonymous user where none may enter
+        ├── PermissionDenied          403: known, and refused
+        │   ├── RestrictedNotAllowed
+        │   ├── TeamPermissionRequired
+        │   ├── ProjectPermissionRequired
+        │   └── TeamMembershipRequired
+        └── Unavailable               503: cannot tell now; never a sign-out, never an "allow"
+
+Messages are fixed texts: no message, detail or header holds a token, key, claim or user id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import ClassVar
+
+__all__ = [
+    "AnonymousNotAllowed",
+    "AuthenticationError",
+    "ConfigurationError",
+    "HexclaveError",
+    "InvalidToken",
+    "NotAuthenticated",
+    "PermissionDenied",
+    "ProjectPermissionRequired",
+    "RequestRefused",
+    "RestrictedNotAllowed",
+    "ServerKeyRefused",
+    "SessionEnded",
+    "TeamMembershipRequired",
+    "TeamPermissionRequired",
+    "TokenExpired",
+    "Unavailable",
+    "WrongProject",
+]
+
+
+class HexclaveError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class ConfigurationError(HexclaveError):
+    """A setting is missing or wrong; the message names the setting and the fix, never a secret's value."""
+
+
+class RequestRefused(HexclaveError):
+    """A request is refused; the error knows its status, code, details and headers.
+
+    Attributes:
+        status: the HTTP status.
+        code: the machine-readable code, as Hexclave's own API spells it (contract section 5).
+        details: extra facts for the caller, or None.
+        challenge: the value of `WWW-Authenticate` after the realm, or None where no challenge is due.
+    """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    text: ClassVar[str]
+    challenge: ClassVar[str | None] = None
+
+    def __init__(self, *, details: Mapping[str, object] | None = None) -> None:
+        super().__init__(self.text)
+        self.details = dict(details) if details else None
+
+    def headers(self) -> list[tuple[str, str]]:
+        """The answer's headers, without `Vary`, whose value depends on the configuration (design section 3)."""
+        fields = [("Content-Type", "application/json"), ("Cache-Control", "private, no-store")]
+        if self.challenge is not None:
+            fields.append(("WWW-Authenticate", 'Bearer realm="hexclave"' + self.challenge))
+        return fields
+
+    def body(self) -> bytes:
+        """The answer's body: `{"code", "error", "details"?}`, the shape of Hexclave's API (contract 3.3)."""
+        content: dict[str, object] = {"code": self.code, "error": self.text}
+        if self.details is not None:
+            content["details"] = self.details
+        return json.dumps(content, separators=(",", ":")).encode()
+
+
+class AuthenticationError(RequestRefused):
+    """401: the caller is not, or not acceptably, authenticated (RFC 9110 section 15.5.2)."""
+
+    status = 401
+    challenge = ', error="invalid_token"'
+
+
+class NotAuthenticated(AuthenticationError):
+    """No credentials came; the challenge has no error code (RFC 6750 section 3.1)."""
+
+    code = "USER_AUTHENTICATION_REQUIRED"
+    text = "User authentication is required for this endpoint."
+    challenge = ""
+
+
+class InvalidToken(AuthenticationError):
+    """The access token is malformed, forged, of an unknown key or issuer, or contradicts itself."""
+
+    code = "UNPARSABLE_ACCESS_TOKEN"
+    text = "The access token is not valid."
+
+
+class TokenExpired(AuthenticationError):
+    """The access token was genuine and has expired: the client refreshes it and tries again."""
+
+    code = "ACCESS_TOKEN_EXPIRED"
+    text = "The access token has expired. Refresh it and try again."
+
+
+class WrongProject(AuthenticationError):
+    """The access token names another project."""
+
+    code = "INVALID_PROJECT_FOR_ACCESS_TOKEN"
+    text = "The access token was issued for another project."
+
+
+class SessionEnded(AuthenticationError):
+    """Hexclave confirmed that the user or the session behind a genuine token is gone (contract 9.20)."""
+
+    code = "USER_AUTHENTICATION_REQUIRED"
+    text = "The session has ended. Sign in again."
+
+
+class AnonymousNotAllowed(AuthenticationError):
+    """A genuine anonymous user; the caller has to sign up (RFC 9470 names the error code)."""
+
+    code = "ANONYMOUS_AUTHENTICATION_NOT_ALLOWED"
+    text = "Anonymous users are not allowed here. Sign in with an account."
+    challenge = ', error="insufficient_user_authentication"'
+
+
+class PermissionDenied(RequestRefused):
+    """403: Hexclave's answer is known, and it is no."""
+
+    status = 403
+
+
+class RestrictedNotAllowed(PermissionDenied):
+    """A genuine restricted user; `details["restricted_reason"]` says why, as Hexclave's API does."""
+
+    code = "RESTRICTED_USER_NOT_ALLOWED"
+    text = "Restricted users are not allowed here."
+
+
+class TeamPermissionRequired(PermissionDenied):
+    """The user does not hold the team permission named in `details["permission_id"]`."""
+
+    code = "TEAM_PERMISSION_REQUIRED"
+    text = "A team permission is required that the user does not have."
+
+
+class ProjectPermissionRequired(PermissionDenied):
+    """The user does not hold the project permission named in `details["permission_id"]`."""
+
+    code = "PROJECT_PERMISSION_REQUIRED"
+    text = "A project permission is required that the user does not have."
+
+
+class TeamMembershipRequired(PermissionDenied):
+    """The user is not a member of the team."""
+
+    code = "TEAM_MEMBERSHIP_REQUIRED"
+    text = "Membership of the team is required."
+
+
+class Unavailable(RequestRefused):
+    """503: keys or permissions cannot be checked now.
+
+    Args:
+        retry_after: seconds the caller should wait, sent as `Retry-After` (RFC 9110 section 10.2.3).
+    """
+
+    status = 503
+    code = "HEXCLAVE_UNAVAILABLE"
+    text = "Authentication cannot be checked right now. Try again shortly."
+
+    def __init__(self, *, retry_after: float = 1.0) -> None:
+        super().__init__()
+        self.retry_after = max(1, round(retry_after))
+
+    def repeated(self) -> Unavailable:
+        """The same answer for another request."""
+        return Unavailable(retry_after=self.retry_after)
+
+    def headers(self) -> list[tuple[str, str]]:
+        return [*super().headers(), ("Retry-After", str(self.retry_after))]
+
+
+class ServerKeyRefused(ConfigurationError, Unavailable):
+    """Hexclave refused `secret_server_key`: a configuration error to its owner, a 503 to the caller who waits."""
+
+    def __init__(self) -> None:
+        Unavailable.__init__(self, retry_after=30)
+        self.args = (
+            "Hexclave refused secret_server_key. Copy the project's current secret server key from the dashboard "
+            "and set HEXCLAVE_SECRET_SERVER_KEY (or STACK_SECRET_SERVER_KEY).",
+        )
+
+    def repeated(self) -> ServerKeyRefused:
+        return ServerKeyRefused()

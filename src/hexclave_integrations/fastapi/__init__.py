@@ -1,0 +1,36 @@
+"""Hexclave for FastAPI: an extension for the application, and requirements as dependencies.
+
+::
+
+    app = FastAPI()
+    Hexclave(app)
+
+    @app.get("/me")
+    async def me(user: CurrentUser): ...
+"""
+
+from ..requirements import SELECTED_TEAM
+from ._dependencies import (
+    CurrentUser,
+    FastAPIRequirement,
+    OptionalUser,
+    optional_user,
+    require_permission,
+    require_project_permission,
+    require_team,
+    require_user,
+)
+from ._extension import Hexclave
+
+__all__ = [
+    "SELECTED_TEAM",
+    "CurrentUser",
+    "FastAPIRequirement",
+    "Hexclave",
+    "OptionalUser",
+    "optional_user",
+    "require_permission",
+    "require_project_permission",
+    "require_team",
+    "require_user",
+]

@@ -1,0 +1,83 @@
+"""Requirements as FastAPI dependencies: `async def` only, over `HTTPConnection`, so for websockets too.
+
+Framework types are imported for real here: FastAPI reads them from the annotations at run time.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import Depends
+from fastapi.openapi.models import HTTPBearer
+from fastapi.requests import HTTPConnection
+from fastapi.security.base import SecurityBase
+
+from .._guards import needs_call
+from ..requirements import Requirement, TeamReference
+from ..starlette._caller import caller_of
+from ..user import HexclaveUser
+
+__all__ = [
+    "SCHEME_NAME",
+    "CurrentUser",
+    "FastAPIRequirement",
+    "OptionalUser",
+    "optional_user",
+    "require_permission",
+    "require_project_permission",
+    "require_team",
+    "require_user",
+]
+
+SCHEME_NAME = "Hexclave access token"
+
+
+class FastAPIRequirement(Requirement, SecurityBase):
+    """A requirement that FastAPI resolves to the user it let through; for `Depends(...)` and `dependencies=[...]`.
+
+    It is a security scheme as well, so that the OpenAPI description of a route names it.
+    """
+
+    model = HTTPBearer(
+        bearerFormat="JWT",
+        description="An access token of the signed-in user: `(await user.getAuthJson()).accessToken` in the frontend.",
+    )
+    scheme_name = SCHEME_NAME
+
+    async def __call__(self, connection: HTTPConnection) -> Any:
+        """Resolve the dependency.
+
+        Raises:
+            RequestRefused: the caller does not meet the requirement, or it cannot be told now.
+            ConfigurationError: `Hexclave(app)` is missing, or the requirement needs a setting that is.
+        """
+        return await caller_of(connection).check(self, connection)
+
+
+require_user = FastAPIRequirement()
+"""A regular user."""
+
+optional_user = FastAPIRequirement(optional=True, restricted=True, anonymous=True)
+"""Everyone; None when no credentials came. Bad credentials are refused."""
+
+CurrentUser = Annotated[HexclaveUser, Depends(require_user)]
+"""A parameter that is the signed-in regular user."""
+
+OptionalUser = Annotated[HexclaveUser | None, Depends(optional_user)]
+"""A parameter that is the user of any kind, or None when no credentials came."""
+
+
+@needs_call('Depends(require_permission("{team_id}", "export_reports"))')
+def require_permission(team: TeamReference, permission: str) -> FastAPIRequirement:
+    """A holder of a team permission; see `hexclave_integrations.requirements.require_permission`."""
+    return FastAPIRequirement(scope="team permission", team=team, permission=permission)
+
+
+@needs_call('Depends(require_project_permission("access_admin_dashboard"))')
+def require_project_permission(permission: str) -> FastAPIRequirement:
+    """A holder of a project permission."""
+    return FastAPIRequirement(scope="project permission", permission=permission)
+
+
+@needs_call('Depends(require_team("{team_id}"))')
+def require_team(team: TeamReference) -> FastAPIRequirement:
+    """A member of a team."""
+    return FastAPIRequirement(scope="team", team=team)

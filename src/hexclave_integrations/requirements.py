@@ -1,0 +1,218 @@
+"""Requirements: what a route asks of its caller, as immutable values. No framework in here.
+
+An adapter subclasses `Requirement` to make it a dependency or a decorator; `HexclaveClient.authorize` takes
+the plain ones of this module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeAlias, TypeVar
+
+from . import _strict
+from ._guards import RefusesAsDependency, needs_call
+from .errors import ConfigurationError
+
+__all__ = [
+    "SELECTED_TEAM",
+    "Requirement",
+    "TeamReference",
+    "optional_user",
+    "require_permission",
+    "require_project_permission",
+    "require_team",
+    "require_user",
+]
+
+
+class _SelectedTeam(enum.Enum):
+    SELECTED_TEAM = "selected team"
+
+
+SELECTED_TEAM: Final = _SelectedTeam.SELECTED_TEAM
+"""The team the user selected: a preference, so membership or permission is checked as for any other team."""
+
+TeamReference: TypeAlias = str | _SelectedTeam | Callable[[Any], Any]
+"""A literal team id, `"{name}"` for a route parameter, `SELECTED_TEAM`, or a callable taking the request."""
+
+Scope: TypeAlias = Literal["user", "team", "team permission", "project permission"]
+
+_PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_PERMISSION = re.compile(r"\$?[a-z0-9_:]+")  # contract 4.3
+
+R = TypeVar("R", bound="Requirement")
+
+
+@dataclass(frozen=True, slots=True)
+class _Allow(Generic[R]):
+    """`requirement.allow`, not yet called."""
+
+    requirement: R
+
+    def __call__(self, *, restricted: bool = False, anonymous: bool = False) -> R:
+        """A copy that lets restricted users, or anonymous and restricted users, through as well.
+
+        Args:
+            restricted: allow restricted users.
+            anonymous: allow anonymous users; implies `restricted` (contract 3.2).
+        """
+        old = self.requirement
+        return dataclasses.replace(
+            old, restricted=old.restricted or restricted or anonymous, anonymous=old.anonymous or anonymous
+        )
+
+    @property
+    def __signature__(self) -> NoReturn:
+        raise ConfigurationError("A requirement's allow was not called. Write require_user.allow(restricted=True).")
+
+
+@dataclass(frozen=True, slots=True)
+class _Live(Generic[R]):
+    """`requirement.live`, not yet called."""
+
+    requirement: R
+
+    def __call__(self) -> R:
+        """A copy that asks Hexclave on every request whether user and session still exist (contract 9.20)."""
+        return dataclasses.replace(self.requirement, is_live=True)
+
+    @property
+    def __signature__(self) -> NoReturn:
+        raise ConfigurationError("A requirement's live was not called. Write require_user.live().")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirement:
+    """What a caller must be or hold. Make one with the functions of this module or of an adapter.
+
+    Attributes:
+        scope: what is asked beyond the user's kind.
+        optional: nobody is let through too, as None.
+        restricted, anonymous: kinds let through besides regular users.
+        is_live: ask Hexclave now, cache nothing.
+        team: the team that the scope is about, or None.
+        permission: the permission's id, or None.
+
+    Raises:
+        ConfigurationError: a literal team is no UUID, or a permission id cannot exist.
+    """
+
+    scope: Scope = "user"
+    optional: bool = False
+    restricted: bool = False
+    anonymous: bool = False
+    is_live: bool = False
+    team: TeamReference | None = None
+    permission: str | None = None
+
+    __signature__ = RefusesAsDependency("Use one of its values: require_user, require_permission(team, permission)")
+
+    def __post_init__(self) -> None:
+        if self.scope.endswith("permission") and not (
+            isinstance(self.permission, str) and _PERMISSION.fullmatch(self.permission)
+        ):
+            raise ConfigurationError(
+                "A permission id has lower-case letters, digits, '_' and ':' only, with '$' before Hexclave's own."
+            )
+        if self.scope.startswith("team") and not (
+            self.team is SELECTED_TEAM
+            or callable(self.team)
+            or (isinstance(self.team, str) and (_PARAMETER.fullmatch(self.team) or _strict.is_uuid(self.team)))
+        ):
+            raise ConfigurationError(
+                'A team is a UUID, "{name}" for a route parameter, SELECTED_TEAM, or a callable taking the request.'
+            )
+
+    @property
+    def allow(self) -> _Allow[Self]:
+        """`.allow(restricted=True)` or `.allow(anonymous=True)`: a copy that lets those users through too."""
+        return _Allow(self)
+
+    @property
+    def live(self) -> _Live[Self]:
+        """`.live()`: a copy that is true only if Hexclave confirms it now."""
+        return _Live(self)
+
+    @property
+    def team_parameter(self) -> str | None:
+        """The name in a `"{name}"` team reference."""
+        match = _PARAMETER.fullmatch(self.team) if isinstance(self.team, str) else None
+        return match[1] if match else None
+
+    @property
+    def needs_server_key(self) -> bool:
+        """Whether Hexclave has to be asked on behalf of the server."""
+        return self.is_live or self.scope != "user"
+
+    def team_id(self, params: Mapping[str, Any], request: object, selected: str | None) -> Any:
+        """Resolve the team reference; an adapter awaits the result if it is awaitable.
+
+        Args:
+            params: the route's parameters.
+            request: what a callable reference is called with.
+            selected: the user's selected team.
+
+        Raises:
+            ConfigurationError: the route has no parameter of that name.
+        """
+        if self.team is SELECTED_TEAM:
+            return selected
+        if isinstance(self.team, str):
+            name = self.team_parameter
+            if name is None:
+                return self.team
+            if name not in params:
+                raise ConfigurationError(f'The route has no parameter "{name}", which its requirement names as team.')
+            return str(params[name])  # a converter may have made it a uuid.UUID
+        return self.team(request) if callable(self.team) else None
+
+
+require_user = Requirement()
+"""A regular user."""
+
+optional_user = Requirement(optional=True, restricted=True, anonymous=True)
+"""Everyone; the user is None when no credentials came. Bad credentials are refused."""
+
+
+@needs_call('require_permission("{team_id}", "export_reports")')
+def require_permission(team: TeamReference, permission: str) -> Requirement:
+    """A holder of a team permission, directly or through another one (contract 4.3).
+
+    Args:
+        team: a team id, `"{name}"`, `SELECTED_TEAM`, or a callable taking the request.
+        permission: the permission's id.
+
+    Raises:
+        ConfigurationError: neither can be right.
+    """
+    return Requirement(scope="team permission", team=team, permission=permission)
+
+
+@needs_call('require_project_permission("access_admin_dashboard")')
+def require_project_permission(permission: str) -> Requirement:
+    """A holder of a project permission.
+
+    Args:
+        permission: the permission's id.
+
+    Raises:
+        ConfigurationError: the id cannot exist.
+    """
+    return Requirement(scope="project permission", permission=permission)
+
+
+@needs_call('require_team("{team_id}")')
+def require_team(team: TeamReference) -> Requirement:
+    """A member of a team.
+
+    Args:
+        team: a team id, `"{name}"`, `SELECTED_TEAM`, or a callable taking the request.
+
+    Raises:
+        ConfigurationError: the reference cannot be right.
+    """
+    return Requirement(scope="team", team=team)

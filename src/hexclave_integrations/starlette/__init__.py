@@ -1,0 +1,34 @@
+"""Hexclave for Starlette: a pure ASGI middleware, and requirements as endpoint decorators.
+
+::
+
+    app = Starlette(routes=[Route("/me", me)], middleware=[Middleware(HexclaveMiddleware)])
+
+    @require_user
+    async def me(request):
+        return JSONResponse({"id": request.user.id})
+
+The middleware refuses nobody: only a requirement does.
+"""
+
+from ..requirements import SELECTED_TEAM
+from ._middleware import HexclaveMiddleware
+from ._requirements import (
+    StarletteRequirement,
+    optional_user,
+    require_permission,
+    require_project_permission,
+    require_team,
+    require_user,
+)
+
+__all__ = [
+    "SELECTED_TEAM",
+    "HexclaveMiddleware",
+    "StarletteRequirement",
+    "optional_user",
+    "require_permission",
+    "require_project_permission",
+    "require_team",
+    "require_user",
+]

@@ -1,0 +1,141 @@
+"""Who makes this request: asked at most once per request, and kept in its ASGI scope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.requests import HTTPConnection, cookie_parser
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketState
+
+from .. import _tokens
+from ..client import AsyncHexclaveClient
+from ..errors import ConfigurationError, RequestRefused, Unavailable
+from ..requirements import Requirement
+from ..user import HexclaveUser
+
+__all__ = ["SCOPE_KEY", "SUBPROTOCOL", "Caller", "caller_of", "refuse"]
+
+SCOPE_KEY: Final = "hexclave_integrations.caller"
+SUBPROTOCOL: Final = "hexclave"
+# Browsers cannot set headers on a websocket; they can offer subprotocols, and a JWT has only letters allowed there.
+_SUBPROTOCOL_TOKEN: Final = "hexclave.access-token."
+
+
+class Caller:
+    """The caller of one http or websocket request.
+
+    Attributes:
+        asked: whether anything in the answer depends on who the caller is.
+        answers_subprotocol: whether the client offered `hexclave` next to its token, and expects it selected.
+    """
+
+    __slots__ = ("_client", "_error", "_resolved", "_scope", "_user", "answers_subprotocol", "asked")
+
+    def __init__(self, client: AsyncHexclaveClient, scope: Any) -> None:
+        self._client = client
+        self._scope = scope
+        self._user: HexclaveUser | None = None
+        self._error: RequestRefused | None = None
+        self._resolved = False
+        self.asked = False
+        self.answers_subprotocol = False
+        if scope["type"] == "websocket":
+            self._take_subprotocol_token()
+
+    def _take_subprotocol_token(self) -> None:
+        """Move a token offered as a subprotocol into a header, so that no application echoes or logs it."""
+        offered = self._scope.get("subprotocols") or []
+        tokens = [name[len(_SUBPROTOCOL_TOKEN) :] for name in offered if name.startswith(_SUBPROTOCOL_TOKEN)]
+        if not tokens:
+            return
+        self._scope["subprotocols"] = [name for name in offered if not name.startswith(_SUBPROTOCOL_TOKEN)]
+        self.answers_subprotocol = SUBPROTOCOL in self._scope["subprotocols"]
+        headers = [pair for pair in self._scope["headers"] if pair[0] != b"sec-websocket-protocol"]
+        left = ", ".join(self._scope["subprotocols"])
+        if left:
+            headers.append((b"sec-websocket-protocol", left.encode("latin-1")))
+        # Other forms come first: the token joins as a Bearer only where the client sent none of them.
+        if not _tokens.collect(headers):
+            headers += [(b"authorization", f"Bearer {token}".encode("latin-1")) for token in tokens]
+        self._scope["headers"] = headers
+
+    async def user(self) -> HexclaveUser | None:
+        """The verified user, or None when no credentials came; asked once per request.
+
+        Raises:
+            RequestRefused: credentials came that are not acceptable, or it cannot be told now.
+        """
+        if not self._resolved:
+            try:
+                self._user = await self._client.authenticate(self._scope["headers"], self._cookies())
+            except RequestRefused as error:
+                self._error = error
+            self._resolved = True
+        if self._error is not None:
+            raise self._error
+        return self._user
+
+    async def check(self, requirement: Requirement, connection: HTTPConnection) -> HexclaveUser | None:
+        """Hold the caller against a requirement.
+
+        Raises:
+            RequestRefused: he does not meet it, or it cannot be told now.
+        """
+        self.asked = True
+        try:
+            return await self._client.authorize(
+                requirement, await self.user(), params=connection.path_params, request=connection
+            )
+        except RequestRefused:
+            _show_refusal_to_app(connection.scope)
+            raise
+
+    def _cookies(self) -> Mapping[str, str] | None:
+        if not self._client.config.accept_cookies:
+            return None
+        values = [value.decode("latin-1") for name, value in self._scope["headers"] if name == b"cookie"]
+        return cookie_parser("; ".join(values)) if values else None
+
+
+def _show_refusal_to_app(scope: Any) -> None:
+    """Let the innermost Starlette application turn refusals into answers.
+
+    A mounted application has exception handlers of its own and would answer 500 to an error it does not know;
+    one that handles refusals itself is left alone.
+    """
+    handlers = scope.get("starlette.exception_handlers")
+    if handlers is not None:
+        handlers[0].setdefault(RequestRefused, refuse)
+
+
+def caller_of(connection: HTTPConnection) -> Caller:
+    """The caller that the middleware put into the scope.
+
+    Raises:
+        ConfigurationError: there is no middleware around this application.
+    """
+    caller = connection.scope.get(SCOPE_KEY)
+    if caller is None:
+        raise ConfigurationError(
+            "A requirement is used and Hexclave is not installed on this application: "
+            "call Hexclave(app) (FastAPI) or add HexclaveMiddleware (Starlette)."
+        )
+    found: Caller = caller
+    return found
+
+
+async def refuse(connection: HTTPConnection, error: Exception) -> Response | None:
+    """The exception handler for refusals: an answer for http, a denial or a close for a websocket."""
+    assert isinstance(error, RequestRefused)
+    response = Response(error.body(), error.status, dict(error.headers()))
+    if not isinstance(connection, WebSocket):
+        return response
+    denial = "websocket.http.response" in connection.scope.get("extensions", {})
+    if denial and connection.application_state is WebSocketState.CONNECTING:
+        await connection.send_denial_response(response)
+    else:
+        # 1008 policy violation, 1013 try again later (RFC 6455 section 7.4 and its registry)
+        await connection.close(1013 if isinstance(error, Unavailable) else 1008, error.code)
+    return None

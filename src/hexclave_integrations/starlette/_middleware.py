@@ -1,0 +1,156 @@
+"""The ASGI middleware: puts the caller into the scope, guards caches, and lives with the application's lifespan."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.authentication import AuthCredentials, UnauthenticatedUser
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from .. import _http
+from ..client import AsyncHexclaveClient
+from ..config import HexclaveConfig
+from ..errors import ConfigurationError, RequestRefused
+from ._caller import SCOPE_KEY, SUBPROTOCOL, Caller, refuse
+from ._startup import check_routes
+
+__all__ = ["CallerMiddleware", "HexclaveMiddleware"]
+
+logger = logging.getLogger("hexclave_integrations")
+
+
+class CallerMiddleware:
+    """Makes requirements work in the application it wraps; asks who the caller is only when one of them does.
+
+    Args:
+        app: the ASGI application.
+        client: verifies and authorizes; closed when the application's lifespan ends.
+    """
+
+    # Whether answers may differ between callers although no requirement asked.
+    _identifies_everybody = False
+
+    def __init__(self, app: ASGIApp, client: AsyncHexclaveClient) -> None:
+        self._app = app
+        self._client = client
+        self._vary = _http.vary_on_credentials(None, client.config).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        caller = Caller(self._client, scope)
+        scope[SCOPE_KEY] = caller
+        await self._identify(caller, scope)
+        started = False
+
+        async def guarded_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                if caller.asked or self._identifies_everybody:
+                    message["headers"] = self._guard_caches(message.get("headers", ()), private=caller.asked)
+            elif message["type"] == "websocket.accept" and caller.answers_subprotocol:
+                # Browsers drop a connection that selects nothing of what they offered.
+                message["subprotocol"] = message.get("subprotocol") or SUBPROTOCOL
+            await send(message)
+
+        try:
+            await self._app(scope, receive, guarded_send)
+        except RequestRefused as error:  # from an application that knows no exception handlers
+            if started:
+                raise
+            await self._answer(scope, receive, guarded_send, error)
+
+    async def _identify(self, caller: Caller, scope: Scope) -> None:
+        """Nothing ahead of time."""
+
+    def _guard_caches(self, headers: Iterable[tuple[bytes, bytes]], *, private: bool) -> list[tuple[bytes, bytes]]:
+        """Name the credentials in `Vary`, and forbid storing unless the application said how to cache."""
+        kept: list[tuple[bytes, bytes]] = []
+        vary: list[str] = []
+        for name, value in headers:
+            lowered = name.lower()
+            if lowered == b"vary":
+                vary.append(value.decode("latin-1"))
+                continue
+            if lowered == b"cache-control":
+                private = False
+            kept.append((name, value))
+        if private:
+            kept.append((b"cache-control", _http.PRIVATE.encode()))
+        full = _http.vary_on_credentials(", ".join(vary), self._client.config).encode() if vary else self._vary
+        kept.append((b"vary", full))
+        return kept
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, error: RequestRefused) -> None:
+        connection = WebSocket(scope, receive, send) if scope["type"] == "websocket" else HTTPConnection(scope)
+        response: Response | None = await refuse(connection, error)
+        if response is not None:
+            await response(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded_receive() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._start(scope, send)
+            return message
+
+        async def guarded_send(message: Message) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"):
+                await self._client.close()
+            await send(message)
+
+        await self._app(scope, guarded_receive, guarded_send)
+
+    async def _start(self, scope: Scope, send: Send) -> None:
+        try:
+            check_routes(scope.get("app"), self._client.config)
+        except ConfigurationError as error:
+            # A server that only sees the exception takes the lifespan for unsupported and starts all the same.
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        await self._client.__aenter__()
+        if not await self._client.warm():
+            logger.warning("Hexclave's keys are not there yet: the first request will ask for them again")
+
+
+class HexclaveMiddleware(CallerMiddleware):
+    """Verifies the caller of every request and sets `connection.user` and `connection.auth`; refuses nobody.
+
+    A regular user has the scope `authenticated`, other kinds `restricted` or `anonymous`; without acceptable
+    credentials the user is Starlette's `UnauthenticatedUser` and there is no scope.
+
+    Args:
+        app: the ASGI application, http and websocket.
+        config: the project's settings; read from the environment when None.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+    """
+
+    _identifies_everybody = True
+
+    def __init__(self, app: ASGIApp, config: HexclaveConfig | None = None) -> None:
+        super().__init__(app, AsyncHexclaveClient(config))
+
+    async def _identify(self, caller: Caller, scope: Scope) -> None:
+        user: Any = None
+        try:
+            user = await caller.user()
+        except RequestRefused:
+            caller.asked = True  # the answer may differ from the one without credentials
+        if user is None:
+            scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
+        else:
+            caller.asked = True
+            scope["user"] = user
+            scope["auth"] = AuthCredentials(["authenticated" if user.is_authenticated else user.kind])

@@ -1,0 +1,80 @@
+"""Requirements as decorators of Starlette endpoints, functions and methods, sync and async, http and websocket."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from starlette._utils import is_async_callable
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+
+from .._guards import needs_call
+from ..errors import ConfigurationError
+from ..requirements import Requirement, TeamReference
+from ._caller import caller_of
+
+__all__ = [
+    "StarletteRequirement",
+    "optional_user",
+    "require_permission",
+    "require_project_permission",
+    "require_team",
+    "require_user",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class StarletteRequirement(Requirement):
+    """A requirement that decorates an endpoint. `request.user` is then the user it let through, or None."""
+
+    def __call__(self, endpoint: Callable[P, Any]) -> Callable[P, Coroutine[Any, Any, Any]]:
+        """Guard an endpoint.
+
+        Args:
+            endpoint: a function, coroutine function or method that takes the request or websocket.
+
+        Raises:
+            ConfigurationError: what is decorated cannot be called.
+        """
+        if not callable(endpoint) or isinstance(endpoint, type):
+            raise ConfigurationError("A requirement decorates a function, or the methods of an endpoint class.")
+
+        @functools.wraps(endpoint)
+        async def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
+            connection = next(arg for arg in (*args, *kwargs.values()) if isinstance(arg, HTTPConnection))
+            connection.scope["user"] = await caller_of(connection).check(self, connection)
+            if is_async_callable(endpoint):
+                return await endpoint(*args, **kwargs)
+            return await run_in_threadpool(endpoint, *args, **kwargs)
+
+        guarded.__hexclave_requirement__ = self  # type: ignore[attr-defined]  # read by the check at start-up
+        return guarded
+
+
+require_user = StarletteRequirement()
+"""A regular user."""
+
+optional_user = StarletteRequirement(optional=True, restricted=True, anonymous=True)
+"""Everyone; `request.user` is None when no credentials came. Bad credentials are refused."""
+
+
+@needs_call('require_permission("{team_id}", "export_reports")')
+def require_permission(team: TeamReference, permission: str) -> StarletteRequirement:
+    """A holder of a team permission; see `hexclave_integrations.requirements.require_permission`."""
+    return StarletteRequirement(scope="team permission", team=team, permission=permission)
+
+
+@needs_call('require_project_permission("access_admin_dashboard")')
+def require_project_permission(permission: str) -> StarletteRequirement:
+    """A holder of a project permission."""
+    return StarletteRequirement(scope="project permission", permission=permission)
+
+
+@needs_call('require_team("{team_id}")')
+def require_team(team: TeamReference) -> StarletteRequirement:
+    """A member of a team."""
+    return StarletteRequirement(scope="team", team=team)

@@ -1,0 +1,124 @@
+"""`HexclaveUser`: the verified user of a request, an immutable value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+from ._guards import RefusesAsDependency
+
+__all__ = ["HexclaveUser", "UserKind"]
+
+UserKind: TypeAlias = Literal["regular", "restricted", "anonymous"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HexclaveUser:
+    """A user whom Hexclave vouches for (contract section 2).
+
+    Only a regular user counts as signed in: `is_authenticated` is False for the other two kinds, so that
+    `if user.is_authenticated` is the secure default.
+
+    Attributes:
+        id: the user's UUID.
+        kind: `regular`, `restricted` (an account that may not act yet, or no more) or `anonymous`.
+        display_name, primary_email: as the user or your server set them, or None.
+        primary_email_verified: whether Hexclave saw a proof of the address.
+        selected_team_id: a preference, no proof of membership (contract 9.13).
+        restricted_reason: `email_not_verified`, `restricted_by_administrator`, `anonymous`, or None.
+        session_id: the session behind the token; None for a user read from the API.
+        claims: the verified token's claims, or the API's user object; read-only.
+        expires_at: when the token ends; None for a user read from the API.
+    """
+
+    id: str
+    kind: UserKind
+    project_id: str = field(repr=False)
+    display_name: str | None = field(default=None, repr=False)
+    primary_email: str | None = field(default=None, repr=False)
+    primary_email_verified: bool = field(default=False, repr=False)
+    selected_team_id: str | None = field(default=None, repr=False)
+    restricted_reason: str | None = field(default=None, repr=False)
+    requires_totp_mfa: bool = field(default=False, repr=False)
+    signed_up_at: datetime | None = field(default=None, repr=False)
+    session_id: str | None = field(default=None, repr=False)
+    expires_at: datetime | None = field(default=None, repr=False)
+    claims: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), repr=False, compare=False)
+
+    # `user: HexclaveUser` or `Depends(HexclaveUser)` would let a caller describe himself.
+    __signature__ = RefusesAsDependency("Use CurrentUser or Depends(require_user)")
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether this is an anonymous user."""
+        return self.kind == "anonymous"
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether the user is restricted; anonymous users always are."""
+        return self.kind != "regular"
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether this is a regular user: the question Starlette, Flask-Login and Django templates ask."""
+        return self.kind == "regular"
+
+    @property
+    def identity(self) -> str:
+        """The user's id, under the name Starlette gives it."""
+        return self.id
+
+    @classmethod
+    def from_api(cls, body: Mapping[str, Any], project_id: str) -> HexclaveUser:
+        """Read a user object of the REST API (contract 4.1).
+
+        Raises:
+            KeyError, TypeError, ValueError: the object is not a user.
+        """
+        anonymous, restricted = body["is_anonymous"], body["is_restricted"]
+        if not isinstance(body["id"], str) or not isinstance(anonymous, bool) or not isinstance(restricted, bool):
+            raise TypeError("not a user object")
+        reason = body.get("restricted_reason")
+        return cls(
+            id=body["id"],
+            kind="anonymous" if anonymous else "restricted" if restricted else "regular",
+            project_id=project_id,
+            display_name=body.get("display_name"),
+            primary_email=body.get("primary_email"),
+            primary_email_verified=body.get("primary_email_verified") is True,
+            selected_team_id=body.get("selected_team_id"),
+            restricted_reason=reason["type"] if reason else None,
+            requires_totp_mfa=body.get("requires_totp_mfa") is True,
+            signed_up_at=datetime.fromtimestamp(body["signed_up_at_millis"] / 1000, UTC),
+            claims=MappingProxyType(dict(body)),
+        )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Pydantic may write a user into a response and never read one from a request.
+
+        FastAPI takes an annotation without a dependency for the request body: with this schema such a
+        route answers 422 to everybody instead of believing the caller.
+        """
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(
+            cls, serialization=core_schema.plain_serializer_function_ser_schema(cls._public)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "object", "title": "HexclaveUser"}
+
+    def _public(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "display_name": self.display_name,
+            "primary_email": self.primary_email,
+            "primary_email_verified": self.primary_email_verified,
+            "selected_team_id": self.selected_team_id,
+        }
