@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .api_key import HexclaveApiKey
     from .client import AsyncHexclaveClient, HexclaveClient
     from .config import HexclaveConfig
     from .errors import (
         AnonymousNotAllowed,
+        ApiKeyExpired,
+        ApiKeyNotFound,
+        ApiKeyRevoked,
         AuthenticationError,
         ConfigurationError,
         HexclaveError,
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
         TeamPermissionRequired,
         TokenExpired,
         Unavailable,
+        WrongApiKeyType,
         WrongProject,
     )
     from .requirements import SELECTED_TEAM
@@ -40,9 +45,13 @@ if TYPE_CHECKING:
 __all__ = [
     "SELECTED_TEAM",
     "AnonymousNotAllowed",
+    "ApiKeyExpired",
+    "ApiKeyNotFound",
+    "ApiKeyRevoked",
     "AsyncHexclaveClient",
     "AuthenticationError",
     "ConfigurationError",
+    "HexclaveApiKey",
     "HexclaveClient",
     "HexclaveConfig",
     "HexclaveError",
@@ -59,6 +68,7 @@ __all__ = [
     "TeamPermissionRequired",
     "TokenExpired",
     "Unavailable",
+    "WrongApiKeyType",
     "WrongProject",
     "__version__",
 ]
@@ -66,6 +76,7 @@ __all__ = [
 _HOMES = {
     "SELECTED_TEAM": "requirements",
     "AsyncHexclaveClient": "client",
+    "HexclaveApiKey": "api_key",
     "HexclaveClient": "client",
     "HexclaveConfig": "config",
     "HexclaveUser": "user",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import email.utils
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +13,19 @@ from urllib.parse import quote, urlencode
 
 from . import _strict
 from ._version import __version__
+from .api_key import HexclaveApiKey
 from .config import HexclaveConfig
-from .errors import ServerKeyRefused, SessionEnded, TokenExpired, Unavailable
+from .errors import (
+    ApiKeyExpired,
+    ApiKeyNotFound,
+    ApiKeyRevoked,
+    AuthenticationError,
+    ServerKeyRefused,
+    SessionEnded,
+    TokenExpired,
+    Unavailable,
+    WrongApiKeyType,
+)
 from .user import HexclaveUser
 
 __all__ = ["Reply", "Request", "TransportError"]
@@ -38,6 +51,7 @@ class Request:
     method: str
     url: str
     headers: Mapping[str, str]
+    body: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +114,14 @@ def current_user_request(config: HexclaveConfig, token: str) -> Request:
     return Request("the current user", "GET", f"{config.api_url}/api/v1/users/me", headers)
 
 
+def api_key_request(config: HexclaveConfig, key_type: str, api_key: str) -> Request:
+    """`POST /user-api-keys/check` or its twin for teams (contract 4.4)."""
+    request = server_request(config, "an API key", f"/{key_type}-api-keys/check")
+    headers = {**request.headers, "content-type": "application/json"}
+    body = json.dumps({"api_key": api_key}).encode()
+    return dataclasses.replace(request, method="POST", headers=headers, body=body)
+
+
 def _common_headers(config: HexclaveConfig) -> dict[str, str]:
     return {
         "accept": "application/json",
@@ -116,8 +138,8 @@ def member_path(team_id: str, user_id: str) -> str:
     return f"/team-member-profiles/{quote(team_id, safe='')}/{quote(user_id, safe='')}"
 
 
-def read_permissions(reply: Reply, what: str, **owner: str) -> frozenset[str]:
-    """The permission ids of a list answer; rows of anybody else are ignored (contract 4.3).
+def read_ids(reply: Reply, what: str, **owner: str) -> frozenset[str]:
+    """The ids in a list of permissions or sessions; rows of anybody else are ignored (contract 4.3 and 4.8).
 
     Raises:
         Unavailable: the answer is no such list.
@@ -141,15 +163,6 @@ def read_membership(reply: Reply, what: str, *, team_id: str, user_id: str) -> b
     if body.get("team_id") != team_id or body.get("user_id") != user_id:
         raise _unusable(what, "a profile of somebody else")
     return True
-
-
-def read_session_ids(reply: Reply, what: str, *, user_id: str) -> frozenset[str]:
-    """The user's sessions (contract 4.8). Impersonation sessions are not listed for a server key.
-
-    Raises:
-        Unavailable: the answer is no such list.
-    """
-    return read_permissions(reply, what, user_id=user_id)
 
 
 def read_user(reply: Reply, what: str, config: HexclaveConfig) -> HexclaveUser | None:
@@ -184,6 +197,30 @@ def read_current_user(reply: Reply, what: str, config: HexclaveConfig) -> Hexcla
     if user is None:
         raise SessionEnded
     return user
+
+
+_KEY_REFUSALS: dict[str, type[AuthenticationError]] = {
+    error.code: error for error in (ApiKeyNotFound, ApiKeyRevoked, ApiKeyExpired, WrongApiKeyType)
+}
+
+
+def read_api_key(reply: Reply, what: str, *, key_id: str) -> HexclaveApiKey | type[AuthenticationError]:
+    """A checked API key, or the class of the refusal (contract 4.4).
+
+    Raises:
+        Unavailable: the answer is neither.
+    """
+    refusal = _KEY_REFUSALS.get(reply.known_error or "")
+    if refusal is not None:
+        return refusal
+    body = _object(reply, what)
+    try:
+        key = HexclaveApiKey.from_api(body)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise _unusable(what, "no API key object") from None
+    if key.id != key_id:
+        raise _unusable(what, "another key")
+    return key
 
 
 def retry_after(reply: Reply, now: float) -> float:

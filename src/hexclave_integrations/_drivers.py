@@ -1,26 +1,27 @@
-"""Run flows: the only module that does HTTP, and where sync and async part (see `_flows.py`).
+"""Run flows: the only module that does HTTP, and where sync and async part (see `_core.py`).
 
-Whoever asks for something that is already being fetched waits for that fetch, whichever thread or event loop
-makes it. The wait is on a `concurrent.futures.Future`, which belongs to no loop, so a cancelled waiter disturbs
-nobody, and when the one who fetches is cancelled, a waiter takes over.
+Whoever needs something that is already being fetched waits for that fetch, whichever thread or event loop makes
+it. The wait is on a `concurrent.futures.Future`, which belongs to no loop: a cancelled waiter disturbs nobody, and
+when the one who fetches is cancelled, a waiter takes over.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 import weakref
 from collections.abc import Hashable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ._api import Reply, Request, TransportError, logger
-from ._flows import Ask, Background, Effect, Fetch, Flow
+from ._core import Background, Effect, Fetch, Flow, Once
 from ._fork import ForkAware
 from .config import HexclaveConfig
-from .errors import ConfigurationError
+from .errors import ConfigurationError, HexclaveError
 
 if TYPE_CHECKING:
     import httpx
@@ -33,14 +34,14 @@ MAX_BODY: Final = 1024 * 1024
 
 
 class Flights(ForkAware):
-    """Who is fetching what."""
+    """Which keys somebody is working on."""
 
     def reset_after_fork(self) -> None:
         self._lock = threading.Lock()
         self._under_way: dict[Hashable, Future[None]] = {}
 
     def join(self, key: Hashable) -> tuple[bool, Future[None]]:
-        """Become the one who fetches `key` (True), or get the future of the one who does."""
+        """Become the one who works on `key` (True), or get the future of the one who does."""
         with self._lock:
             future = self._under_way.get(key)
             if future is not None:
@@ -49,63 +50,12 @@ class Flights(ForkAware):
             return True, future
 
     def land(self, key: Hashable, future: Future[None]) -> None:
-        """The fetch is over and its reply taken in, or it was given up: let the others look."""
+        """The flow has ended, or was given up: let the others look."""
         with self._lock:
             if self._under_way.get(key) is future:
                 del self._under_way[key]
         if not future.done():
             future.set_result(None)
-
-
-class _Run(Generic[T]):
-    """One flow under way: everything about running it that has no colour.
-
-    Attributes:
-        outcome, error: what the effect came to; the flow is resumed with it.
-        future: whom to wait for when `leads` said False.
-        value: what the flow returned.
-    """
-
-    outcome: Any = None
-    error: TransportError | None = None
-    future: Future[None]
-    value: T
-
-    def __init__(self, flow: Flow[T], flights: Flights) -> None:
-        self._flow = flow
-        self._flights = flights
-        self._leading: Hashable | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._flow.close()
-        self._land()
-
-    def advance(self) -> Effect | None:
-        """Resume the flow; return its next effect, or None when it has returned."""
-        outcome, error = self.outcome, self.error
-        self.outcome = self.error = None
-        try:
-            return self._flow.send(outcome) if error is None else self._flow.throw(error)
-        except StopIteration as stop:
-            self.value = stop.value
-            return None
-        finally:
-            self._land()  # after the flow has taken in the reply, however it went
-
-    def leads(self, key: Hashable) -> bool:
-        """Whether this flow is the one to fetch `key`; otherwise `future` tells when to look again."""
-        leads, self.future = self._flights.join(key)
-        if leads:
-            self._leading = key
-        return leads
-
-    def _land(self) -> None:
-        if self._leading is not None:
-            self._flights.land(self._leading, self.future)
-            self._leading = None
 
 
 class _Body:
@@ -159,19 +109,20 @@ class SyncDriver(ForkAware):
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return what it returns, or raise what it raises."""
-        with _Run(flow, self._flights) as run:
-            while (effect := run.advance()) is not None:
-                if not isinstance(effect, Fetch):
-                    run.outcome = self._perform(effect)
-                    continue
+        outcome: Any = None
+        error: Exception | None = None
+        with contextlib.closing(flow):
+            while True:
                 try:
-                    if run.leads(effect.key):
-                        run.outcome = self._send(effect.request)
-                    else:
-                        self._wait(run.future)
-                except TransportError as error:
-                    run.error = error
-            return run.value
+                    effect = flow.send(outcome) if error is None else flow.throw(error)
+                except StopIteration as stop:
+                    value: T = stop.value
+                    return value
+                outcome = error = None
+                try:
+                    outcome = self._perform(effect)
+                except (TransportError, HexclaveError) as problem:
+                    error = problem
 
     def spawn(self, flow: Flow[None]) -> None:
         """Run a flow on a thread of its own; its problems are logged."""
@@ -191,10 +142,20 @@ class SyncDriver(ForkAware):
             logger.exception("A background refresh failed")
 
     def _perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Fetch):
+            return self._send(effect.request)
+        if isinstance(effect, Once):
+            leads, future = self._flights.join(effect.key)
+            if not leads:
+                self._wait(future)
+                return False, None
+            try:
+                return True, self.run(effect.start())
+            finally:
+                self._flights.land(effect.key, future)
         if isinstance(effect, Background):
             self.spawn(effect.start())
             return None
-        assert isinstance(effect, Ask)
         result = effect.function()
         if hasattr(result, "__await__"):
             if hasattr(result, "close"):
@@ -213,7 +174,9 @@ class SyncDriver(ForkAware):
 
         deadline = time.monotonic() + self._timeout
         try:
-            with self._opened().stream(request.method, request.url, headers=_headers(request)) as response:
+            with self._opened().stream(
+                request.method, request.url, headers=_headers(request), content=request.body
+            ) as response:
                 body = _Body(response, deadline)
                 for chunk in response.iter_bytes():
                     body.feed(chunk)
@@ -257,19 +220,20 @@ class AsyncDriver:
 
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return what it returns, or raise what it raises."""
-        with _Run(flow, self._flights) as run:
-            while (effect := run.advance()) is not None:
-                if not isinstance(effect, Fetch):
-                    run.outcome = await self._perform(effect)
-                    continue
+        outcome: Any = None
+        error: Exception | None = None
+        with contextlib.closing(flow):
+            while True:
                 try:
-                    if run.leads(effect.key):
-                        run.outcome = await self._send(effect.request)
-                    else:
-                        await self._wait(run.future)
-                except TransportError as error:
-                    run.error = error
-            return run.value
+                    effect = flow.send(outcome) if error is None else flow.throw(error)
+                except StopIteration as stop:
+                    value: T = stop.value
+                    return value
+                outcome = error = None
+                try:
+                    outcome = await self._perform(effect)
+                except (TransportError, HexclaveError) as problem:
+                    error = problem
 
     async def open(self) -> None:
         """Keep connections on the running loop until `close` is called there."""
@@ -291,17 +255,30 @@ class AsyncDriver:
             self._background.close()
 
     async def _perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Fetch):
+            return await self._send(effect.request)
+        if isinstance(effect, Once):
+            leads, future = self._flights.join(effect.key)
+            if not leads:
+                await self._wait(future)
+                return False, None
+            try:
+                return True, await self.run(effect.start())
+            finally:
+                self._flights.land(effect.key, future)
         if isinstance(effect, Background):
-            if self._background is not None:
-                self._background.spawn(effect.start())
-            else:
-                task = asyncio.get_running_loop().create_task(self._run_quietly(effect.start()))
-                self._tasks.add(task)  # the loop itself holds tasks only weakly
-                task.add_done_callback(self._tasks.discard)
+            self._spawn(effect.start())
             return None
-        assert isinstance(effect, Ask)
         result = effect.function()
         return await result if hasattr(result, "__await__") else result
+
+    def _spawn(self, flow: Flow[None]) -> None:
+        if self._background is not None:
+            self._background.spawn(flow)
+            return
+        task = asyncio.get_running_loop().create_task(self._run_quietly(flow))
+        self._tasks.add(task)  # the loop itself holds tasks only weakly
+        task.add_done_callback(self._tasks.discard)
 
     async def _run_quietly(self, flow: Flow[None]) -> None:
         try:
@@ -331,7 +308,7 @@ class AsyncDriver:
         try:
             async with (
                 asyncio.timeout(self._timeout),
-                client.stream(request.method, request.url, headers=_headers(request)) as response,
+                client.stream(request.method, request.url, headers=_headers(request), content=request.body) as response,
             ):
                 body = _Body(response, deadline)
                 async for chunk in response.aiter_bytes():

@@ -8,7 +8,7 @@ Whatever must not be a dependency refuses to show a signature, which stops the a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, NoReturn, ParamSpec, TypeVar
+from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from .errors import ConfigurationError
 
@@ -30,6 +30,31 @@ class RefusesAsDependency:
         if instance is None:
             raise ConfigurationError(f"{owner.__name__} is no dependency. {self.fix}.")
         raise AttributeError("__signature__")
+
+
+class NeverFromRequest:
+    """Base of values that speak for a caller: Pydantic may write one into a response and never read one.
+
+    FastAPI takes an annotation without a dependency for the request body: with this schema such a route answers
+    422 to everybody instead of believing the caller.
+    """
+
+    __slots__ = ()
+
+    def _public(self) -> dict[str, Any]:
+        """What a response shows."""
+        raise NotImplementedError
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        serialization = core_schema.plain_serializer_function_ser_schema(cls._public)
+        return core_schema.is_instance_schema(cls, serialization=serialization)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "object", "title": cls.__name__}
 
 
 class NeedsCall(Generic[P, R]):

@@ -20,5 +20,7 @@ def vary_on_credentials(vary: str | None, config: HexclaveConfig) -> str:
     present = {name.lower() for name in names}
     if "*" in present:
         return "*"
-    wanted = [*HEADER_NAMES, "cookie"] if config.accept_cookies else HEADER_NAMES
+    wanted = [*HEADER_NAMES, config.api_key_header]
+    if config.accept_cookies:
+        wanted.append("cookie")
     return ", ".join(names + [name.title() for name in wanted if name not in present])

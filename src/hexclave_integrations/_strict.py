@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import math
 import re
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 # base64url to base64; the letters that only base64 has become letters that neither has.
 _FROM_URL_ALPHABET = bytes.maketrans(b"-_+/=", b"+/!!!")
 _PADDING = (b"", b"!", b"==", b"=")
+# The last character of an incomplete group carries 4 or 2 bits too many, which must be zero: one spelling a value.
+_ENDINGS = (b"", b"", frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
 
 
 def is_uuid(value: object) -> bool:
@@ -27,9 +30,12 @@ def base64url(segment: bytes) -> bytes:
     """Decode base64url without padding (RFC 7515 section 2).
 
     Raises:
-        ValueError: a foreign character, padding, or an impossible length.
+        ValueError: a foreign character, padding, an impossible length, or stray bits at the end.
     """
-    return binascii.a2b_base64(segment.translate(_FROM_URL_ALPHABET) + _PADDING[len(segment) & 3], strict_mode=True)
+    rest = len(segment) & 3
+    if rest and segment[-1] not in _ENDINGS[rest]:
+        raise ValueError("not canonical")
+    return binascii.a2b_base64(segment.translate(_FROM_URL_ALPHABET) + _PADDING[rest], strict_mode=True)
 
 
 def _pairs_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -43,7 +49,14 @@ def _no_constant(name: str) -> Any:
     raise ValueError("not a JSON number")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_pairs_once, parse_constant=_no_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # 1e400
+        raise ValueError("too large")
+    return number
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs_once, parse_constant=_no_constant, parse_float=_finite)
 
 
 def json_object(text: bytes, *, max_brackets: int | None = MAX_BRACKETS) -> dict[str, Any]:
@@ -59,10 +72,10 @@ def json_object(text: bytes, *, max_brackets: int | None = MAX_BRACKETS) -> dict
         raise ValueError("too deep")
     try:
         value = _DECODER.decode(text.decode())
+        if b"\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
     except RecursionError:  # the caller's own stack may already be deep
         raise ValueError("too deep") from None
     if type(value) is not dict:
         raise ValueError("not an object")
-    if b"\\u" in text:
-        json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
     return value

@@ -12,10 +12,11 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from . import _strict
+from .api_key import looks_like_api_key
 from .config import HexclaveConfig
-from .errors import InvalidToken
+from .errors import ApiKeyNotFound, InvalidToken
 
-__all__ = ["HEADER_NAMES", "MAX_HEADER", "MAX_TOKEN", "collect", "find_token"]
+__all__ = ["HEADER_NAMES", "MAX_HEADER", "MAX_TOKEN", "collect", "find_api_key", "find_token", "wanted_headers"]
 
 MAX_TOKEN: Final = 16 * 1024
 MAX_HEADER: Final = 32 * 1024
@@ -26,27 +27,33 @@ AUTHORIZATION: Final = "authorization"
 STACK_AUTH: Final = "x-stack-auth"
 HEADER_NAMES: Final = (STACK_TOKEN, HEXCLAVE_TOKEN, AUTHORIZATION, STACK_AUTH)
 
-_WANTED = frozenset(HEADER_NAMES)
-_WANTED_BYTES = {name.encode(): name for name in HEADER_NAMES}
+# Bearer credentials anywhere in the header: another scheme may have commas of its own (Digest, AWS4-HMAC-SHA256).
+_MENTIONS_BEARER = re.compile(r"(?:^|,)\s*Bearer[ \t]", re.IGNORECASE)
 _BEARER = re.compile(r"Bearer[ \t]+(.+)", re.IGNORECASE | re.DOTALL)
 _ENVELOPES = ("stackauth_", "hexclave_")
 
 
-def collect(headers: Iterable[tuple[Any, Any]]) -> dict[str, str]:
+def wanted_headers(config: HexclaveConfig) -> dict[str | bytes, str]:
+    """The headers that credentials are read from, by their name as text and as bytes, in lower case."""
+    names = (*HEADER_NAMES, config.api_key_header)
+    return {name: name for name in names} | {name.encode(): name for name in names}
+
+
+def collect(headers: Iterable[tuple[Any, Any]], wanted: Mapping[str | bytes, str]) -> dict[str, str]:
     """Pick the credential headers out of name/value pairs, text or bytes (ASGI).
 
     A repeated header is joined with a comma, as WSGI servers do, so that every framework judges the same
     text (RFC 9110 section 5.2).
+
+    Args:
+        wanted: from `wanted_headers`.
     """
     found: dict[str, str] = {}
     for name, value in headers:
-        if type(name) is bytes:
-            wanted = _WANTED_BYTES.get(name) or _WANTED_BYTES.get(name.lower())
-        else:
-            wanted = name if name in _WANTED else name.lower() if name.lower() in _WANTED else None
-        if wanted is not None:
+        known = wanted.get(name) or wanted.get(name.lower())
+        if known is not None:
             text = value.decode("latin-1") if type(value) is bytes else value
-            found[wanted] = f"{found[wanted]},{text}" if wanted in found else text
+            found[known] = f"{found[known]},{text}" if known in found else text
     return found
 
 
@@ -73,12 +80,28 @@ def find_token(found: Mapping[str, str], cookies: Mapping[str, str] | None, conf
                     return _from_envelope(_decode_base64(bearer[len(prefix) :]))
         if envelope := found.get(STACK_AUTH):
             _cap(envelope)
-            return _from_envelope(envelope.encode())
+            return _from_envelope(envelope.encode("utf-8", "surrogatepass"))  # which the reader refuses
         if bearer is not None:
             return _bounded(bearer)
     if cookies and config.accept_cookies:
         return _from_cookies(cookies, config.project_id)
     return None
+
+
+def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> str | None:
+    """The API key of a request, from the API key header or `Authorization: Bearer`, or None (contract 4.4).
+
+    Raises:
+        ApiKeyNotFound: the header came more than once with different values.
+    """
+    try:
+        text = _single(found.get(config.api_key_header))
+        if text is None:
+            bearer = _bearer(found.get(AUTHORIZATION))
+            text = bearer if bearer is not None and looks_like_api_key(bearer) else None
+    except InvalidToken:
+        raise ApiKeyNotFound from None
+    return text
 
 
 def _cap(value: str) -> None:
@@ -107,6 +130,8 @@ def _single(value: str | None) -> str | None:
 
 def _bearer(value: str | None) -> str | None:
     """The credentials of the Bearer scheme; other schemes are not ours."""
+    if not value or not _MENTIONS_BEARER.search(value):
+        return None
     match = _BEARER.fullmatch(_single(value) or "")
     return match[1].strip() or None if match else None
 
@@ -141,8 +166,8 @@ def _from_cookies(cookies: Mapping[str, str], project_id: str) -> str | None:
         return None
     try:
         # The strict reader reads objects; the cookie is an array.
-        items = _strict.json_object(b'{"pair":' + pair.encode() + b"}")["pair"]
-    except (ValueError, KeyError):
+        (items,) = _strict.json_object(b'{"pair":' + pair.encode() + b"}").values()
+    except ValueError:
         return None
     if not isinstance(items, list) or len(items) != 2 or not all(isinstance(item, str) for item in items):
         return None

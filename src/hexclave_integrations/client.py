@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeAlias
 
-from . import _flows
+from . import _flows, _questions
+from ._core import Attempt, Core
 from ._drivers import AsyncDriver, SyncDriver
+from .api_key import HexclaveApiKey
 from .config import AsyncTransport, HexclaveConfig, SyncTransport
+from .errors import RequestRefused
 from .requirements import Requirement
 from .user import HexclaveUser
 
@@ -21,23 +24,51 @@ Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes
 _NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
 
-def _pairs(headers: Headers) -> Iterable[tuple[Any, Any]]:
-    return headers.items() if isinstance(headers, Mapping) else headers
-
-
 class _Client:
     """What both colours share: the state, and what needs no I/O."""
 
-    def __init__(
-        self,
-        config: HexclaveConfig | None = None,
-        *,
-        transport: Any = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, config: HexclaveConfig | None, transport: Any, clock: Callable[[], float]) -> None:
         self.config = HexclaveConfig.from_env() if config is None else config
-        self._core = _flows.Core(self.config, clock)
+        self._core = Core(self.config, clock)
         self._transport = self.config.transport if transport is None else transport
+
+    def attempt(self, headers: Headers, cookies: Callable[[], Mapping[str, str] | None] = lambda: None) -> Attempt:
+        """The credentials of one request, for `admit` and `identify`; an adapter keeps it on its request.
+
+        Args:
+            headers: the request's headers.
+            cookies: gives its cookies, still percent-encoded; called only with `accept_cookies`.
+        """
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        return Attempt(pairs, cookies, self._core.wanted_headers)
+
+    def _known(self, requirement: Requirement, attempt: Attempt) -> HexclaveUser | None:
+        """The user let through, where that needs no question to Hexclave: the path of most requests.
+
+        Raises:
+            RequestRefused: the answer is no.
+        """
+        if requirement.needs_server_key:
+            return None
+        attempt.asked = True
+        if not attempt.settled:
+            self._recall(attempt)
+        if not attempt.settled:
+            return None
+        user = attempt.outcome()
+        if user is not None:
+            _flows.check_kind(requirement, user)
+        return user
+
+    def _recall(self, attempt: Attempt) -> None:
+        try:
+            token = attempt.find_token(self.config)
+            user = None if token is None else self._core.recall(token)
+        except RequestRefused as error:
+            attempt.settle(None, error)
+        else:
+            if token is None or user is not None:
+                attempt.settle(user)
 
 
 class HexclaveClient(_Client):
@@ -59,7 +90,7 @@ class HexclaveClient(_Client):
         transport: SyncTransport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(config, transport=transport, clock=clock)
+        super().__init__(config, transport, clock)
         self._driver = SyncDriver(self.config, self._transport)
 
     def authenticate(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> HexclaveUser | None:
@@ -73,8 +104,45 @@ class HexclaveClient(_Client):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        token = self._core.find_token(_pairs(headers), cookies)
-        return None if token is None else self.verify_token(token)
+        return self.identify(self.attempt(headers, lambda: cookies))
+
+    def identify(self, attempt: Attempt) -> HexclaveUser | None:
+        """As `authenticate`, worked out once for each attempt.
+
+        Raises:
+            AuthenticationError: credentials came and are not acceptable.
+            Unavailable: it cannot be told now.
+        """
+        if not attempt.settled:
+            self._recall(attempt)
+        if attempt.settled:
+            return attempt.outcome()
+        return self._driver.run(_flows.identify(self._core, attempt))
+
+    def admit(
+        self,
+        requirement: Requirement,
+        attempt: Attempt,
+        *,
+        params: Mapping[str, Any] = _NO_PARAMS,
+        request: object = None,
+    ) -> HexclaveUser | HexclaveApiKey | None:
+        """Hold a request against a requirement; return whom it lets through: all that an adapter has to ask.
+
+        Args:
+            requirement: what the route asks for.
+            attempt: the request's credentials.
+            params: route parameters, for `"{name}"` teams.
+            request: what a callable team is called with.
+
+        Raises:
+            RequestRefused: the answer is no, or cannot be told now.
+            ConfigurationError: the requirement needs something that is not configured.
+        """
+        known = self._known(requirement, attempt)
+        if known is not None:
+            return known
+        return self._driver.run(_flows.admit(self._core, requirement, attempt, params, request))
 
     def verify_token(self, token: str) -> HexclaveUser:
         """The verified user of an access token, of any kind (contract section 2).
@@ -89,16 +157,16 @@ class HexclaveClient(_Client):
     def authorize(
         self,
         requirement: Requirement,
-        user: HexclaveUser | None,
+        principal: HexclaveUser | HexclaveApiKey | None,
         *,
         params: Mapping[str, Any] = _NO_PARAMS,
         request: object = None,
-    ) -> HexclaveUser | None:
-        """Hold a user, or nobody, against a requirement; return the user it lets through.
+    ) -> HexclaveUser | HexclaveApiKey | None:
+        """Hold a verified user or API key, or nobody, against a requirement; return whom it lets through.
 
         Args:
             requirement: from `hexclave_integrations.requirements`.
-            user: what `authenticate` returned.
+            principal: what `authenticate` or `check_api_key` returned.
             params: route parameters, for `"{name}"` teams.
             request: what a callable team is called with.
 
@@ -106,7 +174,7 @@ class HexclaveClient(_Client):
             RequestRefused: the answer is no, or cannot be told now.
             ConfigurationError: the requirement needs something that is not configured.
         """
-        return self._driver.run(_flows.authorize(self._core, requirement, user, params, request))
+        return self._driver.run(_flows.authorize(self._core, requirement, principal, params, request))
 
     def list_permissions(self, user_id: str, team_id: str | None = None) -> frozenset[str]:
         """The ids of the permissions a user holds in a team, or in the project; nested ones included.
@@ -115,8 +183,8 @@ class HexclaveClient(_Client):
             Unavailable: it cannot be told now.
         """
         if team_id is None:
-            return self._driver.run(_flows.project_permissions(self._core, user_id))
-        return self._driver.run(_flows.team_permissions(self._core, user_id, team_id))
+            return self._driver.run(_questions.project_permissions(self._core, user_id))
+        return self._driver.run(_questions.team_permissions(self._core, user_id, team_id))
 
     def has_permission(self, user_id: str, permission: str, team_id: str | None = None) -> bool:
         """Whether a user holds a permission in a team, or in the project.
@@ -132,7 +200,7 @@ class HexclaveClient(_Client):
         Raises:
             Unavailable: it cannot be told now.
         """
-        return self._driver.run(_flows.is_team_member(self._core, user_id, team_id))
+        return self._driver.run(_questions.is_team_member(self._core, user_id, team_id))
 
     def get_user(self, user_id: str) -> HexclaveUser | None:
         """The user with this id as Hexclave knows him now, of any kind, or None.
@@ -140,7 +208,7 @@ class HexclaveClient(_Client):
         Raises:
             Unavailable: it cannot be told now.
         """
-        return self._driver.run(_flows.user_by_id(self._core, user_id))
+        return self._driver.run(_questions.user_by_id(self._core, user_id))
 
     def get_current_user(self, token: str) -> HexclaveUser:
         """The user of an access token as Hexclave knows him now, of any kind.
@@ -150,6 +218,15 @@ class HexclaveClient(_Client):
             Unavailable: it cannot be told now.
         """
         return self._driver.run(_flows.current_user(self._core, token))
+
+    def check_api_key(self, key: str) -> HexclaveApiKey:
+        """What a user's or team's API key is (contract 4.4); the owner of a user's key may be of any kind.
+
+        Raises:
+            AuthenticationError: the key is unknown, revoked, expired, or its owner is gone.
+            Unavailable: it cannot be told now.
+        """
+        return self._driver.run(_flows.check_api_key(self._core, key))
 
     def warm(self) -> bool:
         """Fetch the keys ahead of the first request; False if they cannot be had now."""
@@ -189,7 +266,7 @@ class AsyncHexclaveClient(_Client):
         transport: AsyncTransport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(config, transport=transport, clock=clock)
+        super().__init__(config, transport, clock)
         self._driver = AsyncDriver(self.config, self._transport)
 
     async def authenticate(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> HexclaveUser | None:
@@ -203,8 +280,45 @@ class AsyncHexclaveClient(_Client):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        token = self._core.find_token(_pairs(headers), cookies)
-        return None if token is None else await self.verify_token(token)
+        return await self.identify(self.attempt(headers, lambda: cookies))
+
+    async def identify(self, attempt: Attempt) -> HexclaveUser | None:
+        """As `authenticate`, worked out once for each attempt.
+
+        Raises:
+            AuthenticationError: credentials came and are not acceptable.
+            Unavailable: it cannot be told now.
+        """
+        if not attempt.settled:
+            self._recall(attempt)
+        if attempt.settled:
+            return attempt.outcome()
+        return await self._driver.run(_flows.identify(self._core, attempt))
+
+    async def admit(
+        self,
+        requirement: Requirement,
+        attempt: Attempt,
+        *,
+        params: Mapping[str, Any] = _NO_PARAMS,
+        request: object = None,
+    ) -> HexclaveUser | HexclaveApiKey | None:
+        """Hold a request against a requirement; return whom it lets through: all that an adapter has to ask.
+
+        Args:
+            requirement: what the route asks for.
+            attempt: the request's credentials.
+            params: route parameters, for `"{name}"` teams.
+            request: what a callable team is called with.
+
+        Raises:
+            RequestRefused: the answer is no, or cannot be told now.
+            ConfigurationError: the requirement needs something that is not configured.
+        """
+        known = self._known(requirement, attempt)
+        if known is not None:
+            return known
+        return await self._driver.run(_flows.admit(self._core, requirement, attempt, params, request))
 
     async def verify_token(self, token: str) -> HexclaveUser:
         """The verified user of an access token, of any kind (contract section 2).
@@ -219,16 +333,16 @@ class AsyncHexclaveClient(_Client):
     async def authorize(
         self,
         requirement: Requirement,
-        user: HexclaveUser | None,
+        principal: HexclaveUser | HexclaveApiKey | None,
         *,
         params: Mapping[str, Any] = _NO_PARAMS,
         request: object = None,
-    ) -> HexclaveUser | None:
-        """Hold a user, or nobody, against a requirement; return the user it lets through.
+    ) -> HexclaveUser | HexclaveApiKey | None:
+        """Hold a verified user or API key, or nobody, against a requirement; return whom it lets through.
 
         Args:
             requirement: from `hexclave_integrations.requirements`.
-            user: what `authenticate` returned.
+            principal: what `authenticate` or `check_api_key` returned.
             params: route parameters, for `"{name}"` teams.
             request: what a callable team is called with.
 
@@ -236,7 +350,7 @@ class AsyncHexclaveClient(_Client):
             RequestRefused: the answer is no, or cannot be told now.
             ConfigurationError: the requirement needs something that is not configured.
         """
-        return await self._driver.run(_flows.authorize(self._core, requirement, user, params, request))
+        return await self._driver.run(_flows.authorize(self._core, requirement, principal, params, request))
 
     async def list_permissions(self, user_id: str, team_id: str | None = None) -> frozenset[str]:
         """The ids of the permissions a user holds in a team, or in the project; nested ones included.
@@ -245,8 +359,8 @@ class AsyncHexclaveClient(_Client):
             Unavailable: it cannot be told now.
         """
         if team_id is None:
-            return await self._driver.run(_flows.project_permissions(self._core, user_id))
-        return await self._driver.run(_flows.team_permissions(self._core, user_id, team_id))
+            return await self._driver.run(_questions.project_permissions(self._core, user_id))
+        return await self._driver.run(_questions.team_permissions(self._core, user_id, team_id))
 
     async def has_permission(self, user_id: str, permission: str, team_id: str | None = None) -> bool:
         """Whether a user holds a permission in a team, or in the project.
@@ -262,7 +376,7 @@ class AsyncHexclaveClient(_Client):
         Raises:
             Unavailable: it cannot be told now.
         """
-        return await self._driver.run(_flows.is_team_member(self._core, user_id, team_id))
+        return await self._driver.run(_questions.is_team_member(self._core, user_id, team_id))
 
     async def get_user(self, user_id: str) -> HexclaveUser | None:
         """The user with this id as Hexclave knows him now, of any kind, or None.
@@ -270,7 +384,7 @@ class AsyncHexclaveClient(_Client):
         Raises:
             Unavailable: it cannot be told now.
         """
-        return await self._driver.run(_flows.user_by_id(self._core, user_id))
+        return await self._driver.run(_questions.user_by_id(self._core, user_id))
 
     async def get_current_user(self, token: str) -> HexclaveUser:
         """The user of an access token as Hexclave knows him now, of any kind.
@@ -280,6 +394,15 @@ class AsyncHexclaveClient(_Client):
             Unavailable: it cannot be told now.
         """
         return await self._driver.run(_flows.current_user(self._core, token))
+
+    async def check_api_key(self, key: str) -> HexclaveApiKey:
+        """What a user's or team's API key is (contract 4.4); the owner of a user's key may be of any kind.
+
+        Raises:
+            AuthenticationError: the key is unknown, revoked, expired, or its owner is gone.
+            Unavailable: it cannot be told now.
+        """
+        return await self._driver.run(_flows.check_api_key(self._core, key))
 
     async def warm(self) -> bool:
         """Fetch the keys ahead of the first request; False if they cannot be had now."""

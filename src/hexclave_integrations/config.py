@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +49,7 @@ class HexclaveConfig:
         http_timeout: longest wait for Hexclave, seconds.
         permission_ttl: how long permissions and memberships are remembered, seconds; 0 asks every time.
         api_key_ttl: how long a checked API key is remembered, seconds; 0 asks every time.
+        api_key_header: the header that API keys are sent in, besides `Authorization: Bearer`.
         token_cache_size: how many verified tokens are remembered; 0 turns the cache off.
         webhook_secrets: `whsec_...` secrets of the webhook endpoint, newest first.
         redis_url: where state is shared between processes.
@@ -72,6 +72,7 @@ class HexclaveConfig:
     http_timeout: float = 3
     permission_ttl: float = 60
     api_key_ttl: float = 60
+    api_key_header: str = "x-api-key"
     token_cache_size: int = 4096
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     redis_url: str | None = field(default=None, repr=False)
@@ -228,6 +229,16 @@ def _optional_string(name: str, value: object) -> str | None:
     return value
 
 
+def _header_name(name: str, value: object) -> str:
+    # No underscore: WSGI cannot tell it from a dash, and proxies drop such headers.
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", value):
+        raise _error(name, "is not a header name", "use letters, digits and dashes, as in x-api-key")
+    lowered = value.lower()
+    if lowered in ("authorization", "cookie", "x-stack-access-token", "x-hexclave-access-token", "x-stack-auth"):
+        raise _error(name, "is a header with a meaning of its own", "use a name such as x-api-key")
+    return lowered
+
+
 def _boolean(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise _error(name, "is neither True nor False", "use True or False")
@@ -236,10 +247,9 @@ def _boolean(name: str, value: object) -> bool:
 
 def _number(low: float, high: float) -> Callable[[str, object], float]:
     def clean(name: str, value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise _error(name, "is not a number", f"use a number from {low:g} to {high:g}")
-        if not low <= value <= high:
-            raise _error(name, f"is out of range ({value:g})", f"use a number from {low:g} to {high:g}")
+        # The comparison refuses NaN too.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise _error(name, "is not a number in range", f"use a number from {low:g} to {high:g}")
         return value
 
     return clean
@@ -274,6 +284,7 @@ _CLEANERS: dict[str, Callable[[str, Any], object]] = {
     "http_timeout": _number(0.01, 60),
     "permission_ttl": _number(0, 3600),
     "api_key_ttl": _number(0, 3600),
+    "api_key_header": _header_name,
     "token_cache_size": _integer(0, 1_000_000),
     "webhook_secrets": _strings,
     "redis_url": _optional_string,

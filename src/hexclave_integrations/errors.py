@@ -12,7 +12,11 @@
         │   ├── TokenExpired
         │   ├── WrongProject          a token of another project
         │   ├── SessionEnded          signed out or deleted since the token was issued (live checks only)
-        │   └── AnonymousNotAllowed   a genuine anonymous user where none may enter
+        │   ├── AnonymousNotAllowed   a genuine anonymous user where none may enter
+        │   ├── ApiKeyNotFound        an API key that does not exist, or is none
+        │   ├── ApiKeyRevoked
+        │   ├── ApiKeyExpired
+        │   └── WrongApiKeyType       a team's key where a user is asked for
         ├── PermissionDenied          403: known, and refused
         │   ├── RestrictedNotAllowed
         │   ├── TeamPermissionRequired
@@ -27,10 +31,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "AnonymousNotAllowed",
+    "ApiKeyExpired",
+    "ApiKeyNotFound",
+    "ApiKeyRevoked",
     "AuthenticationError",
     "ConfigurationError",
     "HexclaveError",
@@ -46,6 +53,7 @@ __all__ = [
     "TeamPermissionRequired",
     "TokenExpired",
     "Unavailable",
+    "WrongApiKeyType",
     "WrongProject",
 ]
 
@@ -76,6 +84,10 @@ class RequestRefused(HexclaveError):
     def __init__(self, *, details: Mapping[str, object] | None = None) -> None:
         super().__init__(self.text)
         self.details = dict(details) if details else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle without `__init__`, whose arguments are keywords: worker pools send errors home."""
+        return self.__class__.__new__, (self.__class__, *self.args), self.__dict__
 
     def headers(self) -> list[tuple[str, str]]:
         """The answer's headers, without `Vary`, whose value depends on the configuration (design section 3)."""
@@ -141,6 +153,38 @@ class AnonymousNotAllowed(AuthenticationError):
     code = "ANONYMOUS_AUTHENTICATION_NOT_ALLOWED"
     text = "Anonymous users are not allowed here. Sign in with an account."
     challenge = ', error="insufficient_user_authentication"'
+
+
+class ApiKeyNotFound(AuthenticationError):
+    """The API key does not exist or is malformed; the two look the same to whoever tries keys."""
+
+    code = "API_KEY_NOT_FOUND"
+    text = "The API key is not valid."
+    challenge = ""
+
+
+class ApiKeyRevoked(AuthenticationError):
+    """The API key was revoked."""
+
+    code = "API_KEY_REVOKED"
+    text = "The API key has been revoked."
+    challenge = ""
+
+
+class ApiKeyExpired(AuthenticationError):
+    """The API key has expired."""
+
+    code = "API_KEY_EXPIRED"
+    text = "The API key has expired."
+    challenge = ""
+
+
+class WrongApiKeyType(AuthenticationError):
+    """The API key is a team's where a user's is needed."""
+
+    code = "WRONG_API_KEY_TYPE"
+    text = "An API key of this type is not accepted here."
+    challenge = ""
 
 
 class PermissionDenied(RequestRefused):

@@ -22,6 +22,7 @@ __all__ = [
     "Requirement",
     "TeamReference",
     "optional_user",
+    "require_api_key",
     "require_permission",
     "require_project_permission",
     "require_team",
@@ -39,7 +40,7 @@ SELECTED_TEAM: Final = _SelectedTeam.SELECTED_TEAM
 TeamReference: TypeAlias = str | _SelectedTeam | Callable[[Any], Any]
 """A literal team id, `"{name}"` for a route parameter, `SELECTED_TEAM`, or a callable taking the request."""
 
-Scope: TypeAlias = Literal["user", "team", "team permission", "project permission"]
+Scope: TypeAlias = Literal["user", "team", "team permission", "project permission", "api key"]
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PERMISSION = re.compile(r"\$?[a-z0-9_:]+")  # contract 4.3
@@ -53,16 +54,20 @@ class _Allow(Generic[R]):
 
     requirement: R
 
-    def __call__(self, *, restricted: bool = False, anonymous: bool = False) -> R:
-        """A copy that lets restricted users, or anonymous and restricted users, through as well.
+    def __call__(self, *, restricted: bool = False, anonymous: bool = False, api_key: bool = False) -> R:
+        """A copy that lets more through.
 
         Args:
             restricted: allow restricted users.
             anonymous: allow anonymous users; implies `restricted` (contract 3.2).
+            api_key: take a user's API key in place of an access token; its owner is then the user.
         """
         old = self.requirement
         return dataclasses.replace(
-            old, restricted=old.restricted or restricted or anonymous, anonymous=old.anonymous or anonymous
+            old,
+            restricted=old.restricted or restricted or anonymous,
+            anonymous=old.anonymous or anonymous,
+            api_key=old.api_key or api_key,
         )
 
     @property
@@ -93,18 +98,20 @@ class Requirement:
         scope: what is asked beyond the user's kind.
         optional: nobody is let through too, as None.
         restricted, anonymous: kinds let through besides regular users.
+        api_key: a user's API key serves as well as an access token.
         is_live: ask Hexclave now, cache nothing.
         team: the team that the scope is about, or None.
         permission: the permission's id, or None.
 
     Raises:
-        ConfigurationError: a literal team is no UUID, or a permission id cannot exist.
+        ConfigurationError: a literal team is no UUID, a permission id cannot exist, or the scope would ignore one.
     """
 
     scope: Scope = "user"
     optional: bool = False
     restricted: bool = False
     anonymous: bool = False
+    api_key: bool = False
     is_live: bool = False
     team: TeamReference | None = None
     permission: str | None = None
@@ -112,6 +119,13 @@ class Requirement:
     __signature__ = RefusesAsDependency("Use one of its values: require_user, require_permission(team, permission)")
 
     def __post_init__(self) -> None:
+        if (self.permission is not None and not self.scope.endswith("permission")) or (
+            self.team is not None and not self.scope.startswith("team")
+        ):
+            raise ConfigurationError(
+                "A team or permission that the scope does not ask about would be ignored. "
+                "Use require_permission, require_project_permission or require_team."
+            )
         if self.scope.endswith("permission") and not (
             isinstance(self.permission, str) and _PERMISSION.fullmatch(self.permission)
         ):
@@ -146,7 +160,12 @@ class Requirement:
     @property
     def needs_server_key(self) -> bool:
         """Whether Hexclave has to be asked on behalf of the server."""
-        return self.is_live or self.scope != "user"
+        return self.is_live or self.takes_api_key or self.scope != "user"
+
+    @property
+    def takes_api_key(self) -> bool:
+        """Whether API keys are looked for in the request."""
+        return self.api_key or self.scope == "api key"
 
     def team_id(self, params: Mapping[str, Any], request: object, selected: str | None) -> Any:
         """Resolve the team reference; an adapter awaits the result if it is awaitable.
@@ -173,6 +192,9 @@ class Requirement:
 
 require_user = Requirement()
 """A regular user."""
+
+require_api_key = Requirement(scope="api key")
+"""A valid API key of a regular user, or of a team."""
 
 optional_user = Requirement(optional=True, restricted=True, anonymous=True)
 """Everyone; the user is None when no credentials came. Bad credentials are refused."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-from ._guards import RefusesAsDependency
+from ._guards import NeverFromRequest, RefusesAsDependency
 
 __all__ = ["HexclaveUser", "UserKind"]
 
@@ -16,7 +16,7 @@ UserKind: TypeAlias = Literal["regular", "restricted", "anonymous"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HexclaveUser:
+class HexclaveUser(NeverFromRequest):
     """A user whom Hexclave vouches for (contract section 2).
 
     Only a regular user counts as signed in: `is_authenticated` is False for the other two kinds, so that
@@ -95,23 +95,6 @@ class HexclaveUser:
             signed_up_at=datetime.fromtimestamp(body["signed_up_at_millis"] / 1000, UTC),
             claims=MappingProxyType(dict(body)),
         )
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """Pydantic may write a user into a response and never read one from a request.
-
-        FastAPI takes an annotation without a dependency for the request body: with this schema such a
-        route answers 422 to everybody instead of believing the caller.
-        """
-        from pydantic_core import core_schema
-
-        return core_schema.is_instance_schema(
-            cls, serialization=core_schema.plain_serializer_function_ser_schema(cls._public)
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
-        return {"type": "object", "title": "HexclaveUser"}
 
     def _public(self) -> dict[str, Any]:
         return {

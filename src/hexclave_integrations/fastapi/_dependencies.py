@@ -21,6 +21,7 @@ __all__ = [
     "FastAPIRequirement",
     "OptionalUser",
     "optional_user",
+    "require_api_key",
     "require_permission",
     "require_project_permission",
     "require_team",
@@ -54,6 +55,9 @@ class FastAPIRequirement(Requirement, SecurityBase):
 
 require_user = FastAPIRequirement()
 """A regular user."""
+
+require_api_key = FastAPIRequirement(scope="api key")
+"""A valid API key of a regular user, or of a team."""
 
 optional_user = FastAPIRequirement(optional=True, restricted=True, anonymous=True)
 """Everyone; None when no credentials came. Bad credentials are refused."""

@@ -16,6 +16,7 @@ from ._middleware import HexclaveMiddleware
 from ._requirements import (
     StarletteRequirement,
     optional_user,
+    require_api_key,
     require_permission,
     require_project_permission,
     require_team,
@@ -27,6 +28,7 @@ __all__ = [
     "HexclaveMiddleware",
     "StarletteRequirement",
     "optional_user",
+    "require_api_key",
     "require_permission",
     "require_project_permission",
     "require_team",

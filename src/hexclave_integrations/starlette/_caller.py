@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection, cookie_parser
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
-from .. import _tokens
+from ..api_key import HexclaveApiKey
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused, Unavailable
 from ..requirements import Requirement
@@ -27,39 +27,16 @@ class Caller:
     """The caller of one http or websocket request.
 
     Attributes:
-        asked: whether anything in the answer depends on who the caller is.
+        attempt: the credentials, and what came of them.
         answers_subprotocol: whether the client offered `hexclave` next to its token, and expects it selected.
     """
 
-    __slots__ = ("_client", "_error", "_resolved", "_scope", "_user", "answers_subprotocol", "asked")
+    __slots__ = ("_client", "answers_subprotocol", "attempt")
 
     def __init__(self, client: AsyncHexclaveClient, scope: Any) -> None:
         self._client = client
-        self._scope = scope
-        self._user: HexclaveUser | None = None
-        self._error: RequestRefused | None = None
-        self._resolved = False
-        self.asked = False
-        self.answers_subprotocol = False
-        if scope["type"] == "websocket":
-            self._take_subprotocol_token()
-
-    def _take_subprotocol_token(self) -> None:
-        """Move a token offered as a subprotocol into a header, so that no application echoes or logs it."""
-        offered = self._scope.get("subprotocols") or []
-        tokens = [name[len(_SUBPROTOCOL_TOKEN) :] for name in offered if name.startswith(_SUBPROTOCOL_TOKEN)]
-        if not tokens:
-            return
-        self._scope["subprotocols"] = [name for name in offered if not name.startswith(_SUBPROTOCOL_TOKEN)]
-        self.answers_subprotocol = SUBPROTOCOL in self._scope["subprotocols"]
-        headers = [pair for pair in self._scope["headers"] if pair[0] != b"sec-websocket-protocol"]
-        left = ", ".join(self._scope["subprotocols"])
-        if left:
-            headers.append((b"sec-websocket-protocol", left.encode("latin-1")))
-        # Other forms come first: the token joins as a Bearer only where the client sent none of them.
-        if not _tokens.collect(headers):
-            headers += [(b"authorization", f"Bearer {token}".encode("latin-1")) for token in tokens]
-        self._scope["headers"] = headers
+        self.answers_subprotocol = scope["type"] == "websocket" and _take_subprotocol_token(scope, client)
+        self.attempt = client.attempt(scope["headers"], lambda: _cookies(scope))
 
     async def user(self) -> HexclaveUser | None:
         """The verified user, or None when no credentials came; asked once per request.
@@ -67,36 +44,46 @@ class Caller:
         Raises:
             RequestRefused: credentials came that are not acceptable, or it cannot be told now.
         """
-        if not self._resolved:
-            try:
-                self._user = await self._client.authenticate(self._scope["headers"], self._cookies())
-            except RequestRefused as error:
-                self._error = error
-            self._resolved = True
-        if self._error is not None:
-            raise self._error
-        return self._user
+        return await self._client.identify(self.attempt)
 
-    async def check(self, requirement: Requirement, connection: HTTPConnection) -> HexclaveUser | None:
+    async def check(self, requirement: Requirement, connection: HTTPConnection) -> HexclaveUser | HexclaveApiKey | None:
         """Hold the caller against a requirement.
 
         Raises:
             RequestRefused: he does not meet it, or it cannot be told now.
         """
-        self.asked = True
         try:
-            return await self._client.authorize(
-                requirement, await self.user(), params=connection.path_params, request=connection
+            return await self._client.admit(
+                requirement, self.attempt, params=connection.path_params, request=connection
             )
         except RequestRefused:
             _show_refusal_to_app(connection.scope)
             raise
 
-    def _cookies(self) -> Mapping[str, str] | None:
-        if not self._client.config.accept_cookies:
-            return None
-        values = [value.decode("latin-1") for name, value in self._scope["headers"] if name == b"cookie"]
-        return cookie_parser("; ".join(values)) if values else None
+
+def _cookies(scope: Any) -> Mapping[str, str] | None:
+    values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
+    return cookie_parser("; ".join(values)) if values else None
+
+
+def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:
+    """Move a token offered as a subprotocol into a header, so that no application echoes or logs it.
+
+    Returns whether the client offered `hexclave` besides.
+    """
+    offered = scope.get("subprotocols") or []
+    tokens = [name[len(_SUBPROTOCOL_TOKEN) :] for name in offered if name.startswith(_SUBPROTOCOL_TOKEN)]
+    if not tokens:
+        return False
+    scope["subprotocols"] = [name for name in offered if not name.startswith(_SUBPROTOCOL_TOKEN)]
+    headers = [pair for pair in scope["headers"] if pair[0] != b"sec-websocket-protocol"]
+    if scope["subprotocols"]:
+        headers.append((b"sec-websocket-protocol", ", ".join(scope["subprotocols"]).encode("latin-1")))
+    # Other forms come first: the token joins as a Bearer only where the client sent none of them.
+    if not client.attempt(headers).headers:
+        headers += [(b"authorization", f"Bearer {token}".encode("latin-1")) for token in tokens]
+    scope["headers"] = headers
+    return SUBPROTOCOL in scope["subprotocols"]
 
 
 def _show_refusal_to_app(scope: Any) -> None:

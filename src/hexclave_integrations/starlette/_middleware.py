@@ -56,8 +56,8 @@ class CallerMiddleware:
             nonlocal started
             started = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                if caller.asked or self._identifies_everybody:
-                    message["headers"] = self._guard_caches(message.get("headers", ()), private=caller.asked)
+                if caller.attempt.asked or self._identifies_everybody:
+                    message["headers"] = self._guard_caches(message.get("headers", ()), private=caller.attempt.asked)
             elif message["type"] == "websocket.accept" and caller.answers_subprotocol:
                 # Browsers drop a connection that selects nothing of what they offered.
                 message["subprotocol"] = message.get("subprotocol") or SUBPROTOCOL
@@ -147,10 +147,10 @@ class HexclaveMiddleware(CallerMiddleware):
         try:
             user = await caller.user()
         except RequestRefused:
-            caller.asked = True  # the answer may differ from the one without credentials
+            caller.attempt.asked = True  # the answer may differ from the one without credentials
         if user is None:
             scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
         else:
-            caller.asked = True
+            caller.attempt.asked = True
             scope["user"] = user
             scope["auth"] = AuthCredentials(["authenticated" if user.is_authenticated else user.kind])

@@ -18,6 +18,7 @@ from ._caller import caller_of
 __all__ = [
     "StarletteRequirement",
     "optional_user",
+    "require_api_key",
     "require_permission",
     "require_project_permission",
     "require_team",
@@ -57,6 +58,9 @@ class StarletteRequirement(Requirement):
 
 require_user = StarletteRequirement()
 """A regular user."""
+
+require_api_key = StarletteRequirement(scope="api key")
+"""A valid API key of a regular user, or of a team."""
 
 optional_user = StarletteRequirement(optional=True, restricted=True, anonymous=True)
 """Everyone; `request.user` is None when no credentials came. Bad credentials are refused."""

@@ -32,6 +32,8 @@ def _requirements(routes: Any, prefix: str = "") -> Iterator[tuple[Requirement, 
     for route in routes:
         path = prefix + getattr(route, "path", "")
         endpoint = getattr(route, "endpoint", None)
+        if isinstance(endpoint, Requirement):
+            raise ConfigurationError(f"The endpoint of {path} is a requirement: it was used without calling it.")
         found = getattr(endpoint, "__hexclave_requirement__", None)
         if isinstance(found, Requirement):
             yield found, path

@@ -1,0 +1,165 @@
+"""What the flows work on: their effects, the state behind a client, and the credentials of one request.
+
+A `Flow[T]` yields one of four effects and is resumed with the outcome::
+
+    Fetch(request)        make this HTTP request       a Reply; or TransportError is thrown in
+    Once(key, start)      run a flow, unless one with  (True, what it returned), or its error is thrown in;
+                          an equal key is under way    (False, None) after the other one has ended: look again
+    Background(start)     run a flow, do not wait      None
+    Ask(function)         call the application's code  its result, awaited where that is possible
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from . import _api, _tokens
+from ._caches import AnswerCache, TokenCache
+from ._keys import KeyRing
+from ._verify import Verifier
+from .config import HexclaveConfig
+from .errors import RequestRefused, TokenExpired
+from .user import HexclaveUser
+
+__all__ = ["Ask", "Attempt", "Background", "Core", "Effect", "Fetch", "Flow", "Once", "digest"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Make `request`."""
+
+    request: _api.Request
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Run the flow that `start` makes, unless one with an equal `key` is under way: then wait for its end."""
+
+    key: Hashable
+    start: Callable[[], Flow[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Run the flow that `start` makes, without waiting for it."""
+
+    start: Callable[[], Flow[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Call the application's `function`."""
+
+    function: Callable[[], Any]
+
+
+Effect: TypeAlias = Fetch | Once | Background | Ask
+Flow: TypeAlias = Generator[Effect, Any, T]
+
+
+class Attempt:
+    """The credentials of one request, and what came of them: an adapter keeps one on the request.
+
+    Args:
+        headers: name/value pairs as the framework has them, text or bytes.
+        cookies: gives the request's cookies, still percent-encoded; called only with `accept_cookies`.
+        wanted: from `_tokens.wanted_headers`.
+
+    Attributes:
+        settled: whether it is known who the caller is; then `user` and `error` say who.
+        asked: whether the answer to the request depends on who the caller is.
+    """
+
+    __slots__ = ("_cookies", "asked", "error", "headers", "settled", "user")
+
+    def __init__(
+        self,
+        headers: Iterable[tuple[Any, Any]],
+        cookies: Callable[[], Mapping[str, str] | None],
+        wanted: Mapping[str | bytes, str],
+    ) -> None:
+        self.headers = _tokens.collect(headers, wanted)
+        self._cookies = cookies
+        self.settled = False
+        self.asked = False
+        self.user: HexclaveUser | None = None
+        self.error: RequestRefused | None = None
+
+    def find_token(self, config: HexclaveConfig) -> str | None:
+        """The request's access token, or None.
+
+        Raises:
+            InvalidToken: credentials came that cannot be read.
+        """
+        cookies = self._cookies() if config.accept_cookies else None
+        return _tokens.find_token(self.headers, cookies, config)
+
+    def find_api_key(self, config: HexclaveConfig) -> str | None:
+        """The request's API key, or None.
+
+        Raises:
+            ApiKeyNotFound: the header came more than once with different values.
+        """
+        return _tokens.find_api_key(self.headers, config)
+
+    def settle(self, user: HexclaveUser | None, error: RequestRefused | None = None) -> None:
+        """Remember who the caller is, so that nothing is verified twice in a request."""
+        self.user, self.error, self.settled = user, error, True
+
+    def outcome(self) -> HexclaveUser | None:
+        """The settled user, or nobody.
+
+        Raises:
+            RequestRefused: what the credentials came to.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.user
+
+
+class Core:
+    """The state behind one client: configuration, clock, keys, memories. No I/O.
+
+    Args:
+        config: the project's settings.
+        clock: gives epoch seconds.
+    """
+
+    def __init__(self, config: HexclaveConfig, clock: Callable[[], float]) -> None:
+        self.config = config
+        self.clock = clock
+        self.wanted_headers = _tokens.wanted_headers(config)
+        self.verifier = Verifier(config)
+        self.ring = KeyRing(config)
+        self.tokens = TokenCache(config.token_cache_size)
+        # Apart, so that a flood of invented API keys cannot push out permissions.
+        self.answers = AnswerCache()
+        self.api_keys = AnswerCache()
+        # Hexclave asked for silence until then (429); epoch seconds.
+        self.paused_until = 0.0
+
+    def recall(self, token: str) -> HexclaveUser | None:
+        """The user of a token verified before with keys that are still fresh, or None: the path of most requests.
+
+        Raises:
+            TokenExpired: it was verified before and has expired since.
+        """
+        entry = self.tokens.get(digest(token)) if len(token) <= _tokens.MAX_TOKEN else None
+        if entry is None:
+            return None
+        now = self.clock()
+        if entry.generation != self.ring.current.generation or not self.ring.is_fresh(now):
+            return None
+        if self.verifier.is_over(entry.expires, now):
+            raise TokenExpired
+        return entry.user
+
+
+def digest(secret: str) -> bytes:
+    """What a token or API key is remembered under; the secret itself is not kept."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

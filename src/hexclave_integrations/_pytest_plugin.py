@@ -1,0 +1,20 @@
+"""pytest plugin: the fixture `hexclave_sandbox`. Loading it costs nothing and opens no socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .testing import Sandbox
+
+__all__ = ["hexclave_sandbox"]
+
+
+@pytest.fixture
+def hexclave_sandbox() -> Sandbox:
+    """A fresh Hexclave in memory for one test."""
+    from .testing import Sandbox
+
+    return Sandbox()
