@@ -1,0 +1,24 @@
+"""A whole Hexclave in memory, to test applications offline.
+
+>>> from hexclave_integrations.testing import Sandbox
+>>> sandbox = Sandbox()
+>>> user = sandbox.create_user(display_name="Ada")
+>>> list(sandbox.headers(user))
+['x-stack-access-token']
+"""
+
+from __future__ import annotations
+
+from ._handles import SandboxApiKey, SandboxRequest, SandboxSession, SandboxTeam, SandboxUser
+from ._outage import Outage
+from .sandbox import Sandbox
+
+__all__ = [
+    "Outage",
+    "Sandbox",
+    "SandboxApiKey",
+    "SandboxRequest",
+    "SandboxSession",
+    "SandboxTeam",
+    "SandboxUser",
+]

@@ -1,0 +1,234 @@
+"""The state of a sandbox: one project with its users, teams, permissions, sessions and API keys.
+
+Nothing here locks; the sandbox holds one lock around every use.
+"""
+
+from __future__ import annotations
+
+import uuid
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..user import UserKind
+from ._records import ApiKey, KeyOwner, Permission, Session, Team, User
+from ._signing import KeySet, audience, issuer
+from ._wire import random_text
+
+__all__ = ["SYSTEM_PERMISSIONS", "Project"]
+
+SYSTEM_PERMISSIONS = (
+    "$delete_team",
+    "$invite_members",
+    "$manage_api_keys",
+    "$read_members",
+    "$remove_members",
+    "$update_team",
+)
+_YEAR_MILLIS = 365 * 86_400_000
+
+
+class Project:
+    """A Hexclave project in memory.
+
+    Args:
+        project_id: its UUID.
+        base_url: where the API is, which the tokens' issuer names.
+        clock: the time, epoch seconds.
+    """
+
+    def __init__(self, project_id: str, base_url: str, clock: Callable[[], float]) -> None:
+        self.id = project_id
+        self.clock = clock
+        self.base_url = base_url
+        self.issuer_bases: tuple[str, ...] = (base_url,)
+        self.publishable_client_key = f"pck_{random_text(45)}"
+        self.secret_server_key = f"ssk_{random_text(45)}"
+        self.super_secret_admin_key = f"sak_{random_text(45)}"
+        self.keys = KeySet()
+        self.users: dict[str, User] = {}
+        self.teams: dict[str, Team] = {}
+        self.members: dict[tuple[str, str], None] = {}  # (team id, user id), in the order they joined
+        self.sessions: dict[str, Session] = {}
+        self.api_keys: dict[str, ApiKey] = {}
+        self.team_grants: set[tuple[str, str, str]] = set()  # (team id, user id, permission id)
+        self.project_grants: set[tuple[str, str]] = set()  # (user id, permission id)
+        definitions = [Permission(name, "team") for name in SYSTEM_PERMISSIONS]
+        definitions.append(Permission("team_admin", "team", SYSTEM_PERMISSIONS))
+        definitions.append(Permission("team_member", "team", ("$read_members", "$invite_members")))
+        self.permissions = {definition.id: definition for definition in definitions}
+
+    def now_millis(self) -> int:
+        """The time, epoch milliseconds."""
+        return int(self.clock() * 1000)
+
+    # Teams
+
+    def add_member(self, team_id: str, user_id: str, permission_id: str = "team_member") -> None:
+        """Let a user join a team with the permission that members, or creators, start with."""
+        self.members[team_id, user_id] = None
+        self.team_grants.add((team_id, user_id, permission_id))
+
+    def remove_member(self, team_id: str, user_id: str) -> None:
+        """Take a user out of a team, with the grants and the selection that hung on the membership."""
+        self.members.pop((team_id, user_id), None)
+        self.team_grants = {grant for grant in self.team_grants if grant[:2] != (team_id, user_id)}
+        if self.users[user_id].selected_team_id == team_id:
+            self.users[user_id].selected_team_id = None
+
+    def delete_team(self, team_id: str) -> None:
+        """Remove a team and everything that belongs to it."""
+        for member_team, user_id in list(self.members):
+            if member_team == team_id:
+                self.remove_member(team_id, user_id)
+        self._drop_api_keys(team_id)
+        del self.teams[team_id]
+
+    def selected_team(self, user: User) -> Team | None:
+        """The team the user selected."""
+        return self.teams[user.selected_team_id] if user.selected_team_id else None
+
+    # Users and sessions
+
+    def delete_user(self, user_id: str) -> None:
+        """Remove a user and everything that belongs to them. Their tokens live on until they expire."""
+        for team_id, member in list(self.members):
+            if member == user_id:
+                self.remove_member(team_id, user_id)
+        self.project_grants = {grant for grant in self.project_grants if grant[0] != user_id}
+        self.end_sessions(user_id)
+        self._drop_api_keys(user_id)
+        del self.users[user_id]
+
+    def start_session(
+        self, user_id: str, *, lifetime_millis: int = _YEAR_MILLIS, is_impersonation: bool = False
+    ) -> Session:
+        """Sign a user in."""
+        now = self.now_millis()
+        session = Session(
+            id=str(uuid.uuid4()),
+            user_id=user_id,
+            refresh_token=random_text(45),
+            created_at=now,
+            expires_at=now + lifetime_millis,
+            is_impersonation=is_impersonation,
+        )
+        self.sessions[session.id] = session
+        return session
+
+    def end_sessions(self, user_id: str) -> None:
+        """Sign a user out everywhere."""
+        self.sessions = {key: session for key, session in self.sessions.items() if session.user_id != user_id}
+
+    def live_sessions(self, user_id: str) -> list[Session]:
+        """The user's sessions that have neither ended nor expired, oldest first."""
+        now = self.now_millis()
+        return [item for item in self.sessions.values() if item.user_id == user_id and item.expires_at > now]
+
+    def mint(
+        self,
+        user: User,
+        session_id: str,
+        *,
+        expires_in: float = 600,
+        claims: Mapping[str, Any] | None = None,
+        key: UserKind | None = None,
+    ) -> str:
+        """An access token with the claims of contract section 2, in the order real tokens have them.
+
+        Args:
+            expires_in: seconds; negative for a token that is over.
+            claims: replace or add claims; the signature stays genuine.
+            key: sign with the key for that kind of user instead of the user's own.
+        """
+        now = int(self.clock())
+        token = {
+            "sub": user.id,
+            "project_id": self.id,
+            "branch_id": "main",
+            "refresh_token_id": session_id,
+            "role": "authenticated",
+            "name": user.display_name,
+            "email": user.primary_email,
+            "email_verified": user.primary_email_verified,
+            "selected_team_id": user.selected_team_id,
+            "signed_up_at": user.signed_up_at_millis // 1000,
+            "is_anonymous": user.is_anonymous,
+            "is_restricted": user.restricted_reason is not None,
+            "restricted_reason": user.restricted_reason,
+            "requires_totp_mfa": user.requires_totp_mfa,
+            "iss": issuer(self.base_url, self.id, user.kind),
+            "iat": now,
+            "aud": audience(self.id, user.kind),
+            "exp": int(now + expires_in),
+        }
+        return self.keys.sign(token | dict(claims or {}), key or user.kind)
+
+    # Permissions
+
+    def with_contained(self, permission_id: str) -> set[str]:
+        """A permission and everything it contains, at any depth."""
+        found: set[str] = set()
+        waiting = [permission_id]
+        while waiting:
+            current = waiting.pop()
+            if current not in found and current in self.permissions:
+                found.add(current)
+                waiting.extend(self.permissions[current].contains)
+        return found
+
+    def team_permissions(self, *, recursive: bool) -> set[tuple[str, str, str]]:
+        """Everything held in teams as (team id, user id, permission id)."""
+        if not recursive:
+            return set(self.team_grants)
+        return {
+            (team_id, user_id, held)
+            for team_id, user_id, granted in self.team_grants
+            for held in self.with_contained(granted)
+        }
+
+    def project_permissions(self, *, recursive: bool) -> set[tuple[str, str]]:
+        """Everything held in the project as (user id, permission id)."""
+        if not recursive:
+            return set(self.project_grants)
+        return {(user_id, held) for user_id, granted in self.project_grants for held in self.with_contained(granted)}
+
+    # API keys
+
+    def create_api_key(
+        self,
+        owner: KeyOwner,
+        owner_id: str,
+        *,
+        description: str,
+        expires_at_millis: int | None,
+        is_public: bool,
+    ) -> ApiKey:
+        """An API key whose string is well-formed, checksum included (contract 4.4)."""
+        key_id = uuid.uuid4()
+        # Bit 0: not the cloud's key; bit 1: public.
+        unsigned = "".join(
+            [
+                "pk_" if is_public else "sk_",
+                random_text(45),
+                key_id.hex,
+                owner,
+                "3" if is_public else "1",
+                "574ck4u7h",
+            ]
+        )
+        key = ApiKey(
+            id=str(key_id),
+            type=owner,
+            owner_id=owner_id,
+            value=f"{unsigned}{zlib.crc32(unsigned.encode()):08x}",
+            description=description,
+            created_at_millis=self.now_millis(),
+            is_public=is_public,
+            expires_at_millis=expires_at_millis,
+        )
+        self.api_keys[key.id] = key
+        return key
+
+    def _drop_api_keys(self, owner_id: str) -> None:
+        self.api_keys = {key: item for key, item in self.api_keys.items() if item.owner_id != owner_id}

@@ -1,0 +1,197 @@
+"""The rows of the sandbox's database and their shapes on the wire (contract 4.1, 4.2, 4.4, 4.8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from ..user import UserKind
+
+__all__ = ["ApiKey", "KeyOwner", "Permission", "RestrictedReason", "Scope", "Session", "Team", "User"]
+
+RestrictedReason: TypeAlias = Literal["email_not_verified", "restricted_by_administrator"]
+KeyOwner: TypeAlias = Literal["user", "team"]
+Scope: TypeAlias = Literal["team", "project"]
+
+# What the server sees of a user and the browser does not (contract 4.1).
+_SERVER_ONLY = (
+    "primary_email_auth_enabled",
+    "server_metadata",
+    "last_active_at_millis",
+    "restricted_by_admin_private_details",
+    "country_code",
+    "risk_scores",
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class User:
+    """An account. `must_verify_email` stands for a project that restricts users until they did."""
+
+    id: str
+    signed_up_at_millis: int
+    last_active_at_millis: int
+    display_name: str | None = None
+    primary_email: str | None = None
+    primary_email_verified: bool = False
+    primary_email_auth_enabled: bool = False
+    has_password: bool = False
+    profile_image_url: str | None = None
+    selected_team_id: str | None = None
+    client_metadata: Any = None
+    client_read_only_metadata: Any = None
+    server_metadata: Any = None
+    requires_totp_mfa: bool = False
+    country_code: str | None = None
+    is_anonymous: bool = False
+    must_verify_email: bool = False
+    restricted_by_admin: bool = False
+    restricted_by_admin_reason: str | None = None
+    restricted_by_admin_private_details: str | None = None
+
+    @property
+    def restricted_reason(self) -> dict[str, str] | None:
+        """Why the user is restricted, or None; being anonymous wins."""
+        if self.is_anonymous:
+            return {"type": "anonymous"}
+        if self.must_verify_email and not self.primary_email_verified:
+            return {"type": "email_not_verified"}
+        return {"type": "restricted_by_administrator"} if self.restricted_by_admin else None
+
+    @property
+    def kind(self) -> UserKind:
+        """The kind of user a token minted now would be for."""
+        if self.is_anonymous:
+            return "anonymous"
+        return "restricted" if self.restricted_reason else "regular"
+
+    def server_shape(self, selected_team: Team | None) -> dict[str, Any]:
+        """The user as server and admin access read it."""
+        return {
+            "id": self.id,
+            "display_name": self.display_name,
+            "primary_email": self.primary_email,
+            "primary_email_verified": self.primary_email_verified,
+            "primary_email_auth_enabled": self.primary_email_auth_enabled,
+            "profile_image_url": self.profile_image_url,
+            "signed_up_at_millis": self.signed_up_at_millis,
+            "client_metadata": self.client_metadata,
+            "client_read_only_metadata": self.client_read_only_metadata,
+            "server_metadata": self.server_metadata,
+            "has_password": self.has_password,
+            "otp_auth_enabled": False,
+            "auth_with_email": self.has_password and self.primary_email_auth_enabled,
+            "requires_totp_mfa": self.requires_totp_mfa,
+            "passkey_auth_enabled": False,
+            "oauth_providers": [],
+            "selected_team_id": self.selected_team_id,
+            "selected_team": selected_team and selected_team.server_shape(),
+            "last_active_at_millis": self.last_active_at_millis,
+            "is_anonymous": self.is_anonymous,
+            "is_restricted": self.restricted_reason is not None,
+            "restricted_reason": self.restricted_reason,
+            "restricted_by_admin": self.restricted_by_admin,
+            "restricted_by_admin_reason": self.restricted_by_admin_reason,
+            "restricted_by_admin_private_details": self.restricted_by_admin_private_details,
+            "country_code": self.country_code,
+            "risk_scores": {"sign_up": {"bot": 0, "free_trial_abuse": 0}},
+        }
+
+    def client_shape(self, selected_team: Team | None) -> dict[str, Any]:
+        """The user as client access reads itself."""
+        shape = self.server_shape(selected_team)
+        for name in _SERVER_ONLY:
+            del shape[name]
+        return shape | {"selected_team": selected_team and selected_team.client_shape()}
+
+
+@dataclass(slots=True, kw_only=True)
+class Team:
+    """A team."""
+
+    id: str
+    display_name: str
+    created_at_millis: int
+    profile_image_url: str | None = None
+    client_metadata: Any = None
+    client_read_only_metadata: Any = None
+    server_metadata: Any = None
+
+    def client_shape(self) -> dict[str, Any]:
+        """The team as its members read it."""
+        return {
+            "id": self.id,
+            "display_name": self.display_name,
+            "profile_image_url": self.profile_image_url,
+            "client_metadata": self.client_metadata,
+            "client_read_only_metadata": self.client_read_only_metadata,
+        }
+
+    def server_shape(self) -> dict[str, Any]:
+        """The team as server and admin access read it."""
+        extra = {"created_at_millis": self.created_at_millis, "server_metadata": self.server_metadata}
+        return self.client_shape() | extra
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A permission definition: holding it is holding everything in `contains`, too."""
+
+    id: str
+    scope: Scope
+    contains: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """A signed-in device: `id` is the `refresh_token_id` of its access tokens."""
+
+    id: str
+    user_id: str
+    refresh_token: str
+    created_at: int
+    expires_at: int
+    is_impersonation: bool = False
+    last_used_at: int | None = None
+
+    def shape(self) -> dict[str, Any]:
+        """The session as a list shows it."""
+        used = {} if self.last_used_at is None else {"last_used_at": self.last_used_at}
+        return {
+            "id": self.id,
+            "user_id": self.user_id,
+            "created_at": self.created_at,
+            "is_impersonation": self.is_impersonation,
+        } | used
+
+
+@dataclass(slots=True, kw_only=True)
+class ApiKey:
+    """An end user's or a team's API key; `value` is the secret string."""
+
+    id: str
+    type: KeyOwner
+    owner_id: str
+    value: str
+    description: str
+    created_at_millis: int
+    is_public: bool
+    expires_at_millis: int | None = None
+    revoked_at_millis: int | None = None
+
+    def shape(self, *, reveal: bool = False) -> dict[str, Any]:
+        """The key as it is read, or created with `reveal`; unset times are absent (contract 9.3)."""
+        shape: dict[str, Any] = {
+            f"{self.type}_id": self.owner_id,
+            "type": self.type,
+            "value": self.value if reveal else {"last_four": self.value[-4:]},
+            "is_public": self.is_public,
+            "created_at_millis": self.created_at_millis,
+            "description": self.description,
+            "id": self.id,
+        }
+        if self.expires_at_millis is not None:
+            shape["expires_at_millis"] = self.expires_at_millis
+        if self.revoked_at_millis is not None:
+            shape["manually_revoked_at_millis"] = self.revoked_at_millis
+        return shape

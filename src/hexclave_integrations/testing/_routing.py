@@ -1,0 +1,214 @@
+"""Routes of the sandbox's API, and the schema checks that stand before them (contract 3.2)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from ._project import SYSTEM_PERMISSIONS, Project
+from ._records import User
+from ._wire import Reply, known_error
+
+__all__ = [
+    "ANYTHING",
+    "BOOLEAN",
+    "BOOLEAN_TEXT",
+    "NUMBER",
+    "PERMISSION",
+    "STRING",
+    "USER",
+    "UUID",
+    "AccessType",
+    "Call",
+    "Caller",
+    "Field",
+    "Route",
+    "Rule",
+    "nullable",
+    "one_of",
+    "read_body",
+    "required",
+    "validate",
+]
+
+AccessType: TypeAlias = Literal["client", "server", "admin"]
+
+# What is wrong with a value, or None.
+Rule: TypeAlias = Callable[[Any], str | None]
+
+
+class Field(NamedTuple):
+    """One declared field of a path, query or body."""
+
+    rule: Rule
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks: the access type, and the end user whose token came along, with its session."""
+
+    access: AccessType
+    user: User | None = None
+    session_id: str | None = None
+
+    @property
+    def is_client(self) -> bool:
+        """Whether the request comes with browser rights only."""
+        return self.access == "client"
+
+    def require_user(self) -> User:
+        """The end user, without whom `me` means nobody."""
+        if self.user is None:
+            raise known_error("CANNOT_GET_OWN_USER_WITHOUT_USER")
+        return self.user
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request that passed the gate and the schema; `me` is resolved to the caller's id."""
+
+    project: Project
+    caller: Caller
+    header: Callable[[str], str | None]
+    params: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One endpoint.
+
+    Args:
+        pattern: path below `/api/v1`; `{name}` is a segment.
+        access: the access types that may call it.
+        body: the body's fields; None when the endpoint declares no body.
+    """
+
+    method: str
+    pattern: str
+    handler: Callable[[Call], Reply]
+    access: tuple[AccessType, ...] = ("server", "admin")
+    query: Mapping[str, Field] = field(default_factory=dict)
+    body: Mapping[str, Field] | None = None
+
+    def match(self, segments: list[str]) -> dict[str, str] | None:
+        """The path's parameters, or None when the path is another endpoint's."""
+        names = self.pattern.split("/")
+        if len(names) != len(segments):
+            return None
+        params = {}
+        for name, segment in zip(names, segments, strict=True):
+            if name.startswith("{"):
+                params[name[1:-1]] = segment
+            elif name != segment:
+                return None
+        return params
+
+
+def _matching(pattern: str, problem: str) -> Rule:
+    compiled = re.compile(pattern)
+    return lambda value: None if isinstance(value, str) and compiled.fullmatch(value) else problem
+
+
+def _instance(problem: str, *types: type) -> Rule:
+    return lambda value: None if type(value) in types else problem  # a bool is no int in JSON
+
+
+def one_of(*values: object) -> Rule:
+    """Only these values."""
+    problem = "must be one of the following values: " + ", ".join(
+        item if isinstance(item, str) else json.dumps(item) for item in values
+    )
+    return lambda value: None if any(type(value) is type(item) and value == item for item in values) else problem
+
+
+def nullable(rule: Rule) -> Rule:
+    """`rule`, or null."""
+    return lambda value: None if value is None else rule(value)
+
+
+def required(rule: Rule) -> Field:
+    """A field that must be there."""
+    return Field(rule, required=True)
+
+
+def _permission(value: object) -> str | None:
+    if not isinstance(value, str) or not re.fullmatch(r"\$?[a-z0-9_:]+", value, re.ASCII):
+        return 'must contain only lowercase letters, numbers, ":" and "_"'
+    if value.startswith("$") and value not in SYSTEM_PERMISSIONS:
+        return "must be a custom permission or one of the system permissions"
+    return None
+
+
+def ANYTHING(value: object) -> str | None:  # noqa: N802 - a rule among rules
+    """Any JSON value."""
+    return None
+
+
+_UUID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+BOOLEAN = _instance("must be a boolean", bool)
+BOOLEAN_TEXT = one_of("true", "false")
+NUMBER = _instance("must be a number", int, float)
+PERMISSION: Rule = _permission
+STRING = _instance("must be a string", str)
+USER = _matching(rf"me|{_UUID_PATTERN}", 'must be a valid UUID or "me"')
+UUID = _matching(_UUID_PATTERN, "must be a valid UUID")
+
+_PARAMS = {"permission_id": required(PERMISSION), "project_id": required(STRING), "user_id": required(USER)}
+
+
+def read_body(route: Route, headers: Mapping[str, str], body: bytes) -> object:
+    """The JSON value sent, None when the endpoint has no body or nothing came.
+
+    Raises:
+        Refusal: `BODY_PARSING_ERROR`.
+    """
+    if route.body is None or not headers.get("content-type", "").startswith("application/json"):
+        return None
+    try:
+        return json.loads(body)
+    except ValueError:
+        raise known_error("BODY_PARSING_ERROR") from None
+
+
+def validate(
+    route: Route, path: str, params: Mapping[str, str], query: Mapping[str, str], body: object
+) -> Mapping[str, Any]:
+    """Check path, query and body against the route's declaration; return the body's fields.
+
+    Raises:
+        Refusal: `SCHEMA_ERROR`, listing every problem.
+    """
+    problems: list[str] = []
+    if route.body is not None and body is None:
+        problems.append("body must be defined")
+    elif route.body is not None and not isinstance(body, dict):
+        problems.append("body must be an object")
+    elif isinstance(body, dict):
+        problems += _problems("body", route.body or {}, body)
+    problems += _problems("query", route.query, query)
+    problems += _problems("params", {name: _PARAMS.get(name, required(UUID)) for name in params}, params)
+    if problems:
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        raise known_error("SCHEMA_ERROR", message=f"Request validation failed on {route.method} {path}:{lines}")
+    return body if isinstance(body, dict) else {}
+
+
+def _problems(place: str, fields: Mapping[str, Field], values: Mapping[str, Any]) -> list[str]:
+    found = []
+    for name, (rule, is_required) in fields.items():
+        if name in values:
+            problem = rule(values[name])
+            if problem:
+                found.append(f"{place}.{name} {problem}")
+        elif is_required:
+            found.append(f"{place}.{name} must be defined")
+    unknown = [name for name in values if name not in fields]
+    if unknown:
+        found.append(f"{place} contains unknown properties: {', '.join(unknown)}")
+    return found

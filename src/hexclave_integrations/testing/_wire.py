@@ -1,0 +1,183 @@
+"""What the sandbox answers: replies, and the errors of contract 3.3 and 5 in Hexclave's own words."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["CROCKFORD", "Refusal", "Reply", "json_reply", "known_error", "random_text", "text_reply"]
+
+CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+# code -> (status, text); `{name}` is a field of the details, or a word that only the text needs.
+_KNOWN: dict[str, tuple[int, str]] = {
+    "ACCESS_TOKEN_EXPIRED": (
+        401,
+        "Access token has expired. Please refresh it and try again. (The access token expired at "
+        "{expired_at_millis}.) Project ID: {project_id}. User ID: {user_id}.",
+    ),
+    "ACCESS_TYPE_REQUIRED": (
+        400,
+        "You must specify an access level for this Stack project. Make sure project API keys are "
+        "provided (eg. x-stack-publishable-client-key) and you set the x-stack-access-type header "
+        "to 'client', 'server', or 'admin'.\n\nFor more information, see the docs on REST API "
+        "authentication: https://docs.stack-auth.com/rest-api/overview#authentication",
+    ),
+    "ACCESS_TYPE_WITHOUT_PROJECT_ID": (
+        400,
+        "The x-stack-access-type header was '{request_type}', but the x-stack-project-id header "
+        "was not provided.\n\nFor more information, see the docs on REST API authentication: "
+        "https://docs.stack-auth.com/rest-api/overview#authentication",
+    ),
+    "ADMIN_AUTHENTICATION_REQUIRED": (401, "The super secret admin key must be provided."),
+    "ANONYMOUS_AUTHENTICATION_NOT_ALLOWED": (
+        401,
+        "X-Stack-Access-Token is for an anonymous user, but anonymous users are not enabled. Set "
+        "the X-Stack-Allow-Anonymous-User header of this request to 'true' to allow anonymous "
+        "users.",
+    ),
+    "API_KEY_EXPIRED": (401, "API key has expired."),
+    "API_KEY_NOT_FOUND": (404, "API key not found."),
+    "API_KEY_REVOKED": (401, "API key has been revoked."),
+    "BODY_PARSING_ERROR": (400, "The body of the request could not be parsed as JSON."),
+    "BRANCH_DOES_NOT_EXIST": (400, "The branch with ID {branch_id} does not exist."),
+    "CANNOT_DELETE_CURRENT_SESSION": (400, "Cannot delete the current session."),
+    "CANNOT_GET_OWN_USER_WITHOUT_USER": (
+        400,
+        "You have specified 'me' as a userId, but did not provide authentication for a user.",
+    ),
+    "CURRENT_PROJECT_NOT_FOUND": (
+        400,
+        "The current project with ID {project_id} was not found. Please check the value of the "
+        "x-stack-project-id header.",
+    ),
+    "INSUFFICIENT_ACCESS_TYPE": (
+        401,
+        "The x-stack-access-type header must be {allowed}, but was '{actual_access_type}'.",
+    ),
+    "INVALID_ACCESS_TYPE": (
+        400,
+        "The x-stack-access-type header must be 'client', 'server', or 'admin', but was '{given}'.",
+    ),
+    "INVALID_PROJECT_FOR_ACCESS_TOKEN": (
+        401,
+        'Access token not valid for this project. Expected project ID "{expected_project_id}", but '
+        'the token is for project ID "{actual_project_id}".',
+    ),
+    "INVALID_PUBLISHABLE_CLIENT_KEY": (
+        401,
+        'The publishable key is not valid for the project "{project_id}". Does the project and/or the key exist?',
+    ),
+    "INVALID_SECRET_SERVER_KEY": (
+        401,
+        'The secret server key is not valid for the project "{project_id}". Does the project and/or the key exist?',
+    ),
+    "INVALID_SUPER_SECRET_ADMIN_KEY": (
+        401,
+        'The super secret admin key is not valid for the project "{project_id}". Does the project '
+        "and/or the key exist?",
+    ),
+    "PERMISSION_NOT_FOUND": (
+        404,
+        'Permission "{permission_id}" not found. Make sure you created it on the dashboard.',
+    ),
+    "PROJECT_KEY_WITHOUT_ACCESS_TYPE": (
+        400,
+        "Either an API key or an admin access token was provided, but the x-stack-access-type "
+        "header is missing. Set it to 'client', 'server', or 'admin' as appropriate.",
+    ),
+    "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED": (
+        401,
+        "Refresh token not found for this project, or the session has ended.",
+    ),
+    "RESTRICTED_USER_NOT_ALLOWED": (
+        403,
+        "The user in the access token is in restricted state. Reason: {restricted_reason[type]}. "
+        "Please pass the X-Stack-Allow-Restricted-User header if this is intended.",
+    ),
+    "SCHEMA_ERROR": (400, "{message}"),
+    "SERVER_AUTHENTICATION_REQUIRED": (401, "The secret server key must be provided."),
+    "TEAM_MEMBERSHIP_ALREADY_EXISTS": (409, "Team membership already exists."),
+    "TEAM_MEMBERSHIP_NOT_FOUND": (404, "User {user_id} is not found in team {team_id}."),
+    "TEAM_NOT_FOUND": (404, "Team {team_id} not found."),
+    "TEAM_PERMISSION_NOT_FOUND": (
+        401,
+        "User {user_id} does not have permission {permission_id} in team {team_id}.",
+    ),
+    "TEAM_PERMISSION_REQUIRED": (
+        401,
+        "User {user_id} does not have permission {permission_id} in team {team_id}.",
+    ),
+    "UNPARSABLE_ACCESS_TOKEN": (401, "Access token is not parsable."),
+    "USER_ID_DOES_NOT_EXIST": (400, "The given user with the ID {user_id} does not exist."),
+    "USER_NOT_FOUND": (404, "User not found."),
+    "WRONG_API_KEY_TYPE": (
+        400,
+        "This endpoint is for {expected_type} API keys, but a {actual_type} API key was provided.",
+    ),
+    "WRONG_PERMISSION_SCOPE": (
+        404,
+        'Permission "{permission_id}" not found. (It was found for a different scope '
+        '"{actual_scope}", but scope "{expected_scope}" was expected.)',
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A finished answer: status, headers with lower-case names, body bytes."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class Refusal(Exception):
+    """Ends the handling of a request with the reply it carries."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
+
+
+def random_text(length: int) -> str:
+    """Unguessable text of `length` characters in Hexclave's alphabet, lower-case Crockford base32."""
+    return "".join(secrets.choice(CROCKFORD) for _ in range(length))
+
+
+def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    """A JSON answer that no cache may keep (contract 3.3)."""
+    return _reply(status, "application/json", json.dumps(value, separators=(",", ":")), headers)
+
+
+def text_reply(text: str, status: int) -> Reply:
+    """A plain-text answer, as every error without a known code is."""
+    return _reply(status, "text/plain", text, None)
+
+
+def known_error(code: str, words: Mapping[str, str] | None = None, **details: Any) -> Refusal:
+    """The known error `code` of contract section 5.
+
+    Args:
+        words: what the text names and the details do not hold.
+        details: the fields of `details`; none leaves the key out.
+    """
+    status, text = _KNOWN[code]
+    body: dict[str, Any] = {"code": code}
+    if details:
+        body["details"] = details
+    body["error"] = text.format(**details, **(words or {}))
+    return Refusal(json_reply(body, status, {"x-stack-known-error": code, "x-hexclave-known-error": code}))
+
+
+def _reply(status: int, media_type: str, text: str, headers: Mapping[str, str] | None) -> Reply:
+    request_id = random_text(16)
+    common = {
+        "content-type": f"{media_type}; charset=utf-8",
+        "cache-control": "no-store, max-age=0",
+        "x-stack-request-id": request_id,
+        "x-hexclave-request-id": request_id,
+    }
+    return Reply(status=status, headers=common | dict(headers or {}), body=text.encode())

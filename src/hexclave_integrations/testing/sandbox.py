@@ -1,0 +1,157 @@
+"""`Sandbox`: a whole Hexclave in memory that speaks the real wire format, for tests without the network."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from standardwebhooks import Webhook
+
+from ..config import HexclaveConfig
+from ._api import handle
+from ._contents import SandboxContents
+from ._gate import header_reader
+from ._handles import SandboxRequest
+from ._outage import Outage, OutageKind
+from ._project import Project
+from ._server import serving
+from ._transport import SandboxTransport
+from ._wire import Reply, random_text
+
+__all__ = ["Sandbox"]
+
+_IN_PROCESS_URL = "https://sandbox.hexclave.invalid"
+
+
+class Sandbox(SandboxContents):
+    """One Hexclave project in memory: users, teams, permissions, sessions, API keys, tokens and the REST API.
+
+    `config` connects a client to it without any socket; `serve()` opens it on real HTTP. Keys are made anew
+    for every sandbox. Methods may be called from any thread; for a user or team, its id does as well.
+
+    Args:
+        project_id: a UUID; a new one when None.
+        clock: the time, epoch seconds.
+    """
+
+    def __init__(self, *, project_id: str | None = None, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(Project((project_id or str(uuid.uuid4())).lower(), _IN_PROCESS_URL, clock))
+        self._webhook_secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
+        self._outages: list[Outage] = []
+        self._transport = SandboxTransport(self._answer)
+        self.requests: list[SandboxRequest] = []
+
+    @property
+    def config(self) -> HexclaveConfig:
+        """Settings that lead here: through the in-process transport, or to the URL while `serve()` is on."""
+        base_url = self._project.base_url
+        served = base_url != _IN_PROCESS_URL
+        return HexclaveConfig(
+            project_id=self._project.id,
+            secret_server_key=self._project.secret_server_key,
+            publishable_client_key=self._project.publishable_client_key,
+            api_url=base_url,
+            issuer_urls=(_IN_PROCESS_URL,) if served else (),
+            webhook_secrets=(self._webhook_secret,),
+            transport=None if served else self._transport,
+        )
+
+    @property
+    def super_secret_admin_key(self) -> str:
+        """The key for admin access."""
+        return self._project.super_secret_admin_key
+
+    def webhook(
+        self, type: str, data: Any, *, id: str | None = None, timestamp: float | None = None
+    ) -> tuple[bytes, dict[str, str]]:
+        """Body and headers of a delivery, signed as Svix does with `config.webhook_secrets` (contract 6).
+
+        Args:
+            type: `user.created` and the like.
+            id: of the message; a delivery that is repeated keeps its id. A new one when None.
+            timestamp: epoch seconds; now when None.
+        """
+        body = json.dumps({"type": type, "data": data}, separators=(",", ":"))
+        message_id = id or f"msg_{random_text(27)}"
+        moment = int(self._project.clock() if timestamp is None else timestamp)
+        signature = Webhook(self._webhook_secret).sign(message_id, datetime.fromtimestamp(moment, UTC), body)
+        headers = {
+            "content-type": "application/json",
+            "svix-id": message_id,
+            "svix-timestamp": str(moment),
+            "svix-signature": signature,
+        }
+        return body.encode(), headers
+
+    def outage(
+        self, kind: OutageKind = "refused", *, paths: str | tuple[str, ...] = (), retry_after: int | None = 1
+    ) -> Outage:
+        """Stop answering, now; until `.end()` of the result or the end of its `with` block.
+
+        Args:
+            kind: `refused` (no connection in process, a dropped one over HTTP), `error` (500), `garbage`
+                (200 with HTML), `rate_limit` (429).
+            paths: prefixes below `/api/v1` that fail, such as `/team-permissions`; none means everything.
+            retry_after: seconds in the `Retry-After` of a 429; None leaves the header out.
+        """
+        outage = Outage(kind, (paths,) if isinstance(paths, str) else paths, retry_after, self._end_outage)
+        with self._lock:
+            self._outages.append(outage)
+        return outage
+
+    @contextmanager
+    def serve(self, port: int = 0) -> Iterator[str]:
+        """Serve real HTTP on 127.0.0.1 for the length of the block; yields the base URL.
+
+        Meanwhile `config` points there, and tokens name it as their issuer; those minted before stay genuine.
+
+        Args:
+            port: 0 for any free one.
+
+        Raises:
+            RuntimeError: it is being served already.
+        """
+        if self._project.base_url != _IN_PROCESS_URL:
+            raise RuntimeError("This sandbox is being served already.")
+        with serving(self._answer, port) as url:
+            self._move(url)
+            try:
+                yield url
+            finally:
+                self._move(_IN_PROCESS_URL)
+
+    def count(self, path_suffix: str) -> int:
+        """How many of `requests` were for a path that ends so, `/jwks.json` for instance."""
+        return sum(request.path.endswith(path_suffix) for request in list(self.requests))
+
+    def _answer(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Reply | None:
+        with self._lock:
+            outage = next((outage for outage in self._outages if outage.covers(path)), None)
+            reply = outage.reply() if outage else handle(self._project, method, path, query, headers, body)
+            request = SandboxRequest(
+                method=method,
+                path=path,
+                query=dict(parse_qsl(query, keep_blank_values=True)),
+                access_type=header_reader(headers)("access-type"),
+                status=None if reply is None else reply.status,
+            )
+            self.requests.append(request)
+            return reply
+
+    def _end_outage(self, outage: Outage) -> None:
+        with self._lock:
+            if outage in self._outages:
+                self._outages.remove(outage)
+
+    def _move(self, base_url: str) -> None:
+        with self._lock:
+            self._project.base_url = base_url
+            self._project.issuer_bases = (_IN_PROCESS_URL, base_url)
