@@ -130,7 +130,7 @@ class Verifier:
     def _user(self, claims: dict[str, Any], now: float) -> tuple[HexclaveUser, int]:
         expires, issued = claims.get("exp"), claims.get("iat")
         not_before = claims.get("nbf", 0)
-        if not (_is_time(expires) and _is_time(issued) and _is_time(not_before) and issued < expires):
+        if not (_is_time(expires) and _is_time(issued) and _is_time(not_before)):
             raise InvalidToken
         if max(issued, not_before) > now + self._leeway:
             raise InvalidToken

@@ -142,6 +142,7 @@ class Project:
             key: sign with the key for that kind of user instead of the user's own.
         """
         now = int(self.clock())
+        expires = int(now + expires_in)
         token = {
             "sub": user.id,
             "project_id": self.id,
@@ -158,9 +159,9 @@ class Project:
             "restricted_reason": user.restricted_reason,
             "requires_totp_mfa": user.requires_totp_mfa,
             "iss": issuer(self.base_url, self.id, user.kind),
-            "iat": now,
+            "iat": now if expires > now else expires - 600,  # a token that is over was issued before its end
             "aud": audience(self.id, user.kind),
-            "exp": int(now + expires_in),
+            "exp": expires,
         }
         return self.keys.sign(token | dict(claims or {}), key or user.kind)
 
