@@ -16,12 +16,14 @@ from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
 from . import _api, _tokens
-from ._caches import AnswerCache, TokenCache
+from ._caches import AnswerCache, TokenCache, VerifiedToken
 from ._keys import KeyRing
-from ._verify import Verifier
+from ._verify import Parsed, Verifier
 from .config import HexclaveConfig
-from .errors import RequestRefused, TokenExpired
+from .errors import InvalidToken, RequestRefused, TokenExpired
 from .user import HexclaveUser
 
 __all__ = ["Ask", "Attempt", "Background", "Core", "Effect", "Fetch", "Flow", "Once", "digest"]
@@ -158,6 +160,34 @@ class Core:
         if self.verifier.is_over(entry.expires, now):
             raise TokenExpired
         return entry.user
+
+    def judge(self, token: str) -> HexclaveUser | None:
+        """The user of a token, if that can be told without asking anybody, or None.
+
+        Raises:
+            AuthenticationError: the token is not acceptable.
+        """
+        known = self.recall(token)
+        if known is not None:
+            return known
+        parsed = self.verifier.parse(token)
+        if not self.ring.is_settled(parsed.kid, self.clock()):
+            return None
+        current = self.ring.current
+        key = current.keys.get(parsed.kid)
+        if key is None:
+            raise InvalidToken
+        return self.prove(token, parsed, key, current.generation)
+
+    def prove(self, token: str, parsed: Parsed, key: EllipticCurvePublicKey, generation: int) -> HexclaveUser:
+        """Verify a token with the key of a generation, and remember it.
+
+        Raises:
+            AuthenticationError: the token is not acceptable.
+        """
+        user, expires = self.verifier.verify(parsed, key, self.clock())
+        self.tokens.put(digest(token), VerifiedToken(user, expires, generation))
+        return user
 
 
 def digest(secret: str) -> bytes:

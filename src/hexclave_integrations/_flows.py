@@ -15,7 +15,6 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from . import _api, _questions, _strict
-from ._caches import VerifiedToken
 from ._core import Ask, Attempt, Background, Core, Fetch, Flow, Once, digest
 from ._keys import Decision
 from .api_key import HexclaveApiKey, looks_like_api_key
@@ -134,16 +133,13 @@ def verify_token(core: Core, token: str) -> Flow[HexclaveUser]:
     key, generation = yield from _key_for(core, parsed.kid)
     name = digest(token)
     entry = core.tokens.get(name)
-    now = core.clock()
     if entry is not None and entry.generation == generation:
         # Keys past their age that cannot be refreshed: what they proved once need not be proved again.
-        if core.verifier.is_over(entry.expires, now):
+        if core.verifier.is_over(entry.expires, core.clock()):
             core.tokens.discard(name)
             raise TokenExpired
         return entry.user
-    user, expires = core.verifier.verify(parsed, key, now)
-    core.tokens.put(name, VerifiedToken(user, expires, generation))
-    return user
+    return core.prove(token, parsed, key, generation)
 
 
 def current_user(core: Core, token: str) -> Flow[HexclaveUser]:

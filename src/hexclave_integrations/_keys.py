@@ -69,6 +69,12 @@ class KeyRing:
         """Whether the set is younger than `jwks_max_age`: nothing to fetch, nothing to doubt."""
         return self._younger(self._max_age, now)
 
+    def is_settled(self, kid: str, now: float) -> bool:
+        """Whether neither a fetch nor a refresh is due for a token that names `kid`; `now` in epoch seconds."""
+        if not self.is_fresh(now):
+            return False
+        return kid in self.current.keys or (not self._failed and self._cooling(self._armed_at, now))
+
     def decide(self, kid: str, now: float, *, may_fetch: bool = True) -> Decision:
         """Say what to do for a token that names `kid`.
 

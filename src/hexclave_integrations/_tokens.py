@@ -50,7 +50,7 @@ def collect(headers: Iterable[tuple[Any, Any]], wanted: Mapping[str | bytes, str
     """
     found: dict[str, str] = {}
     for name, value in headers:
-        known = wanted.get(name) or wanted.get(name.lower())
+        known = wanted.get(name.lower())
         if known is not None:
             text = value.decode("latin-1") if type(value) is bytes else value
             found[known] = f"{found[known]},{text}" if known in found else text

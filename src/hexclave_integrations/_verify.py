@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
@@ -35,8 +34,7 @@ _MAX_TIME: Final = 253_402_300_799  # the last second of the year 9999
 _OPTIONAL_STRING: Final = (str, type(None))
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A token that has the right shape. Nothing in it is trusted yet."""
 
     kid: str

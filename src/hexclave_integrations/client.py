@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeAlias
 
-from . import _flows, _questions
+from . import _flows, _questions, _tokens
 from ._core import Attempt, Core
 from ._drivers import AsyncDriver, SyncDriver
 from .api_key import HexclaveApiKey
@@ -52,7 +52,7 @@ class _Client:
             return None
         attempt.asked = True
         if not attempt.settled:
-            self._recall(attempt)
+            self._judge(attempt)
         if not attempt.settled:
             return None
         user = attempt.outcome()
@@ -60,10 +60,10 @@ class _Client:
             _flows.check_kind(requirement, user)
         return user
 
-    def _recall(self, attempt: Attempt) -> None:
+    def _judge(self, attempt: Attempt) -> None:
         try:
             token = attempt.find_token(self.config)
-            user = None if token is None else self._core.recall(token)
+            user = None if token is None else self._core.judge(token)
         except RequestRefused as error:
             attempt.settle(None, error)
         else:
@@ -104,7 +104,9 @@ class HexclaveClient(_Client):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        return self.identify(self.attempt(headers, lambda: cookies))
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        token = _tokens.find_token(_tokens.collect(pairs, self._core.wanted_headers), cookies, self.config)
+        return None if token is None else self.verify_token(token)
 
     def identify(self, attempt: Attempt) -> HexclaveUser | None:
         """As `authenticate`, worked out once for each attempt.
@@ -114,7 +116,7 @@ class HexclaveClient(_Client):
             Unavailable: it cannot be told now.
         """
         if not attempt.settled:
-            self._recall(attempt)
+            self._judge(attempt)
         if attempt.settled:
             return attempt.outcome()
         return self._driver.run(_flows.identify(self._core, attempt))
@@ -151,7 +153,7 @@ class HexclaveClient(_Client):
             AuthenticationError: the token is not acceptable.
             Unavailable: it cannot be told now.
         """
-        known = self._core.recall(token)
+        known = self._core.judge(token)
         return self._driver.run(_flows.verify_token(self._core, token)) if known is None else known
 
     def authorize(
@@ -280,7 +282,9 @@ class AsyncHexclaveClient(_Client):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        return await self.identify(self.attempt(headers, lambda: cookies))
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        token = _tokens.find_token(_tokens.collect(pairs, self._core.wanted_headers), cookies, self.config)
+        return None if token is None else await self.verify_token(token)
 
     async def identify(self, attempt: Attempt) -> HexclaveUser | None:
         """As `authenticate`, worked out once for each attempt.
@@ -290,7 +294,7 @@ class AsyncHexclaveClient(_Client):
             Unavailable: it cannot be told now.
         """
         if not attempt.settled:
-            self._recall(attempt)
+            self._judge(attempt)
         if attempt.settled:
             return attempt.outcome()
         return await self._driver.run(_flows.identify(self._core, attempt))
@@ -327,7 +331,7 @@ class AsyncHexclaveClient(_Client):
             AuthenticationError: the token is not acceptable.
             Unavailable: it cannot be told now.
         """
-        known = self._core.recall(token)
+        known = self._core.judge(token)
         return await self._driver.run(_flows.verify_token(self._core, token)) if known is None else known
 
     async def authorize(

@@ -1,0 +1,1 @@
+"""Measurements: ratios against named baselines of the same run, never tests."""
