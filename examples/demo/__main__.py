@@ -63,8 +63,8 @@ def _stay(story: Story, urls: dict[str, str]) -> None:
     for name, url in urls.items():
         print(f"\n{name}: {url}")
         print("\n".join(story.curl_lines(url)))
-    print("\nCtrl+C ends it.", flush=True)
     try:
+        print("\nCtrl+C ends it.", flush=True)
         while True:
             time.sleep(1)
     except KeyboardInterrupt:
