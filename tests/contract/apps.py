@@ -22,7 +22,6 @@ from hexclave_integrations import (
     HexclaveApiKey,
     HexclaveClient,
     HexclaveConfig,
-    HexclaveUser,
     RequestRefused,
     fastapi,
     requirements,
@@ -30,23 +29,11 @@ from hexclave_integrations import (
 )
 from hexclave_integrations._http import PRIVATE, vary_on_credentials
 
-from .table import Answer, read_answer
+from . import django_columns, flask_columns
+from .table import Answer, Ask, read_answer
+from .views import PERMISSION, PROJECT_PERMISSION, show, show_id
 
-Ask = Callable[[str, dict[str, str]], Answer]
 Build = Callable[[HexclaveConfig], AbstractContextManager[Ask]]
-
-PERMISSION = "export_reports"
-
-
-def show(principal: Any) -> dict[str, Any]:
-    """What the views of every column return for who was let through."""
-    if isinstance(principal, HexclaveUser):
-        return {"id": principal.id, "kind": principal.kind}
-    return {"id": principal.id if principal is not None else None}
-
-
-def show_id(principal: Any) -> dict[str, Any]:
-    return {"id": principal.id if principal is not None else None}
 
 
 def build_fastapi_app(config: HexclaveConfig) -> FastAPI:
@@ -78,7 +65,7 @@ def build_fastapi_app(config: HexclaveConfig) -> FastAPI:
         "/teams/{team_id}/member": fastapi.require_team("{team_id}"),
         "/teams/{team_id}/export": fastapi.require_permission("{team_id}", PERMISSION),
         "/selected/export": fastapi.require_permission(SELECTED_TEAM, PERMISSION),
-        "/project": fastapi.require_project_permission("access_admin_dashboard"),
+        "/project": fastapi.require_project_permission(PROJECT_PERMISSION),
     }
     for path, requirement in guarded.items():
 
@@ -130,7 +117,7 @@ def build_starlette(config: HexclaveConfig) -> AbstractContextManager[Ask]:
             Route("/teams/{team_id}/member", starlette.require_team("{team_id}")(view)),
             Route("/teams/{team_id}/export", starlette.require_permission("{team_id}", PERMISSION)(view)),
             Route("/selected/export", starlette.require_permission(SELECTED_TEAM, PERMISSION)(view)),
-            Route("/project", starlette.require_project_permission("access_admin_dashboard")(view)),
+            Route("/project", starlette.require_project_permission(PROJECT_PERMISSION)(view)),
         ],
         middleware=[Middleware(starlette.HexclaveMiddleware, config=config)],
     )
@@ -150,7 +137,7 @@ _BY_HAND: dict[str, requirements.Requirement] = {
     "member": requirements.require_team("{team_id}"),
     "export": requirements.require_permission("{team_id}", PERMISSION),
     "/selected/export": requirements.require_permission(SELECTED_TEAM, PERMISSION),
-    "/project": requirements.require_project_permission("access_admin_dashboard"),
+    "/project": requirements.require_project_permission(PROJECT_PERMISSION),
 }
 
 
@@ -211,4 +198,7 @@ COLUMNS: dict[str, Build] = {
     "async client": build_async_client,
     "starlette": build_starlette,
     "fastapi": build_fastapi,
+    "flask": flask_columns.build_flask,
+    "flask async": flask_columns.build_flask_async,
+    **django_columns.columns(),
 }

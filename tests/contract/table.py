@@ -55,8 +55,8 @@ def read_answer(status: int, headers: Any, body: bytes) -> Answer:
     """Keep the headers the contract speaks of, by lower-case name."""
     lowered = {name.lower(): value for name, value in dict(headers).items()}
     spoken_of = ("cache-control", "vary", "www-authenticate", "retry-after", "content-type")
-    # Frameworks may add a charset to what a view returned; a refusal is compared byte for byte.
-    kept = {name: lowered[name].partition(";")[0] for name in spoken_of if name in lowered}
+    # Frameworks may add a charset to what a view returned, and what else they vary on.
+    kept = {name: lowered[name].partition(";")[0].removeprefix("Accept, ") for name in spoken_of if name in lowered}
     return Answer(status=status, body=json.loads(body) if body else None, headers=kept)
 
 
@@ -85,6 +85,10 @@ def refused(
     return Answer(status=status, body=body, headers=headers)
 
 
+Ask = Callable[[str, dict[str, str]], Answer]
+"""`ask(path, headers)`: send a GET to the application of a column and return its answer."""
+
+
 NOBODY = refused(
     401,
     "USER_AUTHENTICATION_REQUIRED",
@@ -107,9 +111,7 @@ ANONYMOUS = refused(
     "Anonymous users are not allowed here. Sign in with an account.",
     challenge=INSUFFICIENT,
 )
-ENDED = refused(
-    401, "USER_AUTHENTICATION_REQUIRED", "The session has ended. Sign in again.", challenge=INVALID
-)
+ENDED = refused(401, "USER_AUTHENTICATION_REQUIRED", "The session has ended. Sign in again.", challenge=INVALID)
 
 
 def restricted(reason: str = "email_not_verified") -> Answer:
@@ -137,9 +139,7 @@ NO_MEMBER = refused(403, "TEAM_MEMBERSHIP_REQUIRED", "Membership of the team is 
 NO_KEY = refused(401, "API_KEY_NOT_FOUND", "The API key is not valid.", challenge=BEARER)
 KEY_REVOKED = refused(401, "API_KEY_REVOKED", "The API key has been revoked.", challenge=BEARER)
 KEY_EXPIRED = refused(401, "API_KEY_EXPIRED", "The API key has expired.", challenge=BEARER)
-WRONG_KEY_TYPE = refused(
-    401, "WRONG_API_KEY_TYPE", "An API key of this type is not accepted here.", challenge=BEARER
-)
+WRONG_KEY_TYPE = refused(401, "WRONG_API_KEY_TYPE", "An API key of this type is not accepted here.", challenge=BEARER)
 
 
 def unavailable(retry_after: int = 1) -> Answer:
