@@ -7,7 +7,7 @@ import email.utils
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -49,9 +49,9 @@ class Request:
 
     what: str
     method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes | None = None
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

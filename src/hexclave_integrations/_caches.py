@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cachetools import LRUCache
 
@@ -18,8 +18,7 @@ __all__ = ["AnswerCache", "TokenCache", "VerifiedToken"]
 MAX_ANSWERS: Final = 16_384
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedToken:
+class VerifiedToken(NamedTuple):
     """A token that proved genuine: its user, its end in epoch seconds, and the key generation that proved it."""
 
     user: HexclaveUser
@@ -65,12 +64,29 @@ class TokenCache(ForkAware):
         return len(self._entries)
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An answer: good from `since` until `until`, unless one of its tags was dropped after `sequence`."""
+
+    since: float
+    until: float
+    value: Any
+    tags: tuple[str, ...]
+    sequence: int
+
+
 class AnswerCache(ForkAware):
-    """Answers of Hexclave, each until its own time; the least recently used goes first."""
+    """Answers of Hexclave, each until its own time; the least recently used goes first.
+
+    An answer is about somebody, and its tags say whom. Dropping a tag also keeps out an answer that was asked for
+    before and comes after: who asks notes the `sequence` first, and every drop begins a new one.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._entries: LRUCache[Hashable, tuple[float, float, Any]] = LRUCache(MAX_ANSWERS)
+        self._entries: LRUCache[Hashable, _Entry] = LRUCache(MAX_ANSWERS)
+        self._dropped: dict[str, int] = {}
+        self.sequence = 0
 
     def reset_after_fork(self) -> None:
         self._lock = threading.Lock()
@@ -78,15 +94,45 @@ class AnswerCache(ForkAware):
     def get(self, key: Hashable, now: float) -> Any:
         """The answer that is still good at `now` (epoch seconds), or None."""
         with self._lock:
-            since, until, value = self._entries.get(key, (0.0, 0.0, None))
-        # `now` before `since` means that the clock was set back: the answer's age is unknown.
-        return value if since <= now < until else None
+            entry = self._entries.get(key)
+            # `now` before `since` means that the clock was set back: the answer's age is unknown.
+            if entry is None or not entry.since <= now < entry.until:
+                return None
+            if any(self._dropped.get(tag, 0) > entry.sequence for tag in entry.tags):
+                return None
+            return entry.value
 
-    def put(self, key: Hashable, value: Any, *, now: float, ttl: float) -> None:
-        """Remember `value`, which is not None, for `ttl` seconds from `now` (epoch seconds)."""
+    def put(
+        self,
+        key: Hashable,
+        value: Any,
+        *,
+        now: float,
+        ttl: float,
+        tags: tuple[str, ...] = (),
+        sequence: int | None = None,
+    ) -> None:
+        """Remember `value`, which is not None.
+
+        Args:
+            now: epoch seconds.
+            ttl: how long it is good for, seconds.
+            tags: whom it is about.
+            sequence: what `sequence` was when it was asked for; as now when None.
+        """
         if ttl > 0:
             with self._lock:
-                self._entries[key] = (now, now + ttl, value)
+                asked = self.sequence if sequence is None else sequence
+                self._entries[key] = _Entry(now, now + ttl, value, tags, asked)
+
+    def drop(self, tags: Iterable[str]) -> None:
+        """Forget every answer under any of the tags, those still under way included."""
+        with self._lock:
+            self.sequence += 1
+            self._dropped.update(dict.fromkeys(tags, self.sequence))
+            if len(self._dropped) > MAX_ANSWERS:  # forgetting a drop must not bring an answer back
+                self._entries.clear()
+                self._dropped = {tag: number for tag, number in self._dropped.items() if number == self.sequence}
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -1,11 +1,12 @@
 """What the flows work on: their effects, the state behind a client, and the credentials of one request.
 
-A `Flow[T]` yields one of four effects and is resumed with the outcome::
+A `Flow[T]` yields one of five effects and is resumed with the outcome::
 
     Fetch(request)        make this HTTP request       a Reply; or TransportError is thrown in
     Once(key, start)      run a flow, unless one with  (True, what it returned), or its error is thrown in;
                           an equal key is under way    (False, None) after the other one has ended: look again
     Background(start)     run a flow, do not wait      None
+    Shared(...)           use the fleet's memory       what the operation returns
     Ask(function)         call the application's code  its result, awaited where that is possible
 """
 
@@ -21,12 +22,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from . import _api, _tokens
 from ._caches import AnswerCache, TokenCache, VerifiedToken
 from ._keys import KeyRing
+from ._shared import SharedAnswers
 from ._verify import Parsed, Verifier
 from .config import HexclaveConfig
 from .errors import InvalidToken, RequestRefused, TokenExpired
 from .user import HexclaveUser
 
-__all__ = ["Ask", "Attempt", "Background", "Core", "Effect", "Fetch", "Flow", "Once", "digest"]
+__all__ = ["Ask", "Attempt", "Background", "Core", "Effect", "Fetch", "Flow", "Once", "Shared", "digest"]
 
 T = TypeVar("T")
 
@@ -54,13 +56,22 @@ class Background:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """Call an operation of the answers that a fleet shares: `operation` without a loop, `a` and its name on one."""
+
+    answers: SharedAnswers
+    operation: str
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Call the application's `function`."""
 
     function: Callable[[], Any]
 
 
-Effect: TypeAlias = Fetch | Once | Background | Ask
+Effect: TypeAlias = Fetch | Once | Background | Shared | Ask
 Flow: TypeAlias = Generator[Effect, Any, T]
 
 
@@ -142,16 +153,20 @@ class Core:
         # Apart, so that a flood of invented API keys cannot push out permissions.
         self.answers = AnswerCache()
         self.api_keys = AnswerCache()
+        self.shared = None if config.redis_url is None else SharedAnswers.connect(config)
         # Hexclave asked for silence until then (429); epoch seconds.
         self.paused_until = 0.0
 
-    def recall(self, token: str) -> HexclaveUser | None:
+    def recall(self, name: bytes) -> HexclaveUser | None:
         """The user of a token verified before with keys that are still fresh, or None: the path of most requests.
+
+        Args:
+            name: the token's `digest`.
 
         Raises:
             TokenExpired: it was verified before and has expired since.
         """
-        entry = self.tokens.get(digest(token)) if len(token) <= _tokens.MAX_TOKEN else None
+        entry = self.tokens.get(name)
         if entry is None:
             return None
         now = self.clock()
@@ -167,7 +182,10 @@ class Core:
         Raises:
             AuthenticationError: the token is not acceptable.
         """
-        known = self.recall(token)
+        if len(token) > _tokens.MAX_TOKEN:
+            raise InvalidToken
+        name = digest(token)
+        known = self.recall(name)
         if known is not None:
             return known
         parsed = self.verifier.parse(token)
@@ -177,16 +195,16 @@ class Core:
         key = current.keys.get(parsed.kid)
         if key is None:
             raise InvalidToken
-        return self.prove(token, parsed, key, current.generation)
+        return self.prove(name, parsed, key, current.generation)
 
-    def prove(self, token: str, parsed: Parsed, key: EllipticCurvePublicKey, generation: int) -> HexclaveUser:
-        """Verify a token with the key of a generation, and remember it.
+    def prove(self, name: bytes, parsed: Parsed, key: EllipticCurvePublicKey, generation: int) -> HexclaveUser:
+        """Verify a token with the key of a generation, and remember it under its digest.
 
         Raises:
             AuthenticationError: the token is not acceptable.
         """
         user, expires = self.verifier.verify(parsed, key, self.clock())
-        self.tokens.put(digest(token), VerifiedToken(user, expires, generation))
+        self.tokens.put(name, VerifiedToken(user, expires, generation))
         return user
 
 

@@ -18,10 +18,11 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ._api import Reply, Request, TransportError, logger
-from ._core import Background, Effect, Fetch, Flow, Once
+from ._core import Background, Effect, Fetch, Flow, Once, Shared
 from ._fork import ForkAware
+from ._redis import RedisUnavailable
 from .config import HexclaveConfig
-from .errors import ConfigurationError, HexclaveError
+from .errors import ConfigurationError, HexclaveError, Unavailable
 
 if TYPE_CHECKING:
     import httpx
@@ -47,6 +48,7 @@ class Flights(ForkAware):
             if future is not None:
                 return False, future
             future = self._under_way[key] = Future()
+            future.set_running_or_notify_cancel()  # from here on no waiter can cancel it for the others
             return True, future
 
     def land(self, key: Hashable, future: Future[None]) -> None:
@@ -100,12 +102,16 @@ class SyncDriver(ForkAware):
         self._timeout = config.http_timeout
         self._transport = transport
         self._flights = Flights() if flights is None else flights
+        self._client: httpx.Client | None = None
+        self._inherited: list[httpx.Client] = []
         super().__init__()
 
     def reset_after_fork(self) -> None:
         self._lock = threading.Lock()
-        # The parent's connections are left to the parent: closing them here would end them for both.
-        self._client: httpx.Client | None = None
+        # The parent's connections are left to the parent, and kept: collecting them would close and complain.
+        if self._client is not None:
+            self._inherited.append(self._client)
+        self._client = None
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return what it returns, or raise what it raises."""
@@ -121,12 +127,18 @@ class SyncDriver(ForkAware):
                 outcome = error = None
                 try:
                     outcome = self._perform(effect)
-                except (TransportError, HexclaveError) as problem:
+                except (TransportError, RedisUnavailable, HexclaveError) as problem:
                     error = problem
 
-    def spawn(self, flow: Flow[None]) -> None:
+    def spawn(self, flow: Flow[None], *, then_close: bool = False) -> None:
         """Run a flow on a thread of its own; its problems are logged."""
-        threading.Thread(target=self._run_quietly, args=(flow,), name="hexclave-refresh", daemon=True).start()
+        thread = threading.Thread(
+            target=self._run_quietly, args=(flow, then_close), name="hexclave-refresh", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads, or the interpreter is shutting down
+            logger.warning("A background refresh could not start: %s", error)
 
     def close(self) -> None:
         """Close connections; a later request opens new ones."""
@@ -135,11 +147,14 @@ class SyncDriver(ForkAware):
         if client is not None:
             client.close()
 
-    def _run_quietly(self, flow: Flow[None]) -> None:
+    def _run_quietly(self, flow: Flow[None], then_close: bool) -> None:
         try:
             self.run(flow)
         except Exception:  # noqa: BLE001  # nobody is waiting to hear of it
             logger.exception("A background refresh failed")
+        finally:
+            if then_close:
+                self.close()
 
     def _perform(self, effect: Effect) -> Any:
         if isinstance(effect, Fetch):
@@ -147,7 +162,7 @@ class SyncDriver(ForkAware):
         if isinstance(effect, Once):
             leads, future = self._flights.join(effect.key)
             if not leads:
-                self._wait(future)
+                self._wait(effect.key, future)
                 return False, None
             try:
                 return True, self.run(effect.start())
@@ -156,6 +171,8 @@ class SyncDriver(ForkAware):
         if isinstance(effect, Background):
             self.spawn(effect.start())
             return None
+        if isinstance(effect, Shared):
+            return getattr(effect.answers, effect.operation)(*effect.arguments)
         result = effect.function()
         if hasattr(result, "__await__"):
             if hasattr(result, "close"):
@@ -163,18 +180,21 @@ class SyncDriver(ForkAware):
             raise ConfigurationError("A team reference is a coroutine function, which this framework cannot await.")
         return result
 
-    def _wait(self, future: Future[None]) -> None:
+    def _wait(self, key: Hashable, future: Future[None]) -> None:
         try:
             future.result(2 * self._timeout + 1)
         except FutureTimeout:
-            raise TransportError("another request's fetch did not end") from None
+            # Whoever fetches is lost, with his thread or loop perhaps: do not let the next ones wait for him too.
+            self._flights.land(key, future)
+            raise Unavailable from None
 
     def _send(self, request: Request) -> Reply:
         import httpx
 
+        client = self._opened()
         deadline = time.monotonic() + self._timeout
         try:
-            with self._opened().stream(
+            with client.stream(
                 request.method, request.url, headers=_headers(request), content=request.body
             ) as response:
                 body = _Body(response, deadline)
@@ -183,6 +203,10 @@ class SyncDriver(ForkAware):
                 return body.reply()
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
             raise TransportError(type(error).__name__) from None
+        except RuntimeError:
+            if client.is_closed:
+                raise TransportError("closed meanwhile") from None
+            raise
 
     def _opened(self) -> httpx.Client:
         import httpx
@@ -203,16 +227,16 @@ class AsyncDriver:
     Args:
         config: gives the time-out.
         transport: an httpx async transport instead of real HTTP; it stays its owner's to close.
+        flights: whom to wait for; own ones when None.
     """
 
-    def __init__(self, config: HexclaveConfig, transport: Any = None) -> None:
+    def __init__(self, config: HexclaveConfig, transport: Any = None, flights: Flights | None = None) -> None:
         if transport is not None and not hasattr(transport, "handle_async_request"):
             raise ConfigurationError("transport cannot be used with async: it has no handle_async_request.")
         self._timeout = config.http_timeout
         self._transport = transport
-        self._flights = Flights()
-        # Background refreshes over real HTTP run on a thread, so that they outlive a short loop.
-        self._background = SyncDriver(config, None, self._flights) if transport is None else None
+        self._flights = Flights() if flights is None else flights
+        self._config = config
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]
         self._clients = weakref.WeakKeyDictionary()
@@ -232,7 +256,7 @@ class AsyncDriver:
                 outcome = error = None
                 try:
                     outcome = await self._perform(effect)
-                except (TransportError, HexclaveError) as problem:
+                except (TransportError, RedisUnavailable, HexclaveError) as problem:
                     error = problem
 
     async def open(self) -> None:
@@ -244,15 +268,13 @@ class AsyncDriver:
     async def close(self) -> None:
         """Close the running loop's connections and end its background work; a later request opens new ones."""
         loop = asyncio.get_running_loop()
-        mine = [task for task in self._tasks if task.get_loop() is loop]
+        mine = [task for task in self._tasks.copy() if task.get_loop() is loop]  # other loops' threads change it
         for task in mine:
             task.cancel()
         await asyncio.gather(*mine, return_exceptions=True)
         client = self._clients.pop(loop, None)
         if client is not None:
             await client.aclose()
-        if self._background is not None:
-            self._background.close()
 
     async def _perform(self, effect: Effect) -> Any:
         if isinstance(effect, Fetch):
@@ -260,7 +282,7 @@ class AsyncDriver:
         if isinstance(effect, Once):
             leads, future = self._flights.join(effect.key)
             if not leads:
-                await self._wait(future)
+                await self._wait(effect.key, future)
                 return False, None
             try:
                 return True, await self.run(effect.start())
@@ -269,12 +291,15 @@ class AsyncDriver:
         if isinstance(effect, Background):
             self._spawn(effect.start())
             return None
+        if isinstance(effect, Shared):
+            return await getattr(effect.answers, f"a{effect.operation}")(*effect.arguments)
         result = effect.function()
         return await result if hasattr(result, "__await__") else result
 
     def _spawn(self, flow: Flow[None]) -> None:
-        if self._background is not None:
-            self._background.spawn(flow)
+        if self._transport is None:
+            # On a thread, so that it outlives a short loop, with connections that end with it.
+            SyncDriver(self._config, None, self._flights).spawn(flow, then_close=True)
             return
         task = asyncio.get_running_loop().create_task(self._run_quietly(flow))
         self._tasks.add(task)  # the loop itself holds tasks only weakly
@@ -286,13 +311,13 @@ class AsyncDriver:
         except Exception:  # noqa: BLE001  # nobody is waiting to hear of it
             logger.exception("A background refresh failed")
 
-    async def _wait(self, future: Future[None]) -> None:
+    async def _wait(self, key: Hashable, future: Future[None]) -> None:
         try:
             async with asyncio.timeout(2 * self._timeout + 1):
-                # Shielded: cancelling one who waits must not cancel the future that all wait for.
-                await asyncio.shield(asyncio.wrap_future(future))
+                await asyncio.wrap_future(future)
         except TimeoutError:
-            raise TransportError("another request's fetch did not end") from None
+            self._flights.land(key, future)  # as in `SyncDriver`
+            raise Unavailable from None
 
     async def _send(self, request: Request) -> Reply:
         client = self._clients.get(asyncio.get_running_loop())
@@ -316,6 +341,10 @@ class AsyncDriver:
                 return body.reply()
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:  # TimeoutError is an OSError
             raise TransportError(type(error).__name__) from None
+        except RuntimeError:
+            if client.is_closed:
+                raise TransportError("closed meanwhile") from None
+            raise
 
     def _new_client(self) -> httpx.AsyncClient:
         import httpx

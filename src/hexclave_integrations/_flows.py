@@ -7,6 +7,7 @@ written its result into the key ring or a cache before anybody is woken, so whoe
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from functools import partial
@@ -21,7 +22,9 @@ from .api_key import HexclaveApiKey, looks_like_api_key
 from .config import HexclaveConfig
 from .errors import (
     AnonymousNotAllowed,
+    ApiKeyExpired,
     ApiKeyNotFound,
+    ConfigurationError,
     InvalidToken,
     NotAuthenticated,
     ProjectPermissionRequired,
@@ -49,7 +52,8 @@ _MAX_WAITS: Final = 2
 def warm(core: Core) -> Flow[bool]:
     """Fetch the keys if they are missing or old; say whether they are fresh now."""
     if core.ring.wants_refresh(core.clock()):
-        yield Once(JWKS, partial(_fetch_keys, core, None))
+        with contextlib.suppress(Unavailable):  # whoever fetches did not come to an end
+            yield Once(JWKS, partial(_fetch_keys, core, None))
     return core.ring.is_fresh(core.clock())
 
 
@@ -59,6 +63,9 @@ def _refresh(core: Core) -> Flow[None]:
 
 def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
     """Fetch the key set into the ring, or note the failure there; `wanted` is the key id it is fetched for."""
+    now = core.clock()
+    if not (core.ring.wants_refresh(now) if wanted is None else core.ring.decide(wanted, now) is Decision.FETCH):
+        return  # another fetch ended between the decision and this one's turn
     before = core.ring.current.generation
     try:
         reply = yield Fetch(_api.jwks_request(core.config))
@@ -126,12 +133,11 @@ def verify_token(core: Core, token: str) -> Flow[HexclaveUser]:
         AuthenticationError: the token is not acceptable.
         Unavailable: it cannot be told now.
     """
-    known = core.recall(token)
+    known = core.judge(token)
     if known is not None:
         return known
-    parsed = core.verifier.parse(token)
+    name, parsed = digest(token), core.verifier.parse(token)
     key, generation = yield from _key_for(core, parsed.kid)
-    name = digest(token)
     entry = core.tokens.get(name)
     if entry is not None and entry.generation == generation:
         # Keys past their age that cannot be refreshed: what they proved once need not be proved again.
@@ -139,7 +145,7 @@ def verify_token(core: Core, token: str) -> Flow[HexclaveUser]:
             core.tokens.discard(name)
             raise TokenExpired
         return entry.user
-    return core.prove(token, parsed, key, generation)
+    return core.prove(name, parsed, key, generation)
 
 
 def current_user(core: Core, token: str) -> Flow[HexclaveUser]:
@@ -161,7 +167,9 @@ def _same_session(fresh: HexclaveUser, user: HexclaveUser) -> HexclaveUser:
     """
     if fresh.id != user.id:
         raise SessionEnded
-    return dataclasses.replace(fresh, session_id=user.session_id, expires_at=user.expires_at, claims=user.claims)
+    return dataclasses.replace(
+        fresh, session_id=user.session_id, expires_at=user.expires_at, claims_json=user.claims_json
+    )
 
 
 # --- may they? ----------------------------------------------------------------------------------------------
@@ -210,7 +218,7 @@ def _decide(
     *,
     is_confirmed: bool,
 ) -> Flow[HexclaveUser | HexclaveApiKey | None]:
-    """As `authorize`; `is_confirmed` says that a live requirement has its principal from Hexclave just now."""
+    """As `authorize`; `is_confirmed` says that the principal is an API key, or its owner, as `api_key` checked it."""
     if requirement.needs_server_key:
         core.config.require_server_key("this requirement")
     if principal is None:
@@ -220,6 +228,8 @@ def _decide(
     if isinstance(principal, HexclaveApiKey):
         if requirement.scope != "api key":
             raise NotAuthenticated
+        if not is_confirmed:
+            yield from _check_key_again(core, requirement, principal)
         return principal
     if requirement.scope == "api key":
         raise NotAuthenticated
@@ -311,6 +321,26 @@ def _admit_api_key(core: Core, requirement: Requirement, text: str) -> Flow[Hexc
     if owner is None:
         raise WrongApiKeyType
     return owner
+
+
+def _check_key_again(core: Core, requirement: Requirement, key: HexclaveApiKey) -> Flow[None]:
+    """Hold a key from `check_api_key`, which lets any owner pass, against a requirement.
+
+    Raises:
+        ConfigurationError: nobody can confirm a key now without its text.
+        AuthenticationError: it has expired since, its owner is gone, or anonymous.
+        PermissionDenied: its owner is restricted.
+        Unavailable: it cannot be told now.
+    """
+    if requirement.is_live:
+        raise ConfigurationError("A live API key requirement needs the request's own key: use admit, not authorize.")
+    if key.expires_at is not None and key.expires_at.timestamp() <= core.clock():
+        raise ApiKeyExpired
+    if key.user_id is not None:
+        owner = yield from _questions.user_by_id(core, key.user_id)
+        if owner is None:
+            raise ApiKeyNotFound
+        check_kind(requirement, owner)
 
 
 def check_api_key(core: Core, text: str) -> Flow[HexclaveApiKey]:

@@ -12,8 +12,14 @@ from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from .errors import ConfigurationError
 
+__all__ = ["NeedsCall", "NeverFromRequest", "NotADependency", "RefusesAsDependency", "needs_call"]
+
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class NotADependency(ConfigurationError, TypeError):
+    """Somebody asked for the signature. A TypeError as well, which `help()` and other readers take for "none"."""
 
 
 class RefusesAsDependency:
@@ -28,7 +34,7 @@ class RefusesAsDependency:
 
     def __get__(self, instance: object, owner: type) -> NoReturn:
         if instance is None:
-            raise ConfigurationError(f"{owner.__name__} is no dependency. {self.fix}.")
+            raise NotADependency(f"{owner.__name__} is no dependency. {self.fix}.")
         raise AttributeError("__signature__")
 
 
@@ -75,7 +81,7 @@ class NeedsCall(Generic[P, R]):
 
     @property
     def __signature__(self) -> NoReturn:
-        raise ConfigurationError(f"A requirement was used without calling it. Write {self._example}.")
+        raise NotADependency(f"A requirement was used without calling it. Write {self._example}.")
 
 
 def needs_call(example: str) -> Callable[[Callable[P, R]], NeedsCall[P, R]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import contextlib
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from . import _api, _strict
 from ._caches import AnswerCache
-from ._core import Core, Fetch, Flow, Once, digest
+from ._core import Core, Fetch, Flow, Once, Shared, digest
+from ._redis import RedisUnavailable
 from .api_key import HexclaveApiKey, parse_api_key
 from .errors import ApiKeyExpired, ApiKeyNotFound, AuthenticationError, Unavailable
 from .user import HexclaveUser
@@ -17,6 +19,7 @@ from .user import HexclaveUser
 __all__ = [
     "api_key",
     "is_team_member",
+    "notice",
     "project_permissions",
     "session_ids",
     "team_permissions",
@@ -30,6 +33,8 @@ T = TypeVar("T")
 FAILURE_TTL: Final = 1.0
 # An API key may be made a moment after it was first asked about, so "unknown" is not believed for long.
 UNKNOWN_KEY_TTL: Final = 10.0
+# How long a process of a fleet believes its own memory before it looks into the shared one again, seconds.
+FLEET_TTL: Final = 0.5
 
 
 def team_permissions(core: Core, user_id: str, team_id: str, *, fresh: bool = False) -> Flow[frozenset[str]]:
@@ -48,7 +53,8 @@ def team_permissions(core: Core, user_id: str, team_id: str, *, fresh: bool = Fa
         core.config, "team permissions", "/team-permissions", team_id=team_id, user_id=user_id, recursive="true"
     )
     read = partial(_api.read_ids, what=request.what, team_id=team_id, user_id=user_id)
-    return (yield from _remembered(core, ("team permissions", team_id, user_id), request, read, fresh=fresh))
+    memory = _permissions_memory(core, f"permissions:{team_id}:{user_id}", *_member_tags(team_id, user_id))
+    return (yield from _remembered(core, memory, request, read, fresh=fresh))
 
 
 def project_permissions(core: Core, user_id: str, *, fresh: bool = False) -> Flow[frozenset[str]]:
@@ -67,7 +73,8 @@ def project_permissions(core: Core, user_id: str, *, fresh: bool = False) -> Flo
         core.config, "project permissions", "/project-permissions", user_id=user_id, recursive="true"
     )
     read = partial(_api.read_ids, what=request.what, user_id=user_id)
-    return (yield from _remembered(core, ("project permissions", user_id), request, read, fresh=fresh))
+    memory = _permissions_memory(core, f"permissions:{user_id}", f"project:{user_id}", f"user:{user_id}")
+    return (yield from _remembered(core, memory, request, read, fresh=fresh))
 
 
 def is_team_member(core: Core, user_id: str, team_id: str, *, fresh: bool = False) -> Flow[bool]:
@@ -84,19 +91,29 @@ def is_team_member(core: Core, user_id: str, team_id: str, *, fresh: bool = Fals
         return False
     request = _api.server_request(core.config, "a team membership", _api.member_path(team_id, user_id))
     read = partial(_api.read_membership, what=request.what, team_id=team_id, user_id=user_id)
-    return (yield from _remembered(core, ("team membership", team_id, user_id), request, read, fresh=fresh))
+    memory = _permissions_memory(core, f"membership:{team_id}:{user_id}", *_member_tags(team_id, user_id))
+    return (yield from _remembered(core, memory, request, read, fresh=fresh))
 
 
-def user_by_id(core: Core, user_id: str) -> Flow[HexclaveUser | None]:
+def user_by_id(core: Core, user_id: str, *, ttl: float = 0) -> Flow[HexclaveUser | None]:
     """The user with this id as Hexclave knows him now, or None.
+
+    Args:
+        ttl: how long a fleet may remember him, seconds.
 
     Raises:
         Unavailable: it cannot be told now.
     """
     if not _strict.is_uuid(user_id):
         return None
-    request = _api.server_request(core.config, "a user", _api.user_path(user_id.lower()))
-    return (yield from _ask(core, request, partial(_api.read_user, what=request.what, config=core.config)))
+    user_id = user_id.lower()
+    request = _api.server_request(core.config, "a user", _api.user_path(user_id))
+    memory = _Memory(f"user:{user_id}", (f"user:{user_id}",), lambda _: ttl)
+    user = yield from _ask(core, request, partial(_api.read_user, what=request.what, config=core.config), memory)
+    if user is not None and user.id != user_id:
+        _api.logger.warning("Hexclave gave no usable answer about a user: another user")
+        raise Unavailable
+    return user
 
 
 def user_of_token(core: Core, token: str) -> Flow[HexclaveUser]:
@@ -134,14 +151,14 @@ def api_key(core: Core, text: str, *, fresh: bool = False) -> Flow[tuple[Hexclav
     if parsed is None:
         raise ApiKeyNotFound
     ttl = 0.0 if fresh else core.config.api_key_ttl
-    request = _api.api_key_request(core.config, parsed.type, text)
-    found: tuple[HexclaveApiKey, HexclaveUser | None] | type[AuthenticationError] = yield from _shared(
-        core,
-        core.api_keys,
-        digest(text),
-        partial(_check_api_key, core, request, parsed.id),
+    memory = _Memory(
+        f"api key:{digest(text).hex()}",
+        (),
         lambda answer: min(ttl, UNKNOWN_KEY_TTL) if answer is ApiKeyNotFound else ttl,
     )
+    request = _api.api_key_request(core.config, parsed.type, text)
+    ask = partial(_check_api_key, core, request, parsed.id, memory, ttl)
+    found = yield from _shared(core, core.api_keys, memory, ask, _owner_tags)
     if isinstance(found, type):
         raise found
     key = found[0]
@@ -150,84 +167,179 @@ def api_key(core: Core, text: str, *, fresh: bool = False) -> Flow[tuple[Hexclav
     return found
 
 
-def _check_api_key(
-    core: Core, request: _api.Request, key_id: str
-) -> Flow[tuple[HexclaveApiKey, HexclaveUser | None] | type[AuthenticationError]]:
-    """A key and its owner, or the class of the refusal: both are answers to remember."""
-    found = yield from _ask(core, request, partial(_api.read_api_key, what=request.what, key_id=key_id))
+_Checked: TypeAlias = tuple[HexclaveApiKey, HexclaveUser | None] | type[AuthenticationError]
+"""A key and its owner, or the class of the refusal: both are answers to remember."""
+
+
+def _check_api_key(core: Core, request: _api.Request, key_id: str, memory: _Memory, ttl: float) -> Flow[_Checked]:
+    found = yield from _ask(core, request, partial(_api.read_api_key, what=request.what, key_id=key_id), memory)
     if isinstance(found, type):
         return found
     if found.user_id is None:
         return found, None
-    owner = yield from user_by_id(core, found.user_id)
+    owner = yield from user_by_id(core, found.user_id, ttl=ttl)
     return ApiKeyNotFound if owner is None else (found, owner)
 
 
-def _remembered(
-    core: Core, key: Hashable, request: _api.Request, read: Callable[[_api.Reply], T], *, fresh: bool
-) -> Flow[T]:
-    """The answer to one request about permissions, remembered for `permission_ttl`."""
-    ttl = 0.0 if fresh else core.config.permission_ttl
-    return (yield from _shared(core, core.answers, key, partial(_ask, core, request, read), lambda _: ttl))
+def _owner_tags(checked: _Checked) -> tuple[str, ...]:
+    owner = None if isinstance(checked, type) else checked[1]
+    return () if owner is None else (f"user:{owner.id}",)
+
+
+def notice(core: Core, kind: str, data: Mapping[str, Any]) -> Flow[None]:
+    """Forget what a webhook event made untrue, here and in the whole fleet (contract section 6).
+
+    Args:
+        kind: the event's type.
+        data: the event's data.
+
+    Raises:
+        Unavailable: the fleet cannot be told now; the sender has to come back.
+    """
+    tags = _tags_of_event(kind, data)
+    if not tags:
+        return
+    core.answers.drop(tags)
+    core.api_keys.drop(tags)
+    if core.shared is not None:
+        try:
+            yield Shared(core.shared, "drop", (tags,))
+        except RedisUnavailable as error:
+            _api.logger.error("Redis cannot be told what a webhook made untrue: %s", error)
+            raise Unavailable(retry_after=5) from None
+
+
+def _tags_of_event(kind: str, data: Mapping[str, Any]) -> list[str]:
+    def value(name: str) -> str:
+        return str(data.get(name, "")).lower()
+
+    if kind.startswith(("team_permission.", "team_membership.")):
+        return [f"member:{value('team_id')}:{value('user_id')}"]
+    if kind.startswith("project_permission."):
+        return [f"project:{value('user_id')}"]
+    if kind == "team.deleted":
+        return [f"team:{value('id')}"]
+    return [f"user:{value('id')}"] if kind in ("user.updated", "user.deleted") else []
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _Memory:
+    """Where and how long the answer to a question is remembered.
+
+    Attributes:
+        key: what for.
+        tags: whom it is about.
+        ttl: seconds; 0 for None means neither to remember nor to share.
+    """
+
+    key: str
+    tags: tuple[str, ...]
+    ttl: Callable[[Any], float]
+
+
+def _remembered(
+    core: Core, memory: _Memory, request: _api.Request, read: Callable[[_api.Reply], T], *, fresh: bool
+) -> Flow[T]:
+    """The answer to one request about permissions, remembered for `permission_ttl`."""
+    if fresh:
+        return (yield from _ask(core, request, read))
+    return (yield from _shared(core, core.answers, memory, partial(_ask, core, request, read, memory)))
+
+
+def _permissions_memory(core: Core, key: str, *tags: str) -> _Memory:
+    return _Memory(key, tags, lambda _: core.config.permission_ttl)
+
+
+def _member_tags(team_id: str, user_id: str) -> tuple[str, ...]:
+    return f"member:{team_id}:{user_id}", f"team:{team_id}", f"user:{user_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer(Generic[T]):
     """A remembered answer; wrapped, since False and an empty set are answers too."""
 
-    value: Any
+    value: T
 
 
 def _shared(
     core: Core,
     cache: AnswerCache,
-    key: Hashable,
+    memory: _Memory,
     ask: Callable[[], Flow[T]],
-    ttl: Callable[[T | None], float],
+    tags_of: Callable[[T], tuple[str, ...]] | None = None,
 ) -> Flow[T]:
-    """Answer from memory, or ask once for a whole crowd.
+    """Answer from this process's memory, or ask once for a whole crowd.
 
     Args:
-        key: what the answer is remembered under, and whom a crowd with the same question waits for.
+        memory: what the answer is remembered under, and whom a crowd with the same question waits for.
         ask: the question.
-        ttl: seconds an answer is good for; 0 for None means neither to remember nor to share.
+        tags_of: whom an answer is about, where only the answer itself tells.
 
     Raises:
         Unavailable: no usable answer; the same question is then not asked again for a moment.
     """
-    if ttl(None) <= 0:
+    if memory.ttl(None) <= 0:
         return (yield from ask())
 
     def ask_and_remember() -> Flow[T]:
+        known: _Answer[T] | None = _recall(cache, memory.key, core.clock())
+        if known is not None:  # another's question ended between the look and this one's turn
+            return known.value
+        sequence = cache.sequence
         try:
             fresh_answer = yield from ask()
         except Unavailable as failure:
-            cache.put(key, failure, now=core.clock(), ttl=FAILURE_TTL)
+            # Without its traceback, which holds the request and with it the API key.
+            cache.put(memory.key, failure.repeated(), now=core.clock(), ttl=FAILURE_TTL)
             raise
-        cache.put(key, _Answer(fresh_answer), now=core.clock(), ttl=ttl(fresh_answer))
+        ttl = memory.ttl(fresh_answer)
+        # A fleet hears of a webhook through Redis: what this process knows by itself is soon asked there again.
+        local_ttl = ttl if core.shared is None else min(ttl, FLEET_TTL)
+        tags = memory.tags if tags_of is None else tags_of(fresh_answer)
+        cache.put(memory.key, _Answer(fresh_answer), now=core.clock(), ttl=local_ttl, tags=tags, sequence=sequence)
         return fresh_answer
 
     while True:
-        known = cache.get(key, core.clock())
-        if isinstance(known, Unavailable):
-            raise known.repeated()
+        known: _Answer[T] | None = _recall(cache, memory.key, core.clock())
         if known is not None:
-            answer: T = known.value
-            return answer
-        asked, answer = yield Once(key, ask_and_remember)
+            return known.value
+        asked, answer = yield Once(memory.key, ask_and_remember)
         if asked:
-            return answer
+            fresh_answer: T = answer
+            return fresh_answer
 
 
-def _ask(core: Core, request: _api.Request, read: Callable[[_api.Reply], T]) -> Flow[T]:
-    """Make one request and read the reply.
+def _recall(cache: AnswerCache, key: Hashable, now: float) -> Any:
+    """The `_Answer` remembered under `key`, or None.
+
+    Raises:
+        Unavailable: the question failed a moment ago.
+    """
+    known = cache.get(key, now)
+    if isinstance(known, Unavailable):
+        raise known.repeated()
+    return known
+
+
+def _ask(core: Core, request: _api.Request, read: Callable[[_api.Reply], T], memory: _Memory | None = None) -> Flow[T]:
+    """Make one request and read the reply, or read the one that the fleet remembers.
+
+    Args:
+        memory: where the fleet may remember it; None for a question that is always put to Hexclave.
 
     Raises:
         Unavailable: no reply, none that `read` can use, or Hexclave asked for silence.
     """
-    now = core.clock()
-    if now < core.paused_until:
-        raise Unavailable(retry_after=core.paused_until - now)
+    sequence: str | None = None
+    if core.shared is not None and memory is not None and memory.ttl(None) > 0:
+        recalled = yield Shared(core.shared, "recall", (memory.key, memory.tags))
+        if recalled.reply is not None:
+            with contextlib.suppress(Unavailable):  # what cannot be read is as good as nothing
+                return read(recalled.reply)
+        sequence = recalled.sequence
+    pause = core.paused_until - core.clock()
+    if 0 < pause <= _api.MAX_RETRY_AFTER + 1:  # a longer one: the clock was set back
+        raise Unavailable(retry_after=pause)
     try:
         reply = yield Fetch(request)
     except _api.TransportError as error:
@@ -237,4 +349,7 @@ def _ask(core: Core, request: _api.Request, read: Callable[[_api.Reply], T]) -> 
         pause = _api.retry_after(reply, core.clock())
         core.paused_until = core.clock() + pause
         raise Unavailable(retry_after=pause)
-    return read(reply)
+    answer = read(reply)
+    if core.shared is not None and memory is not None and sequence is not None and memory.ttl(answer) > 0:
+        yield Shared(core.shared, "remember", (memory.key, reply, sequence, memory.ttl(answer)))
+    return answer

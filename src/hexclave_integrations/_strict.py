@@ -18,7 +18,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _FROM_URL_ALPHABET = bytes.maketrans(b"-_+/=", b"+/!!!")
 _PADDING = (b"", b"!", b"==", b"=")
 # The last character of an incomplete group carries 4 or 2 bits too many, which must be zero: one spelling a value.
-_ENDINGS = (b"", b"", frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
+_ENDINGS = (frozenset(b""), frozenset(b""), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
 
 
 def is_uuid(value: object) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from cryptography.exceptions import InvalidSignature
@@ -39,6 +38,7 @@ class Parsed(NamedTuple):
 
     kid: str
     claims: dict[str, Any]
+    payload: bytes
     header_segment: bytes
     signing_input: bytes
     signature: bytes
@@ -79,12 +79,13 @@ class Verifier:
             if len(signature_segment) != _SIGNATURE_LENGTH:
                 raise InvalidToken
             kid = self._headers.get(header_segment) or _kid(_strict.json_object(_strict.base64url(header_segment)))
-            claims = _strict.json_object(_strict.base64url(payload_segment))
+            payload = _strict.base64url(payload_segment)
+            claims = _strict.json_object(payload)
             signature = _strict.base64url(signature_segment)
         except ValueError:
             raise InvalidToken from None
         self._check_audience(claims.get("aud"))
-        return Parsed(kid, claims, header_segment, data[: -_SIGNATURE_LENGTH - 1], signature)
+        return Parsed(kid, claims, payload, header_segment, data[: -_SIGNATURE_LENGTH - 1], signature)
 
     def _check_audience(self, audience: object) -> None:
         if not isinstance(audience, str):
@@ -119,13 +120,13 @@ class Verifier:
                 if len(self._headers) >= _MAX_HEADERS:
                     self._headers.clear()
                 self._headers[parsed.header_segment] = parsed.kid
-        return self._user(parsed.claims, now)
+        return self._user(parsed.claims, parsed.payload, now)
 
     def is_over(self, expires: int, now: float) -> bool:
         """Whether a token that ends at `expires` is over at `now`, both in epoch seconds."""
         return now >= expires + self._leeway
 
-    def _user(self, claims: dict[str, Any], now: float) -> tuple[HexclaveUser, int]:
+    def _user(self, claims: dict[str, Any], payload: bytes, now: float) -> tuple[HexclaveUser, int]:
         expires, issued = claims.get("exp"), claims.get("iat")
         not_before = claims.get("nbf", 0)
         if not (_is_time(expires) and _is_time(issued) and _is_time(not_before)):
@@ -172,7 +173,7 @@ class Verifier:
                 signed_up_at=None if signed_up_at is None else datetime.fromtimestamp(signed_up_at, UTC),
                 session_id=session,
                 expires_at=datetime.fromtimestamp(expires, UTC),
-                claims=MappingProxyType(claims),
+                claims_json=payload,
             ),
             expires,
         )

@@ -230,13 +230,35 @@ class HexclaveClient(_Client):
         """
         return self._driver.run(_flows.check_api_key(self._core, key))
 
+    def notice(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Forget at once what a webhook event made untrue, with Redis in every process (contract section 6).
+
+        Args:
+            kind: the event's type.
+            data: the event's data.
+
+        Raises:
+            Unavailable: the other processes cannot be told now; the sender has to come back.
+        """
+        self._driver.run(_questions.notice(self._core, kind, data))
+
     def warm(self) -> bool:
         """Fetch the keys ahead of the first request; False if they cannot be had now."""
         return self._driver.run(_flows.warm(self._core))
 
+    def _twin(self) -> AsyncHexclaveClient:
+        """An async client over the same keys and memories, for a process that answers in both colours."""
+        transport: Any = self._transport
+        client = AsyncHexclaveClient(self.config, transport=transport, clock=self._core.clock)
+        client._core = self._core
+        client._driver = AsyncDriver(self.config, transport, self._driver._flights)
+        return client
+
     def close(self) -> None:
         """Close connections; a later call opens new ones."""
         self._driver.close()
+        if self._core.shared is not None:
+            self._core.shared.scripts.close()
 
     def __enter__(self) -> Self:
         return self
@@ -408,6 +430,18 @@ class AsyncHexclaveClient(_Client):
         """
         return await self._driver.run(_flows.check_api_key(self._core, key))
 
+    async def notice(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Forget at once what a webhook event made untrue, with Redis in every process (contract section 6).
+
+        Args:
+            kind: the event's type.
+            data: the event's data.
+
+        Raises:
+            Unavailable: the other processes cannot be told now; the sender has to come back.
+        """
+        await self._driver.run(_questions.notice(self._core, kind, data))
+
     async def warm(self) -> bool:
         """Fetch the keys ahead of the first request; False if they cannot be had now."""
         return await self._driver.run(_flows.warm(self._core))
@@ -415,9 +449,13 @@ class AsyncHexclaveClient(_Client):
     async def close(self) -> None:
         """Close the running loop's connections; a later call opens new ones."""
         await self._driver.close()
+        if self._core.shared is not None:
+            await self._core.shared.scripts.aclose()
 
     async def __aenter__(self) -> Self:
         await self._driver.open()
+        if self._core.shared is not None:
+            self._core.shared.scripts.open()
         return self
 
     async def __aexit__(

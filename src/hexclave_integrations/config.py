@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ __all__ = ["AsyncTransport", "HexclaveConfig", "SyncTransport"]
 
 # A UUID as Hexclave's SDK accepts it for project ids: version 1-8, variant 0/8/9/a/b (contract section 8).
 _PROJECT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[089ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)  # a name or an IPv6 address; no "%00", no ";" between URLs
 _LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1", re.ASCII)
 _CLOUD_HOST = re.compile(r"https://api[12]?(\.dev|\.staging)?\.(?:hexclave|stack-auth)\.com", re.ASCII)
 
@@ -104,6 +106,49 @@ class HexclaveConfig:
             if text is not None:
                 values[item.name] = _parse(item.name, item.default, text)
         return cls(**values)
+
+    @classmethod
+    def from_mapping(
+        cls, values: Mapping[str, Any], prefix: str = "", environ: Mapping[str, str] | None = None
+    ) -> Self:
+        """Read the settings of a framework (`PROJECT_ID` and so on), and from the environment what they lack.
+
+        Args:
+            values: typed values, or texts as in variables; None and a blank text count as lacking.
+            prefix: how the names of ours begin among the others, `HEXCLAVE_` for instance; all are ours when empty.
+            environ: the variables; `os.environ` when None.
+
+        Raises:
+            ConfigurationError: as on construction, or a name is no setting: a misspelt one must not be ignored.
+        """
+        if not isinstance(values, Mapping):
+            raise ConfigurationError("The settings of Hexclave are no mapping of names to values.")
+        names = {f"{prefix}{item.name.upper()}": item for item in fields(cls)}
+        names[f"{prefix}WEBHOOK_SECRET"] = names[f"{prefix}WEBHOOK_SECRETS"]
+        for name in values:
+            if str(name).startswith(prefix) and name not in names:
+                near = difflib.get_close_matches(str(name).upper(), names, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(names))}."
+                raise ConfigurationError(f"{name} is no setting of Hexclave: {hint}")
+        found: dict[str, Any] = {}
+        for name, item in names.items():
+            value = values.get(name)
+            if isinstance(value, str):
+                text = value.strip()
+                value = _parse(item.name, item.default, text) if text else None
+            if value is not None:
+                found.setdefault(item.name, value)
+        return cls.from_env(environ, **found)
+
+    @staticmethod
+    def webhook_secrets_from_env(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+        """The webhook secrets alone, for an endpoint in an application that verifies no tokens.
+
+        Args:
+            environ: the variables; `os.environ` when None.
+        """
+        text = _from_environment(os.environ if environ is None else environ, "webhook_secrets")
+        return () if text is None else _strings("webhook_secrets", _parse("webhook_secrets", (), text))
 
     @property
     def issuer_bases(self) -> tuple[str, ...]:
@@ -204,7 +249,9 @@ def _base_url(name: str, value: object) -> str:
     path = parts.path.rstrip("/")
     if "/api/v1" in path or "/api/latest" in path:
         raise _error(name, "contains the API path", "leave out everything from /api/ on")
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _LOOPBACK.fullmatch(host))):
+    if not _HOST.fullmatch(host):
+        raise _error(name, "is not a URL", fix)
+    if not (parts.scheme == "https" or (parts.scheme == "http" and _LOOPBACK.fullmatch(host))):
         raise _error(name, "is not secure", fix)
     location = f"[{host}]" if ":" in host else host
     if port is not None and port != {"http": 80, "https": 443}[parts.scheme]:

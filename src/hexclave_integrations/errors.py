@@ -22,7 +22,10 @@
         │   ├── TeamPermissionRequired
         │   ├── ProjectPermissionRequired
         │   └── TeamMembershipRequired
-        └── Unavailable               503: cannot tell now; never a sign-out, never an "allow"
+        ├── Unavailable               503: cannot tell now; never a sign-out, never an "allow"
+        ├── WebhookVerificationFailed 400: signature, time or body of a delivery are bad
+        ├── WebhookInProgress         409: the delivery is being handled already; the sender comes back
+        └── WebhookHandlerFailed      500: a handler failed; the sender comes back
 
 Messages are fixed texts: no message, detail or header holds a token, key, claim or user id.
 """
@@ -53,6 +56,9 @@ __all__ = [
     "TeamPermissionRequired",
     "TokenExpired",
     "Unavailable",
+    "WebhookHandlerFailed",
+    "WebhookInProgress",
+    "WebhookVerificationFailed",
     "WrongApiKeyType",
     "WrongProject",
 ]
@@ -256,3 +262,30 @@ class ServerKeyRefused(ConfigurationError, Unavailable):
 
     def repeated(self) -> ServerKeyRefused:
         return ServerKeyRefused()
+
+
+class WebhookVerificationFailed(RequestRefused):
+    """A delivery's signature, time or body are bad; which of them, the sender is not told."""
+
+    status = 400
+    code = "WEBHOOK_VERIFICATION_FAILED"
+    text = "The webhook could not be verified."
+
+
+class WebhookInProgress(RequestRefused):
+    """The same delivery is being handled at this moment: whether it succeeds is not known yet."""
+
+    status = 409
+    code = "WEBHOOK_IN_PROGRESS"
+    text = "This delivery is being handled already. Try again shortly."
+
+    def headers(self) -> list[tuple[str, str]]:
+        return [*super().headers(), ("Retry-After", "5")]
+
+
+class WebhookHandlerFailed(RequestRefused):
+    """A handler raised; the delivery is not done, and its repetition runs the handlers again."""
+
+    status = 500
+    code = "WEBHOOK_HANDLER_FAILED"
+    text = "The webhook was received and could not be handled. Try again shortly."

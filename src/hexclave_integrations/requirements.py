@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeAlias, TypeVar
 
 from . import _strict
-from ._guards import RefusesAsDependency, needs_call
+from ._guards import NotADependency, RefusesAsDependency, needs_call
 from .errors import ConfigurationError
 
 __all__ = [
@@ -72,7 +72,7 @@ class _Allow(Generic[R]):
 
     @property
     def __signature__(self) -> NoReturn:
-        raise ConfigurationError("A requirement's allow was not called. Write require_user.allow(restricted=True).")
+        raise NotADependency("A requirement's allow was not called. Write require_user.allow(restricted=True).")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class _Live(Generic[R]):
 
     @property
     def __signature__(self) -> NoReturn:
-        raise ConfigurationError("A requirement's live was not called. Write require_user.live().")
+        raise NotADependency("A requirement's live was not called. Write require_user.live().")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +126,8 @@ class Requirement:
                 "A team or permission that the scope does not ask about would be ignored. "
                 "Use require_permission, require_project_permission or require_team."
             )
+        if self.optional and self.scope != "user":
+            raise ConfigurationError("Only a user can be optional: nobody holds a permission.")
         if self.scope.endswith("permission") and not (
             isinstance(self.permission, str) and _PERMISSION.fullmatch(self.permission)
         ):

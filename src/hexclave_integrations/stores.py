@@ -1,0 +1,211 @@
+"""Where delivery claims live: `MemoryStore` for one process, `RedisStore` for all of them.
+
+A store remembers, for each delivery, that somebody is working on it or that it is done. Every operation is atomic,
+and a claim carries a token of its holder's: who lost his claim, because it took too long, can no longer end it.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from cachetools import LRUCache
+
+from ._fork import ForkAware
+from ._redis import RedisScripts, RedisUnavailable
+
+__all__ = ["AsyncDeliveryStore", "Claim", "DeliveryStore", "MemoryStore", "RedisStore", "StoreUnavailable"]
+
+_MAX_ENTRIES: Final = 100_000
+_DONE: Final = "done:"
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be asked now; the sender gets a 503 and comes back."""
+
+
+class Claim(enum.Enum):
+    """What came of an attempt to claim a delivery."""
+
+    CLAIMED = "claimed"
+    BUSY = "busy"
+    DONE = "done"
+
+
+class DeliveryStore(Protocol):
+    """What a store has to do; times in seconds. Each operation may raise `StoreUnavailable`.
+
+    An operation may come twice with one token, after an answer that was lost: the second time changes nothing.
+    """
+
+    def claim(self, key: str, token: str, ttl: float) -> Claim:
+        """Claim a delivery for `ttl` seconds, unless it is done or somebody else's."""
+
+    def done(self, key: str, token: str, ttl: float) -> bool:
+        """Mark it done for `ttl` seconds, unless it is somebody else's by now: then False."""
+
+    def release(self, key: str, token: str) -> None:
+        """Give the claim up, if it is still ours."""
+
+
+class AsyncDeliveryStore(Protocol):
+    """The same for an event loop; a store may offer both."""
+
+    async def aclaim(self, key: str, token: str, ttl: float) -> Claim: ...
+
+    async def adone(self, key: str, token: str, ttl: float) -> bool: ...
+
+    async def arelease(self, key: str, token: str) -> None: ...
+
+
+class MemoryStore(ForkAware):
+    """Claims in this process: for one process, and for tests. The least recently used are forgotten first.
+
+    Args:
+        clock: gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._entries: LRUCache[str, tuple[float, str]] = LRUCache(_MAX_ENTRIES)
+
+    def reset_after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    def claim(self, key: str, token: str, ttl: float) -> Claim:
+        """Claim a delivery for `ttl` seconds, unless it is done or somebody else's."""
+        with self._lock:
+            holder = self._holder(key)
+            if holder.startswith(_DONE):
+                return Claim.DONE
+            if holder not in ("", token):
+                return Claim.BUSY
+            self._entries[key] = (self._clock() + ttl, token)
+            return Claim.CLAIMED
+
+    def done(self, key: str, token: str, ttl: float) -> bool:
+        """Mark it done for `ttl` seconds, unless it is somebody else's by now: then False."""
+        with self._lock:
+            if self._holder(key) not in ("", token, _DONE + token):
+                return False
+            self._entries[key] = (self._clock() + ttl, _DONE + token)
+            return True
+
+    def release(self, key: str, token: str) -> None:
+        """Give the claim up, if it is still ours."""
+        with self._lock:
+            if self._holder(key) == token:
+                del self._entries[key]
+
+    def _holder(self, key: str) -> str:
+        until, holder = self._entries.get(key, (0.0, ""))
+        return holder if until > self._clock() else ""
+
+    async def aclaim(self, key: str, token: str, ttl: float) -> Claim:
+        """As `claim`."""
+        return self.claim(key, token, ttl)
+
+    async def adone(self, key: str, token: str, ttl: float) -> bool:
+        """As `done`."""
+        return self.done(key, token, ttl)
+
+    async def arelease(self, key: str, token: str) -> None:
+        """As `release`."""
+        self.release(key, token)
+
+
+# KEYS[1] the delivery, ARGV[1] token, ARGV[2] milliseconds. One script is one atomic step in Redis.
+_CLAIM: Final = """
+local holder = redis.call('GET', KEYS[1])
+if holder and string.sub(holder, 1, 5) == 'done:' then return 'done' end
+if holder and holder ~= ARGV[1] then return 'busy' end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 'claimed'
+"""
+_MARK_DONE: Final = """
+local holder, mark = redis.call('GET', KEYS[1]), 'done:' .. ARGV[1]
+if holder and holder ~= ARGV[1] and holder ~= mark then return 0 end
+redis.call('SET', KEYS[1], mark, 'PX', ARGV[2])
+return 1
+"""
+_RELEASE: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+class RedisStore:
+    """Claims in Redis, shared by every process that uses the same URL and prefix; for sync and asyncio.
+
+    Args:
+        url: `redis://` or `rediss://`, with the password if there is one.
+        prefix: what the keys begin with.
+        timeout: longest wait for Redis, seconds.
+
+    Raises:
+        ConfigurationError: the package `redis` is missing, or the URL is none.
+    """
+
+    def __init__(self, url: str, *, prefix: str = "hexclave:", timeout: float = 2) -> None:
+        self._scripts = RedisScripts(url, timeout)
+        self._prefix = prefix
+
+    def claim(self, key: str, token: str, ttl: float) -> Claim:
+        """Claim a delivery for `ttl` seconds, unless it is done or somebody else's.
+
+        Raises:
+            StoreUnavailable: Redis cannot be asked now.
+        """
+        return Claim(self._run(_CLAIM, key, token, _milliseconds(ttl)))
+
+    def done(self, key: str, token: str, ttl: float) -> bool:
+        """Mark it done for `ttl` seconds, unless it is somebody else's by now: then False.
+
+        Raises:
+            StoreUnavailable: Redis cannot be asked now.
+        """
+        return bool(self._run(_MARK_DONE, key, token, _milliseconds(ttl)))
+
+    def release(self, key: str, token: str) -> None:
+        """Give the claim up, if it is still ours.
+
+        Raises:
+            StoreUnavailable: Redis cannot be asked now.
+        """
+        self._run(_RELEASE, key, token)
+
+    async def aclaim(self, key: str, token: str, ttl: float) -> Claim:
+        """As `claim`."""
+        return Claim(await self._arun(_CLAIM, key, token, _milliseconds(ttl)))
+
+    async def adone(self, key: str, token: str, ttl: float) -> bool:
+        """As `done`."""
+        return bool(await self._arun(_MARK_DONE, key, token, _milliseconds(ttl)))
+
+    async def arelease(self, key: str, token: str) -> None:
+        """As `release`."""
+        await self._arun(_RELEASE, key, token)
+
+    def close(self) -> None:
+        """Close connections; a later call opens new ones."""
+        self._scripts.close()
+
+    def _run(self, script: str, key: str, *arguments: str) -> Any:
+        try:
+            return self._scripts.run(script, [self._prefix + key], list(arguments))
+        except RedisUnavailable as error:
+            raise StoreUnavailable(str(error)) from None
+
+    async def _arun(self, script: str, key: str, *arguments: str) -> Any:
+        try:
+            return await self._scripts.arun(script, [self._prefix + key], list(arguments))
+        except RedisUnavailable as error:
+            raise StoreUnavailable(str(error)) from None
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, int(seconds * 1000)))
