@@ -15,6 +15,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 COMMANDS: dict[str, list[str]] = {
     "FastAPI": ["-m", "uvicorn", "examples.fastapi_app.main:app", "--port", "{port}", "--log-level", "warning"],
+    "Flask": [
+        "-m",
+        "gunicorn",
+        "--bind",
+        "127.0.0.1:{port}",
+        "--threads",
+        "4",
+        "--log-level",
+        "warning",
+        "examples.flask_app.main:app",
+    ],
 }
 
 

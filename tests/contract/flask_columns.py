@@ -55,7 +55,7 @@ def build_flask_app(config: HexclaveConfig, *, is_async: bool = False) -> framew
 
 @contextmanager
 def _asking(app: framework.Flask) -> Iterator[Ask]:
-    client = app.test_client()
+    client = app.test_client(use_cookies=False)
 
     def ask(path: str, headers: dict[str, str]) -> Answer:
         response = client.get(path, headers=headers)

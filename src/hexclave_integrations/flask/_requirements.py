@@ -1,0 +1,137 @@
+"""Requirements as decorators of Flask views, sync and async, functions and classes, and as blueprint checks."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, ParamSpec
+
+from flask import current_app, request
+
+from .._guards import NeedsCall, needs_call
+from ..errors import ConfigurationError
+from ..requirements import Requirement, TeamReference
+from ._caller import current_caller
+
+__all__ = [
+    "FlaskRequirement",
+    "layers",
+    "optional_user",
+    "require_api_key",
+    "require_permission",
+    "require_project_permission",
+    "require_team",
+    "require_user",
+]
+
+P = ParamSpec("P")
+
+
+class FlaskRequirement(Requirement):
+    """A requirement that decorates a view, below `@app.route`; `current_user` is then whom it let through.
+
+    In a class, decorate the methods or list it in `decorators`. For every route of a blueprint or application,
+    register its check: `blueprint.before_request(require_user.check)`.
+    """
+
+    def __call__(self, view: Callable[P, Any], /) -> Callable[P, Any]:
+        """Guard a view; an async one runs as Flask runs it, after the check.
+
+        Args:
+            view: a function, coroutine function or method.
+
+        Raises:
+            ConfigurationError: what is decorated is no view.
+        """
+        if not callable(view) or isinstance(view, type | Requirement | NeedsCall):
+            raise ConfigurationError(
+                "A requirement decorates a function or method; for a view class, write decorators = [require_user]."
+            )
+
+        @functools.wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
+            current_caller().admit(self, _params(view, args, kwargs) if self.team_parameter else {})
+            return current_app.ensure_sync(view)(*args, **kwargs)
+
+        guarded.__hexclave_requirement__ = self  # type: ignore[attr-defined]  # read by the check at start-up
+        for layer in layers(view):
+            # So that the check finds a view that was registered first and guarded afterwards.
+            with contextlib.suppress(AttributeError, TypeError):  # not everything takes attributes
+                layer.__hexclave_guarded_by__ = guarded
+        return guarded
+
+    def check(self) -> None:
+        """Hold the caller of the current request against this: for `before_request`, or inside a view.
+
+        Flask's automatic answers to OPTIONS pass, for they run no view and a CORS preflight has no credentials.
+
+        Raises:
+            RequestRefused: the caller does not meet it, or it cannot be told now.
+            ConfigurationError: Hexclave is not installed, or the requirement needs a setting that is missing.
+        """
+        if request.method == "OPTIONS" and getattr(request.url_rule, "provide_automatic_options", False):
+            return
+        current_caller().admit(self, request.view_args or {})
+
+    @property
+    def __name__(self) -> NoReturn:
+        """Flask names an endpoint after its view: `@require_team` without the call would register the requirement."""
+        raise _NoViewError
+
+    def __bool__(self) -> NoReturn:
+        raise _NoViewError
+
+
+class _NoViewError(ConfigurationError, AttributeError):
+    """A requirement stands where a view or an answer belongs; an `AttributeError`, so that `hasattr` works."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A requirement is neither a view nor an answer. Decorate a view with it, with all its arguments, as in "
+            '@require_team("{team_id}"), or call its .check().'
+        )
+
+
+def layers(view: Any) -> list[Any]:
+    """A view and what its decorators wrapped, outermost first (`functools.wraps`)."""
+    found: list[Any] = []
+    while view is not None and not any(view is known for known in found):
+        found.append(view)
+        view = getattr(view, "__wrapped__", None)
+    return found
+
+
+def _params(view: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The route's parameters as the view gets them: one view may call another with a team of its own choice."""
+    given = inspect.signature(view, follow_wrapped=False).bind_partial(*args).arguments if args else {}
+    return {**given, **kwargs}
+
+
+require_user = FlaskRequirement()
+"""A regular user."""
+
+require_api_key = FlaskRequirement(scope="api key")
+"""A valid API key of a regular user, or of a team; it is then `current_api_key`."""
+
+optional_user = FlaskRequirement(optional=True, restricted=True, anonymous=True)
+"""Everyone; `current_user` is false when no credentials came. Bad credentials are refused."""
+
+
+@needs_call('@require_permission("{team_id}", "export_reports")')
+def require_permission(team: TeamReference, permission: str) -> FlaskRequirement:
+    """A holder of a team permission; see `hexclave_integrations.requirements.require_permission`."""
+    return FlaskRequirement(scope="team permission", team=team, permission=permission)
+
+
+@needs_call('@require_project_permission("access_admin_dashboard")')
+def require_project_permission(permission: str) -> FlaskRequirement:
+    """A holder of a project permission."""
+    return FlaskRequirement(scope="project permission", permission=permission)
+
+
+@needs_call('@require_team("{team_id}")')
+def require_team(team: TeamReference) -> FlaskRequirement:
+    """A member of a team."""
+    return FlaskRequirement(scope="team", team=team)

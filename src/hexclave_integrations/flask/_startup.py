@@ -1,0 +1,99 @@
+"""What can be known to be wrong before the first request: requirements that cannot work, or guard nothing."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from flask import Flask
+from flask.views import http_method_funcs
+from werkzeug.routing import Rule
+
+from ..config import HexclaveConfig
+from ..errors import ConfigurationError
+from ..requirements import Requirement
+from ._requirements import layers
+
+__all__ = ["check_routes", "problems"]
+
+
+def check_routes(app: Flask, config: HexclaveConfig) -> None:
+    """Look at every requirement on the routes of an application.
+
+    Raises:
+        ConfigurationError: there are `problems`.
+    """
+    found = list(problems(app, config))
+    if found:
+        raise ConfigurationError("\n".join(found))
+
+
+def problems(app: Flask, config: HexclaveConfig) -> Iterator[str]:
+    """What is wrong with an application, a line each.
+
+    A requirement needs a server key that is not set, or a route parameter that its route lacks; it stands where
+    a view belongs; or it stands above the route decorator, and Flask has registered the view without it.
+    """
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions.get(rule.endpoint)
+        guard = getattr(view, "__hexclave_guarded_by__", None)
+        if any(layer is view for layer in layers(guard)):
+            yield (
+                f"{rule} runs its view without a requirement that was put around it afterwards: write the requirement "
+                "below the route decorator, or use another function for a route without it."
+            )
+        for function in _functions(app, rule, view):
+            yield from _misuse(function, rule)
+            requirement = _requirement(function)
+            if requirement is not None:
+                yield from _unmet(requirement, rule, config)
+
+
+def _functions(app: Flask, rule: Rule, view: Callable[..., Any] | None) -> Iterator[Any]:
+    """Everything that runs for a route and may be, or hold, a requirement."""
+    blueprints = rule.endpoint.split(".")[:-1]
+    scopes = [None, *(".".join(blueprints[:end]) for end in range(1, len(blueprints) + 1))]
+    for scope in scopes:
+        yield from app.before_request_funcs.get(scope, ())
+    entries = [view]
+    view_class = getattr(view, "view_class", None)
+    if view_class is not None:
+        entries += [getattr(view_class, name, None) for name in (*sorted(http_method_funcs), "dispatch_request")]
+    for entry in entries:
+        yield from layers(entry)
+
+
+def _misuse(function: Any, rule: Rule) -> Iterator[str]:
+    if isinstance(function, Requirement):
+        yield (
+            f"{rule} has a requirement where a function belongs: give it all its arguments and decorate a view "
+            "with it, or register its check, as in before_request(require_user.check)."
+        )
+        return
+    try:
+        inspect.signature(function)
+    except ConfigurationError as error:
+        yield f"{rule}: {error}"
+    except (TypeError, ValueError):
+        return  # not a function of ours
+
+
+def _requirement(function: Any) -> Requirement | None:
+    """What a decorated view, or the registered `.check` of a requirement, asks of the caller."""
+    for name in ("__hexclave_requirement__", "__self__"):
+        found = getattr(function, name, None)
+        if isinstance(found, Requirement):
+            return found
+    return None
+
+
+def _unmet(requirement: Requirement, rule: Rule, config: HexclaveConfig) -> Iterator[str]:
+    if requirement.needs_server_key:
+        try:
+            config.require_server_key(f"a requirement on {rule}")
+        except ConfigurationError as error:
+            yield str(error)
+    name = requirement.team_parameter
+    if name is not None and name not in rule.arguments:
+        yield f'{rule} has no parameter "{name}", which its requirement names as team.'
