@@ -167,9 +167,7 @@ def _same_session(fresh: HexclaveUser, user: HexclaveUser) -> HexclaveUser:
     """
     if fresh.id != user.id:
         raise SessionEnded
-    return dataclasses.replace(
-        fresh, session_id=user.session_id, expires_at=user.expires_at, claims_json=user.claims_json
-    )
+    return dataclasses.replace(fresh, session_id=user.session_id, expires_at=user.expires_at, sealed=user.sealed)
 
 
 # --- may they? ----------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from . import _strict
 from ._tokens import MAX_TOKEN
 from .config import HexclaveConfig
 from .errors import InvalidToken, TokenExpired, WrongProject
-from .user import HexclaveUser, UserKind
+from .user import HexclaveUser, Sealed, UserKind
 
 __all__ = ["Parsed", "Verifier"]
 
@@ -173,7 +173,7 @@ class Verifier:
                 signed_up_at=None if signed_up_at is None else datetime.fromtimestamp(signed_up_at, UTC),
                 session_id=session,
                 expires_at=datetime.fromtimestamp(expires, UTC),
-                claims_json=payload,
+                sealed=Sealed(payload),
             ),
             expires,
         )

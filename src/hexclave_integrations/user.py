@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 from ._guards import NeverFromRequest, RefusesAsDependency
 
-__all__ = ["HexclaveUser", "UserKind"]
+__all__ = ["HexclaveUser", "Sealed", "UserKind"]
 
 UserKind: TypeAlias = Literal["regular", "restricted", "anonymous"]
+
+
+class Sealed:
+    """Text that no serializer shows by accident: the API says more of a user than a browser may see (contract 9.21)."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+    def __iter__(self) -> Iterator[Any]:
+        """Nothing: FastAPI, which tries `dict(...)` on what it does not know, writes an empty object."""
+        return iter(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +44,7 @@ class HexclaveUser(NeverFromRequest):
         restricted_reason: `email_not_verified`, `restricted_by_administrator`, `anonymous`, or None.
         session_id: the session behind the token; None for a user read from the API.
         expires_at: when the token ends; None for a user read from the API.
-        claims_json: what `claims` is read from.
+        sealed: what `claims` is read from.
     """
 
     id: str
@@ -46,7 +59,7 @@ class HexclaveUser(NeverFromRequest):
     signed_up_at: datetime | None = field(default=None, repr=False)
     session_id: str | None = field(default=None, repr=False)
     expires_at: datetime | None = field(default=None, repr=False)
-    claims_json: bytes = field(default=b"{}", repr=False, compare=False)
+    sealed: Sealed = field(default=Sealed(b"{}"), repr=False, compare=False)
 
     # `user: HexclaveUser` or `Depends(HexclaveUser)` would let a caller describe himself.
     __signature__ = RefusesAsDependency("Use CurrentUser or Depends(require_user)")
@@ -57,7 +70,7 @@ class HexclaveUser(NeverFromRequest):
 
         Kept as text, since few routes look at more than the attributes: that is half the memory of a token.
         """
-        found: dict[str, Any] = json.loads(self.claims_json)
+        found: dict[str, Any] = json.loads(self.sealed.text)
         return found
 
     @property
@@ -102,7 +115,7 @@ class HexclaveUser(NeverFromRequest):
             restricted_reason=reason["type"] if reason else None,
             requires_totp_mfa=body.get("requires_totp_mfa") is True,
             signed_up_at=datetime.fromtimestamp(body["signed_up_at_millis"] / 1000, UTC),
-            claims_json=json.dumps(body).encode(),
+            sealed=Sealed(json.dumps(body).encode()),
         )
 
     def _public(self) -> dict[str, Any]:

@@ -28,15 +28,18 @@ class Caller:
 
     Attributes:
         attempt: the credentials, and what came of them.
+        client: verifies and authorizes.
         answers_subprotocol: whether the client offered `hexclave` next to its token, and expects it selected.
+        is_accepted: whether the application accepted a websocket, which then can only be closed.
     """
 
-    __slots__ = ("_client", "answers_subprotocol", "attempt")
+    __slots__ = ("answers_subprotocol", "attempt", "client", "is_accepted")
 
     def __init__(self, client: AsyncHexclaveClient, scope: Any) -> None:
-        self._client = client
+        self.client = client
         self.answers_subprotocol = scope["type"] == "websocket" and _take_subprotocol_token(scope, client)
-        self.attempt = client.attempt(scope["headers"], lambda: _cookies(scope))
+        self.is_accepted = False
+        self.attempt = client.attempt(scope.get("headers", ()), lambda: _cookies(scope))
 
     async def user(self) -> HexclaveUser | None:
         """The verified user, or None when no credentials came; asked once per request.
@@ -44,7 +47,7 @@ class Caller:
         Raises:
             RequestRefused: credentials came that are not acceptable, or it cannot be told now.
         """
-        return await self._client.identify(self.attempt)
+        return await self.client.identify(self.attempt)
 
     async def check(self, requirement: Requirement, connection: HTTPConnection) -> HexclaveUser | HexclaveApiKey | None:
         """Hold the caller against a requirement.
@@ -53,16 +56,14 @@ class Caller:
             RequestRefused: he does not meet it, or it cannot be told now.
         """
         try:
-            return await self._client.admit(
-                requirement, self.attempt, params=connection.path_params, request=connection
-            )
+            return await self.client.admit(requirement, self.attempt, params=connection.path_params, request=connection)
         except RequestRefused:
             _show_refusal_to_app(connection.scope)
             raise
 
 
 def _cookies(scope: Any) -> Mapping[str, str] | None:
-    values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
+    values = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"cookie"]
     return cookie_parser("; ".join(values)) if values else None
 
 
@@ -76,7 +77,7 @@ def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:
     if not tokens:
         return False
     scope["subprotocols"] = [name for name in offered if not name.startswith(_SUBPROTOCOL_TOKEN)]
-    headers = [pair for pair in scope["headers"] if pair[0] != b"sec-websocket-protocol"]
+    headers = [pair for pair in scope.get("headers", ()) if pair[0] != b"sec-websocket-protocol"]
     if scope["subprotocols"]:
         headers.append((b"sec-websocket-protocol", ", ".join(scope["subprotocols"]).encode("latin-1")))
     # Other forms come first: the token joins as a Bearer only where the client sent none of them.
@@ -119,8 +120,11 @@ async def refuse(connection: HTTPConnection, error: Exception) -> Response | Non
     response = Response(error.body(), error.status, dict(error.headers()))
     if not isinstance(connection, WebSocket):
         return response
-    denial = "websocket.http.response" in connection.scope.get("extensions", {})
-    if denial and connection.application_state is WebSocketState.CONNECTING:
+    denial = "websocket.http.response" in (connection.scope.get("extensions") or {})
+    # The connection object of an exception handler may be another one than the application accepted.
+    caller: Caller | None = connection.scope.get(SCOPE_KEY)
+    accepted = caller is not None and caller.is_accepted
+    if denial and not accepted and connection.application_state is WebSocketState.CONNECTING:
         await connection.send_denial_response(response)
     else:
         # 1008 policy violation, 1013 try again later (RFC 6455 section 7.4 and its registry)

@@ -39,6 +39,7 @@ class CallerMiddleware:
         self._app = app
         self._client = client
         self._vary = _http.vary_on_credentials(None, client.config).encode()
+        self._is_checked = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -47,6 +48,8 @@ class CallerMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        if not self._is_checked:  # a mounted application has no lifespan, and a server may leave it out
+            self._check(scope)
         caller = Caller(self._client, scope)
         scope[SCOPE_KEY] = caller
         await self._identify(caller, scope)
@@ -57,10 +60,13 @@ class CallerMiddleware:
             started = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 if caller.attempt.asked or self._identifies_everybody:
-                    message["headers"] = self._guard_caches(message.get("headers", ()), private=caller.attempt.asked)
-            elif message["type"] == "websocket.accept" and caller.answers_subprotocol:
-                # Browsers drop a connection that selects nothing of what they offered.
-                message["subprotocol"] = message.get("subprotocol") or SUBPROTOCOL
+                    headers = self._guard_caches(message.get("headers", ()), private=caller.attempt.asked)
+                    message = {**message, "headers": headers}  # an application may send one message many times
+            elif message["type"] == "websocket.accept":
+                caller.is_accepted = True
+                if caller.answers_subprotocol and not message.get("subprotocol"):
+                    # Browsers drop a connection that selects nothing of what they offered.
+                    message = {**message, "subprotocol": SUBPROTOCOL}
             await send(message)
 
         try:
@@ -113,14 +119,25 @@ class CallerMiddleware:
 
     async def _start(self, scope: Scope, send: Send) -> None:
         try:
-            check_routes(scope.get("app"), self._client.config)
-        except ConfigurationError as error:
+            self._check(scope)
+        except Exception as error:
             # A server that only sees the exception takes the lifespan for unsupported and starts all the same.
+            # Any exception: FastAPI looks at the dependencies of an included router only now.
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
         await self._client.__aenter__()
         if not await self._client.warm():
             logger.warning("Hexclave's keys are not there yet: the first request will ask for them again")
+
+    def _check(self, scope: Scope) -> None:
+        """Check the routes of the application around this middleware, or in it.
+
+        Raises:
+            ConfigurationError: one of them cannot work as it is written.
+        """
+        app = self._app if hasattr(self._app, "routes") else scope.get("app")
+        check_routes(app, self._client.config, scope.get("path_params", ()))
+        self._is_checked = True
 
 
 class HexclaveMiddleware(CallerMiddleware):
@@ -133,14 +150,26 @@ class HexclaveMiddleware(CallerMiddleware):
         app: the ASGI application, http and websocket.
         config: the project's settings; read from the environment when None.
 
-    Raises:
-        ConfigurationError: a setting is missing or wrong.
+    A missing or wrong setting stops the start with `ConfigurationError`. Starlette makes its middleware in the
+    first call, which is the lifespan's: an exception there would only tell the server that there is no lifespan.
     """
 
     _identifies_everybody = True
 
     def __init__(self, app: ASGIApp, config: HexclaveConfig | None = None) -> None:
-        super().__init__(app, AsyncHexclaveClient(config))
+        self._problem = ""
+        try:
+            super().__init__(app, AsyncHexclaveClient(config))
+        except ConfigurationError as error:
+            self._problem = str(error)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._problem:
+            if scope["type"] == "lifespan":
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": self._problem})
+            raise ConfigurationError(self._problem)
+        await super().__call__(scope, receive, send)
 
     async def _identify(self, caller: Caller, scope: Scope) -> None:
         user: Any = None

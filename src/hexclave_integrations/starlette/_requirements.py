@@ -46,7 +46,9 @@ class StarletteRequirement(Requirement):
 
         @functools.wraps(endpoint)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
-            connection = next(arg for arg in (*args, *kwargs.values()) if isinstance(arg, HTTPConnection))
+            connection = next((arg for arg in (*args, *kwargs.values()) if isinstance(arg, HTTPConnection)), None)
+            if connection is None:
+                raise ConfigurationError("A requirement decorates what takes the request or websocket; this does not.")
             connection.scope["user"] = await caller_of(connection).check(self, connection)
             if is_async_callable(endpoint):
                 return await endpoint(*args, **kwargs)

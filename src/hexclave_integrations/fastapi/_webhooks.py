@@ -1,0 +1,28 @@
+"""`webhook_router`: the webhook endpoint as a FastAPI router."""
+
+from fastapi import APIRouter
+from fastapi.requests import Request
+from fastapi.responses import Response
+
+from ..starlette._webhooks import receive_webhook
+from ..webhooks import Webhooks
+
+__all__ = ["webhook_router"]
+
+
+def webhook_router(webhooks: Webhooks, path: str = "/webhooks/hexclave") -> APIRouter:
+    """A router with the endpoint that Hexclave's deliveries go to: `app.include_router(webhook_router(webhooks))`.
+
+    With `Hexclave(app)` on the same application, permissions that an event made untrue are forgotten at once.
+
+    Args:
+        webhooks: verifies and handles the deliveries.
+        path: where they are sent to.
+    """
+    router = APIRouter()
+
+    @router.post(path, include_in_schema=False)
+    async def receive(request: Request) -> Response:
+        return await receive_webhook(webhooks, request)
+
+    return router

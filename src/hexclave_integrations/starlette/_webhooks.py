@@ -1,0 +1,28 @@
+"""The webhook endpoint as an ASGI answer; works without the authentication middleware."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..webhooks import Webhooks
+from ._caller import SCOPE_KEY
+
+__all__ = ["receive_webhook"]
+
+
+async def receive_webhook(webhooks: Webhooks, request: Request) -> Response:
+    """Receive one delivery: the endpoint of a route for POST.
+
+    Args:
+        webhooks: verifies and handles it.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > webhooks.max_body:
+            break  # too much to be genuine: it is refused by its length
+    caller = request.scope.get(SCOPE_KEY)
+    client = None if caller is None else caller.client
+    status, headers, content = await webhooks.areceive(bytes(body), request.scope["headers"], client)
+    return Response(content, status, dict(headers))

@@ -1,0 +1,137 @@
+"""Verify a delivery: headers, time and signature over the raw bytes (Standard Webhooks; contract section 6)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from standardwebhooks import Webhook
+
+from ..errors import ConfigurationError, WebhookVerificationFailed
+
+__all__ = ["Signer", "delivery_headers"]
+
+_FAMILIES: Final = ("svix", "webhook")
+_NAMES: Final = {
+    f"{family}-{part}": (family, part) for family in _FAMILIES for part in ("id", "timestamp", "signature")
+}
+_ID: Final = re.compile(r"[!-~]{1,256}")
+_TIMESTAMP: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
+_MAX_SIGNATURES: Final = 16
+_DIGEST_LENGTH: Final = 32
+_MIN_SECRET: Final = 16
+
+
+class Signer:
+    """Checks signatures with the secrets of one endpoint.
+
+    Args:
+        secrets: `whsec_...`, the newest first; several while they are being rotated.
+        tolerance: how far a delivery's time may be from now, seconds.
+
+    Raises:
+        ConfigurationError: there is no secret, or one is none.
+    """
+
+    def __init__(self, secrets: Iterable[str], tolerance: float) -> None:
+        self._keys = [Webhook(_decode_secret(secret)) for secret in secrets]
+        if not self._keys:
+            raise ConfigurationError(
+                "webhook_secrets is missing: copy the endpoint's signing secret from the dashboard; pass secrets=[...] "
+                "or set HEXCLAVE_WEBHOOK_SECRET (or the legacy STACK_WEBHOOK_SECRET)."
+            )
+        self._tolerance = tolerance
+
+    def verify(self, headers: dict[str, str], body: bytes, now: float) -> tuple[str, int]:
+        """Check a delivery; return its id and its time in epoch seconds.
+
+        Args:
+            headers: from `delivery_headers`.
+            body: the raw bytes of the request.
+            now: epoch seconds.
+
+        Raises:
+            WebhookVerificationFailed: it is not from Hexclave, or not from just now.
+        """
+        delivery_id, time_text = headers["id"], headers["timestamp"]
+        if not _ID.fullmatch(delivery_id) or not _TIMESTAMP.fullmatch(time_text) or str(int(time_text)) != time_text:
+            raise WebhookVerificationFailed
+        timestamp = int(time_text)
+        if abs(now - timestamp) > self._tolerance:
+            raise WebhookVerificationFailed
+        signatures = _read_signatures(headers["signature"])
+        try:
+            text, moment = body.decode(), datetime.fromtimestamp(timestamp, UTC)
+        except (UnicodeDecodeError, ValueError, OverflowError):
+            raise WebhookVerificationFailed from None
+        for key in self._keys:
+            expected = base64.b64decode(key.sign(delivery_id, moment, text).partition(",")[2])
+            # Every pair is compared: how long it takes says nothing about which secret or signature is close.
+            if sum(hmac.compare_digest(expected, signature) for signature in signatures):
+                return delivery_id, timestamp
+        raise WebhookVerificationFailed
+
+
+def delivery_headers(headers: Iterable[tuple[Any, Any]]) -> dict[str, str]:
+    """The `id`, `timestamp` and `signature` of a delivery: all `svix-*` or all `webhook-*`, never mixed.
+
+    Raises:
+        WebhookVerificationFailed: one is missing or repeated, or both families came.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for name, value in headers:
+        text = name.decode("latin-1") if isinstance(name, bytes) else name
+        wanted = _NAMES.get(text.lower())
+        if wanted is None:
+            continue
+        if wanted in found:
+            raise WebhookVerificationFailed
+        found[wanted] = value.decode("latin-1") if isinstance(value, bytes) else value
+    families = {family for family, _ in found}
+    if len(families) != 1 or len(found) != 3:
+        raise WebhookVerificationFailed
+    return {part: value for (_, part), value in found.items()}
+
+
+def _read_signatures(text: str) -> list[bytes]:
+    """The `v1` signatures of a header; other versions are for other readers.
+
+    Raises:
+        WebhookVerificationFailed: there are too many, or one is no signature.
+    """
+    parts = text.split(" ")
+    if len(parts) > _MAX_SIGNATURES:
+        raise WebhookVerificationFailed
+    found: list[bytes] = []
+    for part in parts:
+        version, comma, encoded = part.partition(",")
+        if not comma:
+            raise WebhookVerificationFailed
+        if version != "v1":
+            continue
+        try:
+            signature = binascii.a2b_base64(encoded.encode("ascii"), strict_mode=True)
+        except ValueError:
+            raise WebhookVerificationFailed from None
+        if len(signature) == _DIGEST_LENGTH:
+            found.append(signature)
+    return found
+
+
+def _decode_secret(secret: object) -> bytes:
+    problem = "webhook_secrets has an entry that is no signing secret: copy the whole text that starts with whsec_."
+    if not isinstance(secret, str) or not secret.startswith("whsec_"):
+        raise ConfigurationError(problem)
+    encoded = secret.removeprefix("whsec_").rstrip("=")
+    try:
+        key = binascii.a2b_base64((encoded + "=" * (-len(encoded) % 4)).encode("ascii"), strict_mode=True)
+    except ValueError:
+        raise ConfigurationError(problem) from None
+    if len(key) < _MIN_SECRET:
+        raise ConfigurationError("webhook_secrets has an entry that is too short to be a signing secret.")
+    return key

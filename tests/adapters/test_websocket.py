@@ -1,0 +1,468 @@
+"""Websockets: tokens in headers and in subprotocols, refusals before and after the handshake, on real servers too."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import websockets.sync.client
+from fastapi import Depends, FastAPI, WebSocket
+from starlette.applications import Starlette
+from starlette.endpoints import WebSocketEndpoint
+from starlette.middleware import Middleware
+from starlette.routing import Mount, WebSocketRoute
+from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
+
+from hexclave_integrations import HexclaveConfig, starlette
+from hexclave_integrations.errors import NotAuthenticated, RequestRefused, Unavailable
+from hexclave_integrations.fastapi import CurrentUser, Hexclave, OptionalUser, require_permission, require_user
+from hexclave_integrations.testing import Sandbox
+
+from .test_asgi_servers import serving
+
+PRIVATE = "private, no-store"
+PREFIX = "hexclave.access-token."
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    """A fresh project."""
+    return Sandbox()
+
+
+def show(websocket: WebSocket, user: Any) -> dict[str, Any]:
+    """What a view sees of its caller and of the handshake."""
+    return {
+        "id": getattr(user, "id", None),
+        "offered": websocket.scope["subprotocols"],
+        "protocol header": websocket.headers.get("sec-websocket-protocol"),
+    }
+
+
+def fastapi_app(config: HexclaveConfig, chosen: str | None = None) -> Any:
+    app = FastAPI()
+    Hexclave(app, config)
+
+    @app.websocket("/ws")
+    async def view(websocket: WebSocket, user: CurrentUser) -> None:
+        await websocket.accept(chosen)
+        await websocket.send_json(show(websocket, user))
+        await websocket.close()
+
+    @app.websocket("/public")
+    async def public(websocket: WebSocket) -> None:
+        await websocket.accept(chosen)
+        await websocket.send_json(show(websocket, None))
+        await websocket.close()
+
+    @app.websocket("/late")
+    async def late(websocket: WebSocket) -> None:
+        await websocket.accept(chosen)
+        await websocket.send_json(show(websocket, await require_user(websocket)))
+        await websocket.close()
+
+    return app
+
+
+def starlette_app(config: HexclaveConfig, chosen: str | None = None) -> Any:
+    @starlette.require_user
+    async def view(websocket: WebSocket) -> None:
+        await websocket.accept(chosen)
+        await websocket.send_json(show(websocket, websocket.user))
+        await websocket.close()
+
+    async def public(websocket: WebSocket) -> None:
+        await websocket.accept(chosen)
+        await websocket.send_json(show(websocket, None))
+        await websocket.close()
+
+    @starlette.require_user
+    async def answer(websocket: WebSocket) -> None:
+        await websocket.send_json(show(websocket, websocket.user))
+        await websocket.close()
+
+    async def late(websocket: WebSocket) -> None:
+        await websocket.accept(chosen)
+        await answer(websocket)
+
+    return Starlette(
+        routes=[WebSocketRoute("/ws", view), WebSocketRoute("/public", public), WebSocketRoute("/late", late)],
+        middleware=[Middleware(starlette.HexclaveMiddleware, config=config)],
+    )
+
+
+class Endpoint(WebSocketEndpoint):
+    """A class with a requirement on each of its methods."""
+
+    encoding = "text"
+
+    @starlette.require_user
+    async def on_connect(self, websocket: WebSocket) -> None:
+        await websocket.accept(self.scope.get("chosen"))
+        await websocket.send_json(show(websocket, websocket.user))
+        await websocket.close()
+
+
+class LateEndpoint(WebSocketEndpoint):
+    """A class that accepts everybody and asks with the first message."""
+
+    encoding = "text"
+
+    async def on_connect(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_json(show(websocket, None))
+
+    @starlette.require_user
+    async def on_receive(self, websocket: WebSocket, data: Any) -> None:
+        await websocket.send_json(show(websocket, websocket.user))
+        await websocket.close()
+
+
+def endpoint_app(config: HexclaveConfig) -> Any:
+    return Starlette(
+        routes=[WebSocketRoute("/ws", Endpoint), WebSocketRoute("/late", LateEndpoint)],
+        middleware=[Middleware(starlette.HexclaveMiddleware, config=config)],
+    )
+
+
+def mounted_app(config: HexclaveConfig) -> Any:
+    sub = Starlette(routes=[WebSocketRoute("/ws", Endpoint)])
+    return Starlette(routes=[Mount("/", sub)], middleware=[Middleware(starlette.HexclaveMiddleware, config=config)])
+
+
+APPS = [pytest.param(fastapi_app, id="fastapi"), pytest.param(starlette_app, id="starlette")]
+ALL_APPS = [*APPS, pytest.param(endpoint_app, id="endpoint class"), pytest.param(mounted_app, id="mounted")]
+
+Build = Callable[[HexclaveConfig], Any]
+
+
+def greeting(app: Any, path: str = "/ws", **options: Any) -> tuple[dict[str, Any], str | None]:
+    """What the view says, and the selected subprotocol."""
+    with TestClient(app) as client, client.websocket_connect(path, **options) as session:
+        return session.receive_json(), session.accepted_subprotocol
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("build", ALL_APPS)
+@pytest.mark.parametrize("name", ["x-stack-access-token", "x-hexclave-access-token", "authorization"])
+def test_header_token(sandbox: Sandbox, build: Build, name: str) -> None:
+    """Headers work as they do over http, and no subprotocol is selected that nobody asked for."""
+    user = sandbox.create_user()
+    value = ("Bearer " if name == "authorization" else "") + sandbox.token(user)
+    expected: dict[str, Any] = {"id": user.id, "offered": [], "protocol header": None}
+    assert (expected, None) == greeting(build(sandbox.config), headers={name: value})
+
+
+@pytest.mark.parametrize("build", ALL_APPS)
+@pytest.mark.parametrize(
+    ("others", "selected"),
+    [
+        pytest.param(["hexclave"], "hexclave", id="hexclave"),
+        pytest.param(["chat", "hexclave"], "hexclave", id="hexclave among others"),
+        pytest.param(["chat"], None, id="without hexclave"),
+        pytest.param([], None, id="token alone"),
+    ],
+)
+def test_subprotocol_token(sandbox: Sandbox, build: Build, others: list[str], selected: str | None) -> None:
+    """A token offered as subprotocol is the caller, is taken out of the application's sight, and never selected."""
+    user = sandbox.create_user()
+    expected = {"id": user.id, "offered": others, "protocol header": ", ".join(others) or None}
+    token = PREFIX + sandbox.token(user)
+    for offered in ([*others, token], [token, *others]):
+        assert (expected, selected) == greeting(build(sandbox.config), subprotocols=offered)
+
+
+@pytest.mark.parametrize("build", APPS)
+@pytest.mark.parametrize("chosen", ["chat", "hexclave"])
+def test_own_choice_of_subprotocol_is_kept(sandbox: Sandbox, build: Any, chosen: str) -> None:
+    """What the application selects is selected."""
+    offered = ["hexclave", "chat", PREFIX + sandbox.token(sandbox.create_user())]
+    assert chosen == greeting(build(sandbox.config, chosen), subprotocols=offered)[1]
+
+
+@pytest.mark.parametrize("build", APPS)
+def test_public_route_with_a_subprotocol_token(sandbox: Sandbox, build: Build) -> None:
+    """A route that asks nobody does not see the token either, and the browser gets its `hexclave`."""
+    expected = {"id": None, "offered": ["hexclave"], "protocol header": "hexclave"}
+    said = greeting(build(sandbox.config), "/public", subprotocols=["hexclave", PREFIX + "a.b.c"])
+    assert (expected, "hexclave") == said
+
+
+@pytest.mark.parametrize("build", APPS)
+def test_hexclave_alone_is_the_applications_business(sandbox: Sandbox, build: Build) -> None:
+    """Without a token in the offer nothing is selected for the application."""
+    said = greeting(build(sandbox.config), "/public", subprotocols=["hexclave", "chat"])
+    assert said == ({"id": None, "offered": ["hexclave", "chat"], "protocol header": "hexclave, chat"}, None)
+
+
+@pytest.mark.parametrize("build", APPS)
+def test_header_comes_before_subprotocol(sandbox: Sandbox, build: Build) -> None:
+    """Where both are sent the header speaks, and the subprotocol is taken away all the same."""
+    user, other = sandbox.create_user(), sandbox.create_user()
+    offered = ["hexclave", PREFIX + sandbox.token(other)]
+    said, selected = greeting(build(sandbox.config), headers=sandbox.headers(user), subprotocols=offered)
+    assert ({"id": user.id, "offered": ["hexclave"], "protocol header": "hexclave"}, "hexclave") == (said, selected)
+
+
+@pytest.mark.parametrize("build", APPS)
+def test_cookies_on_a_websocket(sandbox: Sandbox, build: Build) -> None:
+    """Cookies sign in only where they were asked for: any site can open a websocket with them."""
+    user = sandbox.create_user()
+    pair = f'["r1","{sandbox.token(user)}"]'.replace('"', "%22").replace(",", "%2C")
+    headers = {"cookie": f"stack-refresh=r1; stack-access={pair}"}
+    config = dataclasses.replace(sandbox.config, accept_cookies=True)
+    assert user.id == greeting(build(config), headers=headers)[0]["id"]
+    with pytest.raises(WebSocketDenialResponse):
+        greeting(build(sandbox.config), headers=headers)
+
+
+def test_optional_user(sandbox: Sandbox) -> None:
+    """`OptionalUser` works on a websocket: None for nobody, a refusal for a bad token."""
+    app = FastAPI()
+    Hexclave(app, sandbox.config)
+
+    @app.websocket("/ws")
+    async def view(websocket: WebSocket, user: OptionalUser) -> None:
+        await websocket.accept()
+        await websocket.send_json(show(websocket, user))
+        await websocket.close()
+
+    user = sandbox.create_user("anonymous")
+    assert greeting(app)[0]["id"] is None
+    assert user.id == greeting(app, headers=sandbox.headers(user))[0]["id"]
+    with pytest.raises(WebSocketDenialResponse):
+        greeting(app, headers={"x-stack-access-token": "a.b.c"})
+
+
+def test_team_from_the_route(sandbox: Sandbox) -> None:
+    """A permission of the team in the path is asked for, as over http."""
+    app = FastAPI()
+    Hexclave(app, sandbox.config)
+
+    @app.websocket("/{team_id}/ws", dependencies=[Depends(require_permission("{team_id}", "export_reports"))])
+    async def view(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_json(show(websocket, None))
+        await websocket.close()
+
+    user, team, other = sandbox.create_user(), sandbox.create_team(), sandbox.create_team()
+    sandbox.grant(user, "export_reports", team=team)
+    assert greeting(app, f"/{team.id}/ws", headers=sandbox.headers(user))
+    with pytest.raises(WebSocketDenialResponse) as refused:
+        greeting(app, f"/{other.id}/ws", headers=sandbox.headers(user))
+    assert refused.value.status_code == 403
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def refused_offers(sandbox: Sandbox) -> dict[str, tuple[dict[str, Any], int, str]]:
+    """What is refused, by name: the options of the handshake, and the answer."""
+    alice, bob = sandbox.token(sandbox.create_user()), sandbox.token(sandbox.create_user())
+    restricted = sandbox.token(sandbox.create_user("restricted"))
+    return {
+        "nobody": ({}, 401, "USER_AUTHENTICATION_REQUIRED"),
+        "hexclave without token": ({"subprotocols": ["hexclave"]}, 401, "USER_AUTHENTICATION_REQUIRED"),
+        "garbage": ({"subprotocols": ["hexclave", PREFIX + "a.b.c"]}, 401, "UNPARSABLE_ACCESS_TOKEN"),
+        "empty": ({"subprotocols": ["hexclave", PREFIX]}, 401, "USER_AUTHENTICATION_REQUIRED"),
+        "two users": ({"subprotocols": [PREFIX + alice, PREFIX + bob]}, 401, "UNPARSABLE_ACCESS_TOKEN"),
+        "restricted": ({"subprotocols": ["hexclave", PREFIX + restricted]}, 403, "RESTRICTED_USER_NOT_ALLOWED"),
+        "bad header": ({"headers": {"x-stack-access-token": "a.b.c"}}, 401, "UNPARSABLE_ACCESS_TOKEN"),
+    }
+
+
+NAMES = list(refused_offers(Sandbox()))
+
+
+@pytest.mark.parametrize("build", ALL_APPS)
+@pytest.mark.parametrize("name", NAMES)
+def test_denial(sandbox: Sandbox, build: Build, name: str) -> None:
+    """A server that can say why denies the handshake with the very answer http gets."""
+    options, status, code = refused_offers(sandbox)[name]
+    with pytest.raises(WebSocketDenialResponse) as refused:
+        greeting(build(sandbox.config), **options)
+    answer = refused.value
+    assert (status, code) == (answer.status_code, answer.json()["code"])
+    assert answer.headers["cache-control"] == PRIVATE
+    assert "X-Stack-Access-Token" in answer.headers["vary"]
+    assert status != 401 or answer.headers["www-authenticate"].startswith('Bearer realm="hexclave"')
+
+
+def test_same_token_twice(sandbox: Sandbox) -> None:
+    """Repeats of one token are one token."""
+    user = sandbox.create_user()
+    offered = [PREFIX + sandbox.token(user)] * 2
+    app = fastapi_app(sandbox.config)
+    sent = run(app, handshake(offered, path="/ws"))
+    assert user.id == json.loads(sent[1]["text"])["id"]
+
+
+@pytest.mark.parametrize("build", ALL_APPS)
+def test_denial_in_an_outage(sandbox: Sandbox, build: Build) -> None:
+    """Where the caller cannot be told the handshake is denied with 503, not 401."""
+    with sandbox.outage(), pytest.raises(WebSocketDenialResponse) as refused:
+        greeting(build(sandbox.config), headers=sandbox.headers(sandbox.create_user()))
+    assert (refused.value.status_code, refused.value.json()["code"]) == (503, "HEXCLAVE_UNAVAILABLE")
+    assert refused.value.headers["retry-after"].isdigit()
+
+
+@pytest.mark.parametrize("build", [*APPS, pytest.param(endpoint_app, id="endpoint class")])
+def test_refusal_after_the_handshake(sandbox: Sandbox, build: Build) -> None:
+    """A connection that is open can only be closed: policy violation, with the code as reason."""
+    with TestClient(build(sandbox.config)) as client, client.websocket_connect("/late") as session:
+        if build is endpoint_app:
+            session.receive_json()
+            session.send_text("who am I?")
+        with pytest.raises(WebSocketDisconnect) as closed:
+            session.receive_json()
+    assert (closed.value.code, closed.value.reason) == (1008, "USER_AUTHENTICATION_REQUIRED")
+
+
+# --- raw ASGI ---------------------------------------------------------------------------------------------------------
+
+
+def handshake(offered: list[str], *, path: str = "/ws", token: str | None = None, denial: bool = False) -> Scope:
+    """The scope of a handshake, as servers make it."""
+    headers = [(b"host", b"test"), (b"sec-websocket-protocol", ", ".join(offered).encode())] if offered else []
+    if token is not None:
+        headers.append((b"x-stack-access-token", token.encode()))
+    return {
+        "type": "websocket",
+        "path": path,
+        "query_string": b"",
+        "headers": headers,
+        "subprotocols": offered,
+        "extensions": {"websocket.http.response": {}} if denial else None,
+        "state": {},
+    }
+
+
+def run(app: Callable[[Scope, Receive, Send], Awaitable[None]], scope: Scope) -> list[Message]:
+    """What an application sends on a websocket whose client connects and says nothing."""
+    sent: list[Message] = []
+    pending: list[Message] = [{"type": "websocket.connect"}]
+
+    async def receive() -> Message:
+        return pending.pop() if pending else {"type": "websocket.disconnect", "code": 1005}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]  # a coroutine, in all applications here
+    return sent
+
+
+@pytest.mark.parametrize("build", ALL_APPS)
+def test_close_where_the_server_cannot_deny(sandbox: Sandbox, build: Build) -> None:
+    """Without the extension the handshake is closed: 1008, and 1013 for an outage."""
+    [closed] = run(build(sandbox.config), handshake([]))
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
+    assert closed["reason"] == "USER_AUTHENTICATION_REQUIRED"
+    with sandbox.outage():
+        [closed] = run(build(sandbox.config), handshake([], token=sandbox.token(sandbox.create_user())))
+    assert (closed["type"], closed["code"], closed["reason"]) == ("websocket.close", 1013, "HEXCLAVE_UNAVAILABLE")
+
+
+@pytest.mark.parametrize("error", [NotAuthenticated(), Unavailable()], ids=["401", "503"])
+@pytest.mark.parametrize("denial", [True, False], ids=["denial", "close"])
+def test_refusal_of_a_plain_application(sandbox: Sandbox, error: RequestRefused, denial: bool) -> None:
+    """A plain ASGI application may raise a refusal during the handshake."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    sent = run(starlette.HexclaveMiddleware(app, sandbox.config), handshake([], denial=denial))
+    if denial:
+        assert (error.status, error.body()) == (sent[0]["status"], sent[1]["body"])
+    else:
+        expected = 1013 if isinstance(error, Unavailable) else 1008
+        assert [(expected, error.code)] == [(message["code"], message["reason"]) for message in sent]
+
+
+def test_token_is_out_of_sight_of_a_plain_application(sandbox: Sandbox) -> None:
+    """The token appears in no part of the scope but as the credentials it is."""
+    token = sandbox.token(sandbox.create_user())
+    seen: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+        accept = {"type": "websocket.accept"}
+        await send(accept)
+        assert accept == {"type": "websocket.accept"}
+
+    sent = run(starlette.HexclaveMiddleware(app, sandbox.config), handshake(["chat", "hexclave", PREFIX + token]))
+    assert sent == [{"type": "websocket.accept", "subprotocol": "hexclave"}]
+    assert seen[0]["subprotocols"] == ["chat", "hexclave"]
+    headers = [(name, value) for name, value in seen[0]["headers"] if token.encode() in value]
+    assert [(b"authorization", f"Bearer {token}".encode())] == headers
+    assert (b"sec-websocket-protocol", b"chat, hexclave") in seen[0]["headers"]
+
+
+# --- real servers -----------------------------------------------------------------------------------------------------
+
+SERVERS = ["websockets-sansio", "wsproto"]
+
+
+def connect(port: int, path: str = "/ws", *, offered: list[str] | None = None, headers: Any = None) -> Any:
+    """A client's connection."""
+    return websockets.sync.client.connect(
+        f"ws://127.0.0.1:{port}{path}",
+        subprotocols=[Subprotocol(name) for name in offered] if offered else None,
+        additional_headers=headers,
+        proxy=None,
+    )
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("build", APPS)
+def test_real_server(sandbox: Sandbox, build: Build, server: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Tokens in both places, denials, a late close and an outage look to a real client as they should."""
+    if server == "wsproto":
+        pytest.importorskip("wsproto")
+    caplog.set_level("INFO")
+    user = sandbox.create_user()
+    token = sandbox.token(user)
+    with serving(build(sandbox.config), ws=server, log_level="info") as port:
+        with connect(port, headers=sandbox.headers(user)) as connection:
+            assert (user.id, None) == (json.loads(connection.recv())["id"], connection.subprotocol)
+        with connect(port, offered=["hexclave", PREFIX + token]) as connection:
+            said = json.loads(connection.recv())
+            assert (user.id, ["hexclave"], "hexclave") == (said["id"], said["offered"], connection.subprotocol)
+        for options, status, code in refused_offers(sandbox).values():
+            with pytest.raises(InvalidStatus) as denied:
+                connect(port, offered=options.get("subprotocols"), headers=options.get("headers"))
+            answer = denied.value.response
+            assert (status, code) == (answer.status_code, json.loads(answer.body or b"{}")["code"])
+            assert answer.headers["cache-control"] == PRIVATE
+        with connect(port, "/late") as connection, pytest.raises(ConnectionClosed) as closed:
+            connection.recv()
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "USER_AUTHENTICATION_REQUIRED")
+    assert "WebSocket /ws" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert token.split(".")[1] not in caplog.text
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_real_server_and_a_late_refusal_of_an_endpoint_class(
+    sandbox: Sandbox, server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An endpoint class that refuses a message closes the open connection in order."""
+    if server == "wsproto":
+        pytest.importorskip("wsproto")
+    with serving(endpoint_app(sandbox.config), ws=server) as port, connect(port, "/late") as connection:
+        connection.recv()
+        connection.send("who am I?")
+        with pytest.raises(ConnectionClosed) as closed:
+            connection.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1008
+    assert "Traceback" not in caplog.text
