@@ -22,7 +22,7 @@ def fetched(sandbox: Sandbox) -> HexclaveUser:
 
 def test_claims_of_a_fetched_user_are_the_servers_object(hexclave_sandbox: Sandbox) -> None:
     """Server code reaches every field that Hexclave keeps."""
-    assert {"private": "note"} == fetched(hexclave_sandbox).claims["server_metadata"]
+    assert fetched(hexclave_sandbox).claims["server_metadata"] == {"private": "note"}
 
 
 def test_no_serializer_shows_the_servers_object(hexclave_sandbox: Sandbox) -> None:
@@ -30,7 +30,7 @@ def test_no_serializer_shows_the_servers_object(hexclave_sandbox: Sandbox) -> No
     user = fetched(hexclave_sandbox)
     shown = jsonable_encoder(user)
 
-    assert "Alice" == shown["display_name"]
+    assert shown["display_name"] == "Alice"
     assert "private" not in repr(shown) + repr(user) + repr(dataclasses.asdict(user))
 
 

@@ -13,19 +13,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
+_GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--threads", "4", "--log-level", "warning"]
 COMMANDS: dict[str, list[str]] = {
     "FastAPI": ["-m", "uvicorn", "examples.fastapi_app.main:app", "--port", "{port}", "--log-level", "warning"],
-    "Flask": [
-        "-m",
-        "gunicorn",
-        "--bind",
-        "127.0.0.1:{port}",
-        "--threads",
-        "4",
-        "--log-level",
-        "warning",
-        "examples.flask_app.main:app",
-    ],
+    "Flask": [*_GUNICORN, "examples.flask_app.main:app"],
+    "Django": [*_GUNICORN, "examples.django_project.wsgi"],
 }
 
 

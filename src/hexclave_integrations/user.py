@@ -93,6 +93,11 @@ class HexclaveUser(NeverFromRequest):
         """The user's id, under the name Starlette gives it."""
         return self.id
 
+    @property
+    def pk(self) -> str:
+        """The user's id, under the name Django gives it."""
+        return self.id
+
     @classmethod
     def from_api(cls, body: Mapping[str, Any], project_id: str) -> HexclaveUser:
         """Read a user object of the REST API (contract 4.1).

@@ -66,7 +66,7 @@ def drf_patterns() -> list[URLPattern | URLResolver]:
         class View(APIView):
             # A public view asks nobody who he is: this framework's authentication refuses bad credentials everywhere.
             authentication_classes = () if requirement is None else (HexclaveAuthentication,)
-            permission_classes: Any = () if requirement is None else (HexclavePermission(requirement),)
+            permission_classes: Any = () if requirement is None else (HexclavePermission.of(requirement),)
 
             def get(self, request: Any, **params: Any) -> Response:
                 body = {"public": True} if requirement is None else shown(route, request._request)

@@ -1,0 +1,1 @@
+"""A Django project behind Hexclave, with Django REST framework."""

@@ -1,0 +1,43 @@
+"""Hexclave for Django: a middleware, and requirements as decorators of views, sync and async.
+
+::
+
+    INSTALLED_APPS = [..., "hexclave_integrations.django"]
+    MIDDLEWARE = [..., "hexclave_integrations.django.middleware.HexclaveMiddleware"]
+    HEXCLAVE = {"PROJECT_ID": "...", "SECRET_SERVER_KEY": "..."}        # or the environment
+
+    @require_user
+    def me(request):
+        return JsonResponse({"id": request.hexclave_user.id})
+
+The middleware refuses nobody: only a requirement does. Without one, `request.hexclave_user` (in async code
+`await request.ahexclave_user()`) is the verified regular user, else None, bad credentials included.
+`drf` and `ninja` hold what Django REST framework and Django Ninja need.
+"""
+
+from ..requirements import SELECTED_TEAM
+from ._conf import get_async_client, get_client
+from ._mixins import HexclaveRequiredMixin
+from ._requirements import (
+    DjangoRequirement,
+    optional_user,
+    require_api_key,
+    require_permission,
+    require_project_permission,
+    require_team,
+    require_user,
+)
+
+__all__ = [
+    "SELECTED_TEAM",
+    "DjangoRequirement",
+    "HexclaveRequiredMixin",
+    "get_async_client",
+    "get_client",
+    "optional_user",
+    "require_api_key",
+    "require_permission",
+    "require_project_permission",
+    "require_team",
+    "require_user",
+]

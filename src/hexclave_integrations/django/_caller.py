@@ -1,0 +1,234 @@
+"""Who makes this request: asked at most once, and kept on the Django request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from django.core.exceptions import SynchronousOnlyOperation
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from .. import _http
+from .._tokens import find_token
+from ..api_key import HexclaveApiKey, looks_like_api_key
+from ..errors import AuthenticationError, ConfigurationError, InvalidToken, RequestRefused
+from ..requirements import Requirement
+from ..user import HexclaveUser
+from ._conf import Installation
+from ._csrf import check_csrf
+
+__all__ = ["Caller", "caller_of", "django_request", "in_event_loop", "install_on_requests"]
+
+_STATE: Final = "_hexclave_caller"
+
+Refuse = Callable[[HttpRequest, RequestRefused], HttpResponse]
+
+
+class Caller:
+    """The caller of one request.
+
+    Args:
+        installation: what answers the questions.
+        request: the one that is asked about; it is changed to keep this object, and not kept in it.
+        refuse: makes the answer for a refusal.
+
+    Attributes:
+        refused: the latest refusal, which a framework on top of Django may have turned into an answer of its own.
+    """
+
+    __slots__ = ("attempt", "installation", "refuse", "refused")
+
+    def __init__(self, installation: Installation, request: HttpRequest, refuse: Refuse) -> None:
+        self.installation = installation
+        self.attempt = installation.attempt(request.META)
+        self.refuse = refuse
+        self.refused: RequestRefused | None = None
+        setattr(request, _STATE, self)
+
+    def admit(
+        self, requirement: Requirement, request: Any, params: Mapping[str, Any]
+    ) -> HexclaveUser | HexclaveApiKey | None:
+        """Hold the caller against a requirement; whom it lets through is on the request from then on.
+
+        Args:
+            requirement: what is asked.
+            request: Django's request or one around it; a callable team is called with it.
+            params: the route's parameters.
+
+        Raises:
+            RequestRefused: he does not meet it, or it cannot be told now.
+            SynchronousOnlyOperation: this would wait in an event loop.
+        """
+        _refuse_event_loop()
+        try:
+            client = self.installation.client
+            principal = client.admit(requirement, self.attempt, params=params, request=request)
+            return self._let_in(principal, request)
+        except RequestRefused as error:
+            self.refused = error
+            raise
+
+    async def aadmit(
+        self, requirement: Requirement, request: Any, params: Mapping[str, Any]
+    ) -> HexclaveUser | HexclaveApiKey | None:
+        """As `admit`, in an event loop."""
+        try:
+            client = self.installation.async_client
+            principal = await client.admit(requirement, self.attempt, params=params, request=request)
+            return self._let_in(principal, request)
+        except RequestRefused as error:
+            self.refused = error
+            raise
+
+    def identify(self, request: Any) -> HexclaveUser | None:
+        """The verified user of any kind, or None when no credentials came.
+
+        Raises:
+            RequestRefused: credentials came that are not acceptable, or it cannot be told now.
+            SynchronousOnlyOperation: this would wait in an event loop.
+        """
+        self.attempt.asked = True
+        _refuse_event_loop()
+        try:
+            user = self.installation.client.identify(self.attempt)
+            self._check_csrf(user, request)
+        except RequestRefused as error:
+            self.refused = error
+            raise
+        return user
+
+    def user(self) -> HexclaveUser | None:
+        """The verified regular user; None for everybody else, bad credentials included.
+
+        Raises:
+            Unavailable: it cannot be told now.
+            SynchronousOnlyOperation: this would wait in an event loop.
+        """
+        self.attempt.asked = True
+        if not self.attempt.settled:
+            _refuse_event_loop()
+        try:
+            return _regular(self.installation.client.identify(self.attempt))
+        except AuthenticationError:
+            return None
+
+    async def auser(self) -> HexclaveUser | None:
+        """As `user`, in an event loop."""
+        self.attempt.asked = True
+        try:
+            return _regular(await self.installation.async_client.identify(self.attempt))
+        except AuthenticationError:
+            return None
+
+    def bears_api_key(self) -> bool:
+        """Whether an API key stands where a token would: for requirements that take one, and nobody to all others."""
+        try:
+            token = self.attempt.find_token(self.installation.config)
+        except InvalidToken:
+            return False
+        return token is not None and looks_like_api_key(token)
+
+    def guard_caches(self, response: Any) -> Any:
+        """Name the credentials in `Vary`, and forbid storing unless the view said how to cache.
+
+        Done at once and not only by the middleware: `cache_page` around a view stores what it sees there.
+        """
+        if self.attempt.asked and isinstance(response, HttpResponseBase):
+            headers, plain = response.headers, self.installation.vary
+            if "Cache-Control" not in headers:
+                headers["Cache-Control"] = _http.PRIVATE
+            vary = headers.get("Vary")
+            if vary != plain:
+                headers["Vary"] = plain if vary is None else _http.vary_on_credentials(vary, self.installation.config)
+        return response
+
+    def _let_in(
+        self, principal: HexclaveUser | HexclaveApiKey | None, request: Any
+    ) -> HexclaveUser | HexclaveApiKey | None:
+        target = django_request(request)
+        self._check_csrf(principal, target)
+        if isinstance(principal, HexclaveApiKey):
+            target.hexclave_api_key = principal
+        else:
+            target.hexclave_user = principal
+        return principal
+
+    def _check_csrf(self, principal: HexclaveUser | HexclaveApiKey | None, request: Any) -> None:
+        """Hold a user whose token came in a cookie against Django's CSRF protection: a browser sends those unasked.
+
+        Raises:
+            CsrfFailed: the request may have been made by another site.
+        """
+        config = self.installation.config
+        if config.accept_cookies and isinstance(principal, HexclaveUser):
+            by_header = find_token(self.attempt.headers, None, config) is not None
+            if not by_header and self.attempt.find_token(config) is not None:
+                check_csrf(django_request(request))
+
+
+def _regular(user: HexclaveUser | None) -> HexclaveUser | None:
+    return user if user is not None and user.is_authenticated else None
+
+
+def in_event_loop() -> bool:
+    """Whether this thread runs an event loop, which must not wait for anything."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _refuse_event_loop() -> None:
+    if in_event_loop():
+        raise SynchronousOnlyOperation(
+            "Hexclave was asked from an event loop: write await request.ahexclave_user(), or make the view async def."
+        )
+
+
+def django_request(request: Any) -> Any:
+    """Django's own request, from it or from the one that Django REST framework puts around it."""
+    return getattr(request, "_request", request)
+
+
+def caller_of(request: Any) -> Caller:
+    """The caller that the middleware put on the request.
+
+    Raises:
+        ConfigurationError: the middleware is missing, or has not run yet.
+    """
+    caller = getattr(django_request(request), _STATE, None)
+    if not isinstance(caller, Caller):
+        raise ConfigurationError(
+            "Hexclave was asked about a request that its middleware has not seen: add "
+            '"hexclave_integrations.django.middleware.HexclaveMiddleware" to settings.MIDDLEWARE.'
+        )
+    return caller
+
+
+class _LazyUser:
+    """`request.hexclave_user`: a real None for nobody, which Django's SimpleLazyObject cannot be.
+
+    No data descriptor: whom a requirement let through is set on the request and comes first.
+    """
+
+    def __get__(self, request: HttpRequest | None, owner: type) -> Any:
+        return self if request is None else caller_of(request).user()
+
+
+async def _ahexclave_user(self: HttpRequest) -> HexclaveUser | None:
+    """As `request.hexclave_user`, in async code."""
+    if "hexclave_user" in self.__dict__:
+        user: HexclaveUser | None = self.__dict__["hexclave_user"]
+        return user
+    return await caller_of(self).auser()
+
+
+def install_on_requests() -> None:
+    """Give every request the attributes of this adapter; they work where the middleware has run."""
+    request_class: Any = HttpRequest
+    request_class.hexclave_user = _LazyUser()
+    request_class.ahexclave_user = _ahexclave_user
+    request_class.hexclave_api_key = None

@@ -1,0 +1,113 @@
+"""`settings.HEXCLAVE`, read when it is first needed, and the clients it leads to.
+
+Django's settings belong to the process, and so does what is made of them; `override_settings` makes it anew.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.http import parse_cookie
+
+from .._core import Attempt
+from .._http import vary_on_credentials
+from .._tokens import wanted_headers
+from ..client import AsyncHexclaveClient, HexclaveClient
+from ..config import HexclaveConfig
+from ..errors import ConfigurationError
+
+__all__ = ["SETTING", "Installation", "get_async_client", "get_client", "installation", "own_settings"]
+
+SETTING: Final = "HEXCLAVE"
+
+
+class Installation:
+    """The clients of this process: sync and async over one set of keys and memories.
+
+    Args:
+        values: `settings.HEXCLAVE`.
+
+    Attributes:
+        django_users: whether `request.user` follows the Hexclave user.
+        user_field: the field of Django's user model that holds Hexclave's user id.
+        vary: the headers that credentials come in, as `Vary` names them.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+    """
+
+    def __init__(self, values: Any) -> None:
+        values, self.django_users, self.user_field = own_settings(values)
+        self.config = HexclaveConfig.from_mapping(values)
+        self.client = HexclaveClient(self.config)
+        self.vary = vary_on_credentials(None, self.config)
+        names = {name for name in wanted_headers(self.config) if isinstance(name, str)}
+        self._meta_keys = [("HTTP_" + name.upper().replace("-", "_"), name) for name in sorted(names)]
+
+    @functools.cached_property
+    def async_client(self) -> AsyncHexclaveClient:
+        """Made when first needed: a transport need not serve both colours."""
+        return self.client._twin()
+
+    def attempt(self, meta: Mapping[str, Any]) -> Attempt:
+        """The credentials in a request's META; `request.headers` would read all of it (design section 8)."""
+        pairs = [(name, meta[key]) for key, name in self._meta_keys if key in meta]
+        return self.client.attempt(pairs, lambda: parse_cookie(meta.get("HTTP_COOKIE", "")))
+
+
+def own_settings(values: Any) -> tuple[dict[str, Any], bool, str]:
+    """Part what only this adapter knows, `DJANGO_USERS` and `DJANGO_USER_FIELD`, from the kit's own settings.
+
+    Raises:
+        ConfigurationError: it is no mapping, or one of the two has a wrong type.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigurationError('settings.HEXCLAVE is no dictionary: write HEXCLAVE = {"PROJECT_ID": ...}.')
+    others = dict(values)
+    django_users = others.pop("DJANGO_USERS", False)
+    field = others.pop("DJANGO_USER_FIELD", "username")
+    if not isinstance(django_users, bool):
+        raise ConfigurationError('HEXCLAVE["DJANGO_USERS"] is neither True nor False.')
+    if not isinstance(field, str) or not field:
+        raise ConfigurationError('HEXCLAVE["DJANGO_USER_FIELD"] is no field name.')
+    return others, django_users, field
+
+
+@functools.cache
+def installation() -> Installation:
+    """What the settings lead to.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+    """
+    return Installation(getattr(settings, SETTING, {}))
+
+
+def get_client() -> HexclaveClient:
+    """The client behind the requirements, for use in your own sync code.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+    """
+    return installation().client
+
+
+def get_async_client() -> AsyncHexclaveClient:
+    """The client behind the requirements, for use in your own async code.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+    """
+    return installation().async_client
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting == SETTING:
+        installation.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="hexclave_integrations.django")

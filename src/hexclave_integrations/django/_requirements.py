@@ -1,0 +1,142 @@
+"""Requirements as decorators of views: functions, coroutine functions, and through `method_decorator` classes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest
+
+from .._guards import NeedsCall, needs_call
+from ..errors import ConfigurationError, RequestRefused
+from ..requirements import Requirement, TeamReference
+from ._caller import caller_of, django_request, in_event_loop
+
+__all__ = [
+    "MARK",
+    "UNAPPLIED",
+    "DjangoRequirement",
+    "optional_user",
+    "require_api_key",
+    "require_permission",
+    "require_project_permission",
+    "require_team",
+    "require_user",
+]
+
+MARK = "__hexclave_requirements__"
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+# What guards nothing until it is called, or applied to a view.
+UNAPPLIED = (Requirement, NeedsCall, type(Requirement().allow), type(Requirement().live))
+
+
+class DjangoRequirement(Requirement):
+    """A requirement that decorates a view. `request.hexclave_user` is then the user it let through, or None.
+
+    Such a view is exempt from Django's CSRF middleware unless the requirement is optional: no other site can make
+    a browser send a header, and a user whose token came in a cookie is held against the CSRF check all the same.
+    """
+
+    def __call__(self, view: V = None, /, *args: Any, **kwargs: Any) -> V:  # type: ignore[assignment]  # @require_user()
+        """Guard a view.
+
+        Args:
+            view: takes the request, or as a method itself and the request.
+
+        Raises:
+            ConfigurationError: this is no view, as when a requirement stands in the URLconf itself.
+        """
+        if args or kwargs or not callable(view) or isinstance(view, (type, *UNAPPLIED)):
+            raise ConfigurationError(
+                "A requirement decorates a view: write @require_user without (), and for a class "
+                '@method_decorator(require_user, name="dispatch") or HexclaveRequiredMixin.'
+            )
+        if hasattr(view, "_ninja_operation"):
+            raise ConfigurationError(
+                "Django Ninja has the view already, without this requirement: write it below @api.get(...)."
+            )
+        guarded: Any
+        if iscoroutinefunction(view):
+
+            @functools.wraps(view)
+            async def guarded(*args: Any, **kwargs: Any) -> Any:
+                return await self._answer_async(view, args, kwargs)
+
+        else:
+
+            @functools.wraps(view)
+            def guarded(*args: Any, **kwargs: Any) -> Any:
+                return self.answer(view, args, kwargs)
+
+        if not self.optional:
+            guarded.csrf_exempt = True
+        setattr(guarded, MARK, (*getattr(view, MARK, ()), self))
+        return guarded  # type: ignore[no-any-return]
+
+    def answer(self, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What a view answers to who is let through, else the refusal.
+
+        Called in an event loop, it returns a coroutine: `dispatch` of an async class is no coroutine function itself.
+        """
+        if in_event_loop():
+            return self._answer_async(view, args, kwargs)
+        request = _request_in(args)
+        caller = caller_of(request)
+        try:
+            caller.admit(self, request, kwargs)
+        except RequestRefused as error:
+            return caller.guard_caches(caller.refuse(django_request(request), error))
+        return caller.guard_caches(view(*args, **kwargs))
+
+    async def _answer_async(self, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        request = _request_in(args)
+        caller = caller_of(request)
+        try:
+            await caller.aadmit(self, request, kwargs)
+        except RequestRefused as error:
+            return caller.guard_caches(caller.refuse(django_request(request), error))
+        response = view(*args, **kwargs)
+        if inspect.isawaitable(response):
+            response = await response
+        return caller.guard_caches(response)
+
+
+def _request_in(args: tuple[Any, ...]) -> Any:
+    """The request of a view's arguments: the first, or in an undecorated method the one after `self`."""
+    for arg in args[:2]:
+        if isinstance(django_request(arg), HttpRequest):
+            return arg
+    raise ConfigurationError("A requirement decorates a view, and this function was called without a request.")
+
+
+require_user = DjangoRequirement()
+"""A regular user."""
+
+require_api_key = DjangoRequirement(scope="api key")
+"""A valid API key of a regular user, or of a team; the key is then `request.hexclave_api_key`."""
+
+optional_user = DjangoRequirement(optional=True, restricted=True, anonymous=True)
+"""Everyone; `request.hexclave_user` is of any kind, or None when no credentials came. Bad credentials are refused."""
+
+
+@needs_call('@require_permission("{team_id}", "export_reports")')
+def require_permission(team: TeamReference, permission: str) -> DjangoRequirement:
+    """A holder of a team permission; see `hexclave_integrations.requirements.require_permission`."""
+    return DjangoRequirement(scope="team permission", team=team, permission=permission)
+
+
+@needs_call('@require_project_permission("access_admin_dashboard")')
+def require_project_permission(permission: str) -> DjangoRequirement:
+    """A holder of a project permission."""
+    return DjangoRequirement(scope="project permission", permission=permission)
+
+
+@needs_call('@require_team("{team_id}")')
+def require_team(team: TeamReference) -> DjangoRequirement:
+    """A member of a team."""
+    return DjangoRequirement(scope="team", team=team)

@@ -1,0 +1,79 @@
+"""Hexclave for Django Ninja: `auth=HexclaveAuth()` on an API, a router or an operation, sync and async.
+
+::
+
+    api = NinjaAPI(auth=HexclaveAuth())
+
+    @api.post("/teams/{team_id}/reports", auth=HexclaveAuth(require_permission("{team_id}", "export_reports")))
+    async def export(request, team_id: str): ...
+
+`request.auth` is then whom the requirement let through, and `request.hexclave_user` the user. In a list of several
+it goes last, for it refuses rather than passes on. `optional_user` decorates the operation itself, with `auth=None`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+from django.http import HttpRequest
+from ninja.security.http import HttpAuthBase
+
+from ..errors import ConfigurationError
+from ._caller import caller_of, in_event_loop
+from ._requirements import DjangoRequirement, require_user
+
+__all__ = ["HexclaveAuth"]
+
+
+class _Pending:
+    """An answer to await. False by itself: a framework that forgets to await it lets nobody in."""
+
+    def __init__(self, start: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._start = start
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._start().__await__()
+
+
+class HexclaveAuth(HttpAuthBase):
+    """Lets through whom a requirement lets through.
+
+    Args:
+        requirement: from `hexclave_integrations.django`.
+
+    Raises:
+        ConfigurationError: it is no requirement, one that was not called, or an optional one, whose None this
+            framework takes for a refusal.
+    """
+
+    openapi_scheme = "bearer"
+    openapi_bearerFormat = "JWT"  # noqa: N815  # the name in OpenAPI
+
+    def __init__(self, requirement: DjangoRequirement = require_user) -> None:
+        if not isinstance(requirement, DjangoRequirement):
+            raise ConfigurationError("HexclaveAuth takes a requirement: require_user, or one of the others called.")
+        if requirement.optional:
+            raise ConfigurationError("HexclaveAuth cannot be optional: use auth=None and decorate with @optional_user.")
+        super().__init__()
+        self.requirement = requirement
+        self.is_async = True  # async operations then await the answer, and need no thread for it
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Whom the requirement lets through: at once in a thread, to be awaited in an event loop.
+
+        Raises:
+            RequestRefused: the answer is no, or cannot be told now.
+        """
+        caller, params = caller_of(request), _params(request)
+        if in_event_loop():
+            return _Pending(lambda: caller.aadmit(self.requirement, request, params))
+        return caller.admit(self.requirement, request, params)
+
+
+def _params(request: HttpRequest) -> dict[str, Any]:
+    match = request.resolver_match
+    return dict(match.kwargs) if match is not None else {}

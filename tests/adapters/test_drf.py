@@ -1,0 +1,298 @@
+"""Hexclave under Django REST framework: authentication, permissions, refusals, and the OpenAPI description."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ._django import COLOURS, PRIVATE, VARY, World, ask, database, face, face_of
+
+# isort: split
+from django.http import HttpRequest
+from django.test import RequestFactory
+from django.urls import path
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.decorators import api_view, authentication_classes
+from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
+from rest_framework.response import Response
+from rest_framework.throttling import UserRateThrottle
+from rest_framework.views import APIView
+
+from hexclave_integrations import ConfigurationError, HexclaveUser, errors
+from hexclave_integrations.django import (
+    optional_user,
+    require_api_key,
+    require_permission,
+    require_project_permission,
+    require_team,
+    require_user,
+)
+from hexclave_integrations.django._csrf import CsrfFailed
+from hexclave_integrations.django.drf import HexclaveAuthentication, HexclavePermission
+
+both_colours = pytest.mark.parametrize("colour", COLOURS)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def view(*permissions: Any, **attributes: Any) -> Any:
+    """A view with these permissions that says who the caller is."""
+
+    def get(self: Any, request: Any, **kwargs: Any) -> Response:
+        user = request.user
+        return Response(
+            {"id": getattr(user, "id", None), "type": type(user).__name__, "auth": type(request.auth).__name__}
+        )
+
+    defaults = {"authentication_classes": [HexclaveAuthentication], "permission_classes": permissions}
+    cls: Any = type("Example", (APIView,), {**defaults, **attributes, "get": get, "post": get})
+    return cls.as_view()
+
+
+def shown(answer: Any) -> tuple[Any, str, str]:
+    assert answer.status_code == 200, answer.content
+    body = json.loads(answer.content)
+    return body["id"], body["type"], body["auth"]
+
+
+EXPORT = require_permission("{team_id}", "export_reports")
+REFUSALS: dict[str, tuple[Any, Callable[[World], dict[str, str]], errors.RequestRefused]] = {
+    "nobody": (HexclavePermission, lambda w: {}, errors.NotAuthenticated()),
+    "garbage, public": (AllowAny, lambda w: {"authorization": "Bearer x"}, errors.InvalidToken()),
+    "garbage, stock permission": (IsAuthenticated, lambda w: {"authorization": "Bearer x"}, errors.InvalidToken()),
+    "anonymous": (HexclavePermission.of(require_user), lambda w: w.headers(w.anonymous), errors.AnonymousNotAllowed()),
+    "team permission": (
+        HexclavePermission.of(EXPORT),
+        lambda w: w.headers(w.bob),
+        errors.TeamPermissionRequired(details={"permission_id": "export_reports"}),
+    ),
+    "both": (
+        AllowAny & HexclavePermission.of(EXPORT),
+        lambda w: w.headers(w.bob),
+        errors.TeamPermissionRequired(details={"permission_id": "export_reports"}),
+    ),
+    "project permission": (
+        HexclavePermission.of(require_project_permission("administer")),
+        lambda w: w.headers(w.alice),
+        errors.ProjectPermissionRequired(details={"permission_id": "administer"}),
+    ),
+    "team": (
+        HexclavePermission.of(require_team("{team_id}")),
+        lambda w: w.headers(w.bob),
+        errors.TeamMembershipRequired(),
+    ),
+    "API key": (HexclavePermission.of(require_api_key), lambda w: {"authorization": "Bearer x"}, errors.InvalidToken()),
+    "unknown API key": (HexclavePermission.of(require_api_key), lambda w: {"x-api-key": "x"}, errors.ApiKeyNotFound()),
+}
+
+
+@both_colours
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refusal_is_the_errors_own_face(world: World, case: str, debug: bool, colour: str) -> None:
+    """The framework's own answers look different; a refusal goes past them, in DEBUG too."""
+    permission, headers, error = REFUSALS[case]
+    with world.settings(path("<team_id>", view(permission)), DEBUG=debug):
+        answer = ask(colour, f"/{world.team.id}", headers(world))
+
+    assert face_of(error) == face(answer)
+
+
+@both_colours
+def test_user_is_the_hexclave_user(world: World, colour: str) -> None:
+    """The framework's own permissions and ours let a regular user in, and caches are told."""
+    with world.settings(path("stock", view(IsAuthenticated)), path("ours", view(HexclavePermission))):
+        for where in ("/stock", "/ours"):
+            answer = ask(colour, where, world.headers(world.alice))
+            assert (world.alice.id, "HexclaveUser", "NoneType") == shown(answer)
+            assert answer.headers["Cache-Control"] == PRIVATE
+            assert set(VARY.split(", ")) <= set(answer.headers["Vary"].split(", "))
+
+
+@both_colours
+def test_other_kinds_are_nobody_unless_allowed(world: World, colour: str) -> None:
+    """A genuine anonymous user is no user of the framework's, until a permission allows the kind."""
+    allowed = HexclavePermission.of(require_user.allow(anonymous=True))
+    optional = HexclavePermission.of(optional_user)
+    with world.settings(
+        path("stock", view(IsAuthenticated)),
+        path("public", view(AllowAny)),
+        path("allowed", view(allowed)),
+        path("optional", view(optional)),
+    ):
+        for user in (world.anonymous, world.restricted):
+            stock = ask(colour, "/stock", world.headers(user))
+            assert (stock.status_code, stock.headers["WWW-Authenticate"]) == (401, 'Bearer realm="hexclave"')
+            assert shown(ask(colour, "/public", world.headers(user))) == (None, "AnonymousUser", "NoneType")
+            assert (user.id, "HexclaveUser", "NoneType") == shown(ask(colour, "/allowed", world.headers(user)))
+            assert (user.id, "HexclaveUser", "NoneType") == shown(ask(colour, "/optional", world.headers(user)))
+        assert shown(ask(colour, "/optional")) == (None, "AnonymousUser", "NoneType")
+
+
+def test_api_keys(world: World) -> None:
+    """`request.auth` is the key; where a requirement about users takes keys, `request.user` is the owner."""
+    key = world.sandbox.create_api_key(world.alice)
+    either = HexclavePermission.of(require_user.allow(api_key=True))
+    with world.settings(
+        path("key", view(HexclavePermission.of(require_api_key))), path("either", view(either)), path("plain", view())
+    ):
+        for headers in ({"x-api-key": key.value}, {"authorization": f"Bearer {key.value}"}):
+            assert shown(ask("wsgi", "/key", headers)) == (None, "AnonymousUser", "HexclaveApiKey")
+            assert (world.alice.id, "HexclaveUser", "NoneType") == shown(ask("wsgi", "/either", headers))
+            assert shown(ask("wsgi", "/plain", headers)) == (None, "AnonymousUser", "NoneType")
+
+
+def test_outage_is_503(world: World) -> None:
+    """Neither authentication nor a permission turns an outage into a sign-out."""
+    with world.settings(path("<team_id>", view(HexclavePermission.of(EXPORT)))), world.sandbox.outage():
+        assert ask("wsgi", f"/{world.team.id}", world.headers(world.alice)).status_code == 503
+    settings = world.settings(path("<team_id>", view(HexclavePermission.of(EXPORT))))
+    with settings, world.sandbox.outage(paths="/team-permissions"):
+        assert ask("wsgi", f"/{world.team.id}", world.headers(world.alice)).status_code == 503
+
+
+def answer_everything(error: Exception, context: Any) -> Response:
+    return Response({"oops": True}, status=500)
+
+
+def test_a_projects_exception_handler_does_not_hide_refusals(world: World) -> None:
+    """One that makes a 500 of what it does not know is corrected; its other answers stay."""
+    rest = {"EXCEPTION_HANDLER": "tests.adapters.test_drf.answer_everything"}
+
+    def broken(self: Any, request: Any) -> Response:
+        raise ZeroDivisionError
+
+    with world.settings(path("me", view(HexclavePermission)), path("broken", view(put=broken)), REST_FRAMEWORK=rest):
+        assert face_of(errors.NotAuthenticated()) == face(ask("wsgi", "/me"))
+        assert ask("wsgi", "/broken", method="PUT").content == b'{"oops":true}'
+
+
+def test_decorated_views(world: World) -> None:
+    """The decorators of the Django adapter work on the framework's functions and methods as well."""
+
+    @api_view(["GET"])
+    @authentication_classes([HexclaveAuthentication])
+    @require_user
+    def function(request: Any) -> Response:
+        return Response({"id": request.hexclave_user.id})
+
+    class Methods(APIView):
+        @require_user
+        def get(self, request: Any) -> Response:
+            return Response({"id": request.hexclave_user.id})
+
+    with world.settings(path("function", function), path("methods", Methods.as_view())):
+        for where in ("/function", "/methods"):
+            assert json.loads(ask("wsgi", where, world.headers(world.alice)).content) == {"id": world.alice.id}
+            stranger = ask("wsgi", where)
+            assert (401, errors.NotAuthenticated().body()) == (stranger.status_code, stranger.content)
+
+
+@pytest.mark.parametrize("permission", [HexclavePermission, AllowAny, IsAuthenticated])
+def test_cookies_need_a_csrf_token(world: World, permission: type[BasePermission]) -> None:
+    """The framework exempts its views from Django's check, so a token in a cookie is held against it here."""
+    from .test_django import cookies
+
+    with world.settings(path("me", view(permission)), hexclave={"ACCEPT_COOKIES": True}):
+        header = "; ".join(f"{name}={value}" for name, value in cookies(world, world.alice).items())
+        bare = ask("wsgi", "/me", {"cookie": header}, method="POST", enforce_csrf_checks=True)
+        sent = {"cookie": f"{header}; csrftoken={'a' * 32}", "x-csrftoken": "a" * 32}
+        full = ask("wsgi", "/me", sent, method="POST", enforce_csrf_checks=True)
+
+    assert face_of(CsrfFailed(), f"{VARY}, Cookie") == face(bare)
+    assert (world.alice.id, "HexclaveUser", "NoneType") == shown(full)
+
+
+def test_sessions_work_beside_tokens(world: World) -> None:
+    """A further authentication class is asked when no token came."""
+    classes = [HexclaveAuthentication, SessionAuthentication]
+    with world.settings(path("me", view(IsAuthenticated, authentication_classes=classes))):
+        assert (world.alice.id, "HexclaveUser", "NoneType") == shown(ask("wsgi", "/me", world.headers(world.alice)))
+        assert ask("wsgi", "/me").status_code == 401
+
+
+def test_with_django_users_the_user_is_his_row(world: World) -> None:
+    """The bridge holds here too; a row that is not active is refused."""
+    from django.contrib.auth import get_user_model
+
+    backends = ["hexclave_integrations.django.backends.HexclaveBackend"]
+    with (
+        database(),
+        world.settings(
+            path("stock", view(IsAuthenticated)),
+            path("ours", view(HexclavePermission)),
+            AUTHENTICATION_BACKENDS=backends,
+            hexclave={"DJANGO_USERS": True},
+        ),
+    ):
+        rows = get_user_model()._default_manager
+        answers = {shown(ask("wsgi", where, world.headers(world.alice))) for where in ("/stock", "/ours")}
+        assert {(rows.get(username=world.alice.id).pk, "User", "NoneType")} == answers
+        rows.update(is_active=False)
+        assert [ask("wsgi", where, world.headers(world.alice)).status_code for where in ("/stock", "/ours")] == [
+            401,
+            401,
+        ]
+
+
+@pytest.mark.parametrize("wrong", [require_team, require_user.live, "require_user", lambda request: True])
+def test_what_is_no_requirement_is_refused(wrong: Any) -> None:
+    """The permission class takes requirements only."""
+    with pytest.raises(ConfigurationError):
+        HexclavePermission.of(wrong)
+    with pytest.raises(ConfigurationError):
+        type("Mine", (HexclavePermission,), {"requirement": wrong})
+    with pytest.raises(TypeError):
+        HexclavePermission(wrong)  # type: ignore[call-arg]  # the mistake
+
+
+@pytest.mark.parametrize("wrong", [require_user, require_team, require_permission, require_user.live, EXPORT])
+def test_a_requirement_is_no_permission_class(world: World, wrong: Any) -> None:
+    """Standing in `permission_classes` itself, it lets nobody in."""
+    with world.settings(path("<team_id>", view(wrong))):
+        for user in (None, world.alice):
+            assert ask("wsgi", f"/{world.team.id}", world.headers(user)).status_code == 500
+
+
+def test_without_the_middleware_nothing_is_let_through(world: World) -> None:
+    """A forgotten middleware is an error that says what to write."""
+    request: HttpRequest = RequestFactory().get("/")
+    for permission in (AllowAny, HexclavePermission):
+        with pytest.raises(ConfigurationError, match="HexclaveMiddleware"):
+            view(permission)(request)
+
+
+def test_openapi_describes_the_token(world: World) -> None:
+    """drf-spectacular names the scheme on the operations that use it."""
+    from drf_spectacular.generators import SchemaGenerator
+
+    with world.settings():
+        generator: Any = SchemaGenerator
+        schema = generator(patterns=[path("me", view(HexclavePermission))]).get_schema(request=None, public=True)
+
+    assert schema["components"]["securitySchemes"]["Hexclave access token"] == {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+    }
+    assert schema["paths"]["/me"]["get"]["security"] == [{"Hexclave access token": []}]
+
+
+def test_user_throttle(world: World) -> None:
+    """The framework counts requests by the primary key of a user."""
+    if not hasattr(HexclaveUser, "pk"):
+        pytest.skip("HexclaveUser has no pk")
+
+    class Twice(UserRateThrottle):
+        rate = "2/min"
+
+    with world.settings(path("me", view(HexclavePermission, throttle_classes=[Twice]))):
+        alice, bob = world.headers(world.alice), world.headers(world.bob)
+        assert [ask("wsgi", "/me", alice).status_code for _ in range(3)] == [200, 200, 429]
+        assert ask("wsgi", "/me", bob).status_code == 200
