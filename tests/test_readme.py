@@ -11,17 +11,18 @@ import pytest
 from hexclave_integrations.testing import Sandbox
 
 README = Path(__file__).resolve().parents[1] / "README.md"
-BLOCKS = re.findall(r"^## (.+?)$|^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^##+ (.+?)$|^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
 
 
 def examples() -> dict[str, str]:
-    """The blocks by the heading they stand under."""
+    """The blocks by the heading they stand under; a further one has a number behind it."""
     found: dict[str, str] = {}
     heading = "Start"
     for title, code in BLOCKS:
         heading = title or heading
         if code:
-            found[heading] = code
+            number = sum(name.startswith(heading) for name in found) + 1
+            found[heading if number == 1 else f"{heading} {number}"] = code
     return found
 
 
@@ -35,9 +36,7 @@ def run(code: str, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, url: str, 
 
 
 @pytest.mark.parametrize("heading", ["Start", "Starlette"])
-def test_application_examples(
-    heading: str, monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox
-) -> None:
+def test_application_examples(heading: str, monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:
     """The applications let a regular user in and nobody else."""
     from starlette.testclient import TestClient
 
@@ -45,12 +44,53 @@ def test_application_examples(
     with hexclave_sandbox.serve() as url:
         app = run(examples()[heading], monkeypatch, hexclave_sandbox, url)["app"]
         with TestClient(app) as client:
-            assert 401 == client.get("/me").status_code
+            assert client.get("/me").status_code == 401
             assert {"id": alice.id} == client.get("/me", headers=hexclave_sandbox.headers(alice)).json()
             if heading == "Start":
                 team = hexclave_sandbox.create_team()
                 reports = f"/teams/{team.id}/reports"
-                assert 403 == client.post(reports, headers=hexclave_sandbox.headers(alice)).status_code
+                assert client.post(reports, headers=hexclave_sandbox.headers(alice)).status_code == 403
+
+
+SIDE = "The frameworks side by side"
+
+
+def test_flask_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:
+    """The factory's application lets a regular user in, and whoever holds the permission."""
+    alice = hexclave_sandbox.create_user()
+    team = hexclave_sandbox.create_team()
+    with hexclave_sandbox.serve() as url:
+        client = run(examples()[SIDE], monkeypatch, hexclave_sandbox, url)["create_app"]().test_client()
+
+        assert client.get("/me").status_code == 401
+        assert client.get("/me", headers=hexclave_sandbox.headers(alice)).json == {"id": alice.id}
+        assert client.post(f"/teams/{team.id}/reports", headers=hexclave_sandbox.headers(alice)).status_code == 403
+        other = hexclave_sandbox.create_team()
+        hexclave_sandbox.grant(alice, "export_reports", team=other)
+        answer = client.post(f"/teams/{other.id}/reports", headers=hexclave_sandbox.headers(alice))
+        assert answer.json == {"exported": other.id}
+
+
+def test_django_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:
+    """The settings and the views work together."""
+    from django.test import Client, override_settings
+    from django.urls import path
+
+    from .adapters import _django  # sets Django up
+
+    alice = hexclave_sandbox.create_user()
+    team = hexclave_sandbox.create_team()
+    hexclave_sandbox.grant(alice, "export_reports", team=team)
+    with hexclave_sandbox.serve() as url:
+        settings = run(examples()[f"{SIDE} 2"], monkeypatch, hexclave_sandbox, url)
+        views = run(examples()[f"{SIDE} 3"], monkeypatch, hexclave_sandbox, url)
+        patterns = (path("me", views["me"]), path("teams/<uuid:team_id>/reports", views["export"]))
+        with override_settings(ROOT_URLCONF=patterns, HEXCLAVE=settings["HEXCLAVE"], MIDDLEWARE=settings["MIDDLEWARE"]):
+            headers = hexclave_sandbox.headers(alice)
+            assert _django.ask("wsgi", "/me").status_code == 401
+            assert Client().get("/me", headers=headers).json() == {"id": alice.id}
+            reports = f"/teams/{team.id}/reports"
+            assert Client().post(reports, headers=headers).json() == {"exported": team.id}
 
 
 def test_client_example(
@@ -70,7 +110,7 @@ def test_client_example(
             team_id=team.id,
         )
 
-    assert "Alice alice@example.com\n" == capsys.readouterr().out
+    assert capsys.readouterr().out == "Alice alice@example.com\n"
 
 
 def test_testing_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:

@@ -86,6 +86,7 @@ class AnswerCache(ForkAware):
         super().__init__()
         self._entries: LRUCache[Hashable, _Entry] = LRUCache(MAX_ANSWERS)
         self._dropped: dict[str, int] = {}
+        self._oldest = 0
         self.sequence = 0
 
     def reset_after_fork(self) -> None:
@@ -123,6 +124,8 @@ class AnswerCache(ForkAware):
         if ttl > 0:
             with self._lock:
                 asked = self.sequence if sequence is None else sequence
+                if asked < self._oldest:
+                    return
                 self._entries[key] = _Entry(now, now + ttl, value, tags, asked)
 
     def drop(self, tags: Iterable[str]) -> None:
@@ -132,7 +135,8 @@ class AnswerCache(ForkAware):
             self._dropped.update(dict.fromkeys(tags, self.sequence))
             if len(self._dropped) > MAX_ANSWERS:  # forgetting a drop must not bring an answer back
                 self._entries.clear()
-                self._dropped = {tag: number for tag, number in self._dropped.items() if number == self.sequence}
+                self._dropped.clear()
+                self._oldest = self.sequence  # what was asked for before comes too late
 
     def __len__(self) -> int:
         return len(self._entries)

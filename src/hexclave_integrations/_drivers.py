@@ -215,6 +215,8 @@ class SyncDriver(ForkAware):
             if self._client is None:
                 transport = None if self._transport is None else _borrowed(self._transport)
                 self._client = httpx.Client(transport=transport, timeout=self._timeout, follow_redirects=False)
+                # An application that is dropped without closing it, as tests do, leaves no open connections.
+                weakref.finalize(self, self._client.close).atexit = False
             return self._client
 
 

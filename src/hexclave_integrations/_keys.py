@@ -109,15 +109,16 @@ class KeyRing:
         keys = parse_key_set(document)
         old = self.current
         same = keys.keys() == old.keys.keys() and all(keys[kid] == old.keys[kid] for kid in keys)
-        # A fresh set that still lacks the key arms the cool-down: the next unknown key does not fetch again.
-        self._armed_at = now if wanted is not None and wanted not in keys else None
-        self._failed = False
-        self._refreshing_since = None
+        # The keys first: whoever reads the flags below finds the keys they speak of.
         self.current = KeySet(
             keys=old.keys if same else MappingProxyType(keys),
             fetched_at=now,
             generation=old.generation if same else old.generation + 1,
         )
+        # A fresh set that still lacks the key arms the cool-down: the next unknown key does not fetch again.
+        self._armed_at = now if wanted is not None and wanted not in keys else None
+        self._failed = False
+        self._refreshing_since = None
 
     def failed(self, now: float) -> None:
         """Note that a fetch failed: the old keys stay and the cool-down starts."""

@@ -61,10 +61,15 @@ class RedisScripts(ForkAware):
                 client.connection_pool.make_connection()  # connects to nothing yet, and judges the URL's options
         except (ValueError, TypeError, AttributeError, redis.RedisError):
             raise ConfigurationError("redis_url is no Redis URL: use redis://host:6379/0 or rediss://...") from None
+        self._client: Any = None
+        self._inherited: list[Any] = []
         super().__init__()
 
     def reset_after_fork(self) -> None:
-        self._client: Any = self._redis.Redis.from_url(self._url, **self._options, **self._retry)
+        # The parent's connections are left to the parent, and kept: collecting them would close and complain.
+        if self._client is not None:
+            self._inherited.append(self._client)
+        self._client = self._redis.Redis.from_url(self._url, **self._options, **self._retry)
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
 
     def run(self, script: str, keys: list[str], arguments: list[str]) -> Any:

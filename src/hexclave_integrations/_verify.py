@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from . import _strict
+from ._fork import ForkAware
 from ._tokens import MAX_TOKEN
 from .config import HexclaveConfig
 from .errors import InvalidToken, TokenExpired, WrongProject
@@ -44,7 +45,7 @@ class Parsed(NamedTuple):
     signature: bytes
 
 
-class Verifier:
+class Verifier(ForkAware):
     """Judges the tokens of one project; holds the expectations that follow from the configuration.
 
     Args:
@@ -62,6 +63,9 @@ class Verifier:
         }
         # Header segments of tokens that proved genuine, so that a flood of forgeries cannot fill it.
         self._headers: dict[bytes, str] = {}
+        super().__init__()
+
+    def reset_after_fork(self) -> None:
         self._lock = threading.Lock()
 
     def parse(self, token: str) -> Parsed:

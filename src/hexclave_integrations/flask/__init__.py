@@ -24,6 +24,7 @@ from ._requirements import (
     require_team,
     require_user,
 )
+from ._webhooks import webhook_blueprint
 
 __all__ = [
     "SELECTED_TEAM",
@@ -37,4 +38,5 @@ __all__ = [
     "require_project_permission",
     "require_team",
     "require_user",
+    "webhook_blueprint",
 ]

@@ -1,0 +1,827 @@
+"""Drivers, over real sockets: one fetch for a crowd, outages, hostile servers, cancellation, loops and forks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from hexclave_integrations import (
+    AsyncHexclaveClient,
+    ConfigurationError,
+    HexclaveClient,
+    HexclaveUser,
+    InvalidToken,
+    Unavailable,
+)
+from hexclave_integrations._core import Ask, Background, Flow, Once
+from hexclave_integrations._drivers import MAX_BODY, AsyncDriver, Flights, SyncDriver
+from hexclave_integrations.testing import Sandbox, SandboxUser
+
+from ._server import (
+    CROWD,
+    DRIVE_IDS,
+    DRIVES,
+    GARBAGE,
+    LIMIT,
+    Clock,
+    Drive,
+    Server,
+    close,
+    drip_body,
+    drip_head,
+    error_of,
+    eventually,
+    fixed,
+    gated,
+    hang,
+    oversized,
+    relay,
+    settings,
+    wait_for_refresh,
+)
+
+SOURCE = Path(__file__).parent.parent / "src"
+JWKS = "/jwks.json"
+
+
+@pytest.fixture(params=DRIVES, ids=DRIVE_IDS)
+def drive(request: pytest.FixtureRequest) -> Iterator[Drive]:
+    driving: Drive = request.param()
+    yield driving
+    driving.end()
+
+
+@pytest.fixture(autouse=True)
+def no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the certificate store for plain HTTP takes longer than most of these tests."""
+    monkeypatch.setenv("SSL_CERT_DIR", str(Path(__file__).parent / "data"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sandbox(clock: Clock) -> Sandbox:
+    return Sandbox(clock=clock)
+
+
+@pytest.fixture
+def user(sandbox: Sandbox) -> SandboxUser:
+    return sandbox.create_user()
+
+
+_names = itertools.count()
+
+
+def unknown_key(sandbox: Sandbox, user: SandboxUser) -> str:
+    """A token that names a key nobody has heard of, each time another one."""
+    claims = jwt.decode(sandbox.token(user), options={"verify_signature": False})
+    return sandbox.sign(claims, headers={"kid": f"unknown-{next(_names)}"})
+
+
+def kinds(outcomes: list[Any]) -> set[type]:
+    return {type(outcome) for outcome in outcomes}
+
+
+def open_when_asked(server: Server) -> threading.Thread:
+    """Open the gate a moment after the first request came, so that a crowd can gather."""
+
+    def work() -> None:
+        server.arrived.wait(LIMIT)
+        time.sleep(0.1)
+        server.gate.set()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+# --- the key set ----------------------------------------------------------------------------------------------
+
+
+def test_crowd_at_a_cold_start_makes_one_fetch(drive: Drive, sandbox: Sandbox, clock: Clock) -> None:
+    """However many first requests come at once, of whatever kind of user, the keys are fetched once."""
+    tokens = [sandbox.token(sandbox.create_user(kind)) for kind in ("regular", "restricted", "anonymous")]
+    with Server(gated(relay(sandbox))) as server:
+        client = drive.client(settings(sandbox, server), clock=clock)
+        opener = open_when_asked(server)
+        outcomes = drive.crowd(client, (("verify_token", (tokens[number % 3],)) for number in range(CROWD)))
+        opener.join(LIMIT)
+
+        assert {HexclaveUser} == kinds(outcomes)
+        assert server.count(JWKS) == 1
+
+
+def test_crowd_at_a_cold_start_of_the_served_sandbox(drive: Drive, clock: Clock) -> None:
+    """The same against the sandbox on real HTTP, whose connections are kept alive."""
+    sandbox = Sandbox(clock=clock)
+    with sandbox.serve():
+        client = drive.client(sandbox.config, clock=clock)
+        calls = [("verify_token", (sandbox.token(sandbox.create_user()),)) for _ in range(CROWD)]
+
+        assert {HexclaveUser} == kinds(drive.crowd(client, calls))
+        assert sandbox.count(JWKS) == 1
+        drive.end()
+
+
+def test_flood_of_unknown_keys_makes_one_fetch_per_cool_down(
+    drive: Drive, sandbox: Sandbox, user: SandboxUser, clock: Clock
+) -> None:
+    """A flood of tokens with invented key ids costs one more fetch, and the next one after the cool-down."""
+    with Server(relay(sandbox)) as server:
+        client = drive.client(settings(sandbox, server), clock=clock)
+        drive.run(client, "verify_token", sandbox.token(user))
+        for seconds, expected in ((0, 2), (29, 2), (2, 3)):
+            clock.advance(seconds)
+            flood = [("verify_token", (unknown_key(sandbox, user),)) for _ in range(CROWD)]
+
+            assert {InvalidToken} == kinds(drive.crowd(client, flood))
+            assert expected == server.count(JWKS)
+        assert user.id == drive.run(client, "verify_token", sandbox.token(user)).id
+
+
+def test_known_key_never_waits_for_a_refresh(drive: Drive, sandbox: Sandbox, user: SandboxUser, clock: Clock) -> None:
+    """While the key endpoint hangs, a request with a known key is answered before the refresh has ended."""
+    with Server(relay(sandbox)) as server:
+        client = drive.client(settings(sandbox, server, http_timeout=LIMIT), clock=clock)
+        drive.run(client, "verify_token", sandbox.token(user))
+        clock.advance(601)
+        server.arrived.clear()
+        server.behaviour = gated(relay(sandbox))
+        outcomes = drive.crowd(client, [("verify_token", (sandbox.token(user),))] * CROWD)
+
+        assert {HexclaveUser} == kinds(outcomes)
+        assert server.arrived.wait(LIMIT)
+        assert not client._core.ring.is_fresh(clock())  # the refresh is still under way
+        assert server.count(JWKS) == 2
+        server.gate.set()
+        assert eventually(lambda: bool(client._core.ring.is_fresh(clock())))
+
+
+def test_old_keys_serve_through_an_outage_up_to_their_bound(
+    drive: Drive, sandbox: Sandbox, user: SandboxUser, clock: Clock
+) -> None:
+    """Known keys serve until `jwks_max_stale`; then the answer is 503 with `Retry-After`, and recovery is quick."""
+    with Server(relay(sandbox)) as server:
+        client = drive.client(settings(sandbox, server), clock=clock)
+        drive.run(client, "verify_token", sandbox.token(user))
+        server.behaviour = close
+        for seconds in (601, 3600, 86_400 - 601 - 3600 - 1):
+            clock.advance(seconds)
+            assert user.id == drive.run(client, "verify_token", sandbox.token(user)).id
+            wait_for_refresh()
+        clock.advance(2)
+        error = error_of(drive, client, "verify_token", sandbox.token(user))
+
+        assert isinstance(error, Unavailable)
+        assert error.status == 503
+        assert 1 <= int(dict(error.headers())["Retry-After"]) <= 30
+        server.behaviour = relay(sandbox)
+        clock.advance(31)
+        assert user.id == drive.run(client, "verify_token", sandbox.token(user)).id
+
+
+@pytest.mark.parametrize("behaviour", [pytest.param(behaviour, id=name) for name, behaviour in GARBAGE.items()])
+def test_garbage_never_replaces_a_good_key_set(
+    drive: Drive, behaviour: Any, sandbox: Sandbox, user: SandboxUser, clock: Clock
+) -> None:
+    """Whatever the key endpoint sends, the keys that are there go on serving until good ones come."""
+    with Server(relay(sandbox)) as server:
+        client = drive.client(settings(sandbox, server, http_timeout=0.3), clock=clock)
+        drive.run(client, "verify_token", sandbox.token(user))
+        good = client._core.ring.current.keys
+        server.behaviour = behaviour
+        clock.advance(601)
+        assert user.id == drive.run(client, "verify_token", sandbox.token(user)).id
+        wait_for_refresh()
+
+        assert server.count(JWKS) == 2
+        assert server.count("/elsewhere") == 0
+        assert good is client._core.ring.current.keys
+        assert isinstance(error_of(drive, client, "verify_token", unknown_key(sandbox, user)), Unavailable)
+
+        server.behaviour = relay(sandbox)
+        clock.advance(31)
+        assert isinstance(error_of(drive, client, "verify_token", unknown_key(sandbox, user)), InvalidToken)
+        assert client._core.ring.is_fresh(clock())
+
+
+@pytest.mark.parametrize("name", ["html", "redirect", "gzip bomb", "closed", "hanging", "rate limit"])
+def test_garbage_at_a_cold_start_is_an_outage(
+    drive: Drive, name: str, sandbox: Sandbox, user: SandboxUser, clock: Clock
+) -> None:
+    """Without keys every garbage is a 503, never a 401; the next attempt comes after the cool-down."""
+    with Server(GARBAGE[name]) as server:
+        client = drive.client(settings(sandbox, server, http_timeout=0.3), clock=clock)
+        token = sandbox.token(user)
+        outcomes = drive.crowd(client, [("verify_token", (token,))] * 5)
+
+        assert {Unavailable} == kinds(outcomes)
+        assert server.count(JWKS) == 1
+        assert server.count("/elsewhere") == 0
+        assert drive.run(client, "warm") is False
+
+
+@pytest.mark.parametrize("behaviour", [hang, drip_body, drip_head])
+def test_slow_server_is_bounded_by_the_time_out(
+    drive: Drive, behaviour: Any, sandbox: Sandbox, user: SandboxUser
+) -> None:
+    """A server that hangs, or sends just enough to stay alive, holds nobody for long."""
+    if behaviour is drip_head and not drive.is_async:
+        pytest.skip("without async the time-out is one on silence until the body begins; see the next test")
+    with Server(behaviour) as server:
+        client = drive.client(settings(sandbox, server, http_timeout=0.2))
+        start = time.monotonic()
+
+        assert isinstance(error_of(drive, client, "get_user", user.id), Unavailable)
+        assert time.monotonic() - start < 1.5
+
+
+def test_nobody_waits_for_ever_for_another_threads_fetch(sandbox: Sandbox, user: SandboxUser) -> None:
+    """A fetch that does not end holds those who wait for it for a bounded time, and nobody after them."""
+    with Server(drip_head) as server:
+        client = HexclaveClient(settings(sandbox, server, http_timeout=0.1))
+        token = sandbox.token(user)
+        stuck = threading.Thread(target=client.warm, daemon=True)
+        stuck.start()
+        assert server.arrived.wait(LIMIT)
+        server.behaviour = relay(sandbox)
+
+        with pytest.raises(Unavailable):
+            client.verify_token(token)
+        assert user.id == client.verify_token(token).id
+        server.gate.set()
+        stuck.join(LIMIT)
+        assert user.id == client.verify_token(token).id
+        client.close()
+
+
+def test_warm_reports_a_fetch_that_does_not_end(drive: Drive, sandbox: Sandbox) -> None:
+    """`warm` promises a bool, also where it waited for a fetch in vain."""
+    client = drive.client(replace(sandbox.config, http_timeout=0.01))
+    client._driver._flights.join("jwks")
+
+    assert drive.run(client, "warm") is False
+
+
+def test_large_answers_are_given_up_early(drive: Drive, sandbox: Sandbox, user: SandboxUser) -> None:
+    """Of 40 MB no more is read than the limit and what is on the way."""
+    with Server(oversized) as server:
+        client = drive.client(settings(sandbox, server))
+
+        assert isinstance(error_of(drive, client, "get_user", user.id), Unavailable)
+        assert server.sent < 16 * MAX_BODY
+
+
+def test_redirects_are_not_followed(drive: Drive, sandbox: Sandbox, user: SandboxUser) -> None:
+    """A redirect would carry the server key elsewhere."""
+    with Server(fixed(307, b"", {"location": "/elsewhere"})) as server:
+        client = drive.client(settings(sandbox, server))
+
+        assert isinstance(error_of(drive, client, "get_user", user.id), Unavailable)
+        assert [f"/api/v1/users/{user.id}"] == server.targets
+
+
+def test_withdrawn_keys_void_their_tokens(drive: Drive, sandbox: Sandbox, user: SandboxUser, clock: Clock) -> None:
+    """After a rotation is noticed, remembered tokens of the old keys are worth nothing."""
+    with Server(relay(sandbox)) as server:
+        client = drive.client(settings(sandbox, server), clock=clock)
+        old = sandbox.token(user)
+        drive.run(client, "verify_token", old)
+        sandbox.rotate_keys()
+        assert user.id == drive.run(client, "verify_token", old).id  # nobody can know yet
+
+        assert user.id == drive.run(client, "verify_token", sandbox.token(user)).id
+        assert isinstance(error_of(drive, client, "verify_token", old), InvalidToken)
+        assert server.count(JWKS) == 3  # the old key might be newer than ours, as far as we know
+
+
+def test_withdrawn_keys_are_noticed_by_the_background_refresh(
+    drive: Drive, sandbox: Sandbox, user: SandboxUser, clock: Clock
+) -> None:
+    """The refresh alone is enough: no token of a new key has to come."""
+    with Server(relay(sandbox)) as server:
+        client = drive.client(settings(sandbox, server), clock=clock)
+        old = sandbox.token(user, expires_in=3600)
+        drive.run(client, "verify_token", old)
+        sandbox.rotate_keys()
+        clock.advance(601)
+        drive.run(client, "verify_token", old)
+        wait_for_refresh()
+
+        assert isinstance(error_of(drive, client, "verify_token", old), InvalidToken)
+
+
+# --- cancellation, loops --------------------------------------------------------------------------------------
+
+
+def test_cancelled_waiter_disturbs_nobody(sandbox: Sandbox, user: SandboxUser) -> None:
+    """Of those who wait for one fetch each may go away."""
+    token = sandbox.token(user)
+
+    async def main(server: Server) -> list[Any]:
+        async with asyncio.timeout(LIMIT), AsyncHexclaveClient(settings(sandbox, server)) as client:
+            tasks = [asyncio.create_task(client.verify_token(token)) for _ in range(5)]
+            await asyncio.to_thread(server.arrived.wait, LIMIT)
+            tasks[3].cancel()
+            await asyncio.sleep(0)
+            server.gate.set()
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+    with Server(gated(relay(sandbox))) as server:
+        outcomes = asyncio.run(main(server))
+        expected = [HexclaveUser, HexclaveUser, HexclaveUser, asyncio.CancelledError, HexclaveUser]
+
+        assert expected == [type(outcome) for outcome in outcomes]
+        assert server.count(JWKS) == 1
+
+
+def test_waiter_replaces_a_cancelled_leader(sandbox: Sandbox, user: SandboxUser) -> None:
+    """When the one who fetches goes away, one who waits fetches in his place, and only one."""
+    token = sandbox.token(user)
+
+    async def main(server: Server) -> list[Any]:
+        async with asyncio.timeout(LIMIT), AsyncHexclaveClient(settings(sandbox, server)) as client:
+            tasks = [asyncio.create_task(client.verify_token(token)) for _ in range(5)]
+            await asyncio.to_thread(server.arrived.wait, LIMIT)
+            server.arrived.clear()
+            tasks[0].cancel()
+            await asyncio.to_thread(server.arrived.wait, LIMIT)
+            server.gate.set()
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+    with Server(gated(relay(sandbox))) as server:
+        outcomes = asyncio.run(main(server))
+
+        assert [asyncio.CancelledError] + [HexclaveUser] * 4 == [type(outcome) for outcome in outcomes]
+        assert server.count(JWKS) == 2
+
+
+def test_waiter_replaces_a_cancelled_leader_for_permissions(sandbox: Sandbox, user: SandboxUser) -> None:
+    """The same for questions, any number of times."""
+    sandbox.grant(user, "read_logs")
+
+    async def main(server: Server) -> list[Any]:
+        async with asyncio.timeout(LIMIT), AsyncHexclaveClient(settings(sandbox, server)) as client:
+            tasks = [asyncio.create_task(client.has_permission(user.id, "read_logs")) for _ in range(6)]
+            for task in tasks[:3]:
+                await asyncio.to_thread(server.arrived.wait, LIMIT)
+                server.arrived.clear()
+                task.cancel()
+            await asyncio.to_thread(server.arrived.wait, LIMIT)
+            server.gate.set()
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+    with Server(gated(relay(sandbox))) as server:
+        outcomes = asyncio.run(main(server))
+
+        assert outcomes[3:] == [True] * 3
+        assert {asyncio.CancelledError} == kinds(outcomes[:3])
+        assert len(server.targets) == 4
+
+
+def test_waiter_of_a_loop_that_is_gone_disturbs_nobody(
+    sandbox: Sandbox, user: SandboxUser, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One who waits for another loop's fetch may end with his whole loop before it does."""
+    token = sandbox.token(user)
+    with Server(gated(relay(sandbox))) as server:
+        client = AsyncHexclaveClient(settings(sandbox, server))
+        found: list[HexclaveUser] = []
+        leader = threading.Thread(target=lambda: found.append(asyncio.run(client.verify_token(token))), daemon=True)
+        leader.start()
+        server.arrived.wait(LIMIT)
+
+        async def impatient() -> None:
+            async with asyncio.timeout(0.05):
+                await client.verify_token(token)
+
+        with pytest.raises(TimeoutError):
+            asyncio.run(impatient())
+        server.gate.set()
+        leader.join(LIMIT)
+
+        assert [user.id] == [one.id for one in found]
+        assert server.count(JWKS) == 1
+        assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_one_client_serves_several_loops(sandbox: Sandbox, user: SandboxUser) -> None:
+    """Loops may follow one another, with and without `async with`, and share keys."""
+    with Server(relay(sandbox)) as server:
+        client = AsyncHexclaveClient(settings(sandbox, server))
+
+        async def plain() -> Any:
+            return (await client.verify_token(sandbox.token(user))).id, (await client.get_user(user.id)) is not None
+
+        async def opened() -> Any:
+            async with client:
+                return await plain()
+
+        for work in (plain, opened, opened, plain):
+            assert (user.id, True) == asyncio.run(work())
+            gc.collect()  # what is left open would warn here
+        assert server.count(JWKS) == 1
+
+
+def test_loops_at_the_same_time_share_one_fetch(sandbox: Sandbox, user: SandboxUser) -> None:
+    """A crowd of threads, each with a loop of its own, makes one fetch."""
+    token = sandbox.token(user)
+    with Server(gated(relay(sandbox))) as server:
+        client = AsyncHexclaveClient(settings(sandbox, server))
+        found: list[str] = []
+        threads = [
+            threading.Thread(target=lambda: found.append(asyncio.run(client.verify_token(token)).id), daemon=True)
+            for _ in range(8)
+        ]
+        opener = open_when_asked(server)
+        for thread in threads:
+            thread.start()
+        for thread in (*threads, opener):
+            thread.join(LIMIT)
+
+        assert [user.id] * 8 == found
+        assert server.count(JWKS) == 1
+
+
+def test_background_refresh_outlives_a_short_loop(sandbox: Sandbox, user: SandboxUser, clock: Clock) -> None:
+    """A refresh that a request of a short loop started comes to its end, and leaves no connection behind."""
+    with Server(relay(sandbox)) as server:
+        client = AsyncHexclaveClient(settings(sandbox, server), clock=clock)
+        asyncio.run(client.verify_token(sandbox.token(user)))
+        clock.advance(601)
+        asyncio.run(client.verify_token(sandbox.token(user)))
+        wait_for_refresh()
+
+        assert client._core.ring.is_fresh(clock())
+
+
+def test_background_refresh_leaves_no_kept_alive_connection(clock: Clock) -> None:
+    """Nobody closes an async client that was never opened, so its refreshes close after themselves."""
+    sandbox = Sandbox(clock=clock)
+    user = sandbox.create_user()
+    with sandbox.serve():
+        client = AsyncHexclaveClient(sandbox.config, clock=clock)
+        asyncio.run(client.verify_token(sandbox.token(user)))
+        clock.advance(601)
+        asyncio.run(client.verify_token(sandbox.token(user)))
+        wait_for_refresh()
+
+        assert client._core.ring.is_fresh(clock())
+        del client
+        gc.collect()  # a socket left open would warn here
+
+
+def test_blocking_client_works_inside_a_running_loop(sandbox: Sandbox, user: SandboxUser) -> None:
+    """It blocks the loop, and works."""
+    with Server(relay(sandbox)) as server, HexclaveClient(settings(sandbox, server)) as client:
+
+        async def main() -> str:
+            return client.verify_token(sandbox.token(user)).id
+
+        assert user.id == asyncio.run(main())
+
+
+def test_close_while_a_request_is_under_way(drive: Drive, sandbox: Sandbox, user: SandboxUser) -> None:
+    """Who is surprised by the end of the client gets an answer or a 503, never another error."""
+    with Server(gated(relay(sandbox))) as server:
+        client = drive.client(settings(sandbox, server, http_timeout=1))
+        if drive.is_async:
+
+            async def main() -> Any:
+                task = asyncio.create_task(client.get_user(user.id))
+                await asyncio.to_thread(server.arrived.wait, LIMIT)
+                await client.close()
+                server.gate.set()
+                return (await asyncio.gather(task, return_exceptions=True))[0]
+
+            outcome = drive._runner.run(main())  # type: ignore[union-attr]  # the async half
+        else:
+            outcomes: list[Any] = []
+            thread = threading.Thread(target=lambda: outcomes.extend(drive.crowd(client, [("get_user", (user.id,))])))
+            thread.start()
+            server.arrived.wait(LIMIT)
+            client.close()
+            server.gate.set()
+            thread.join(LIMIT)
+            (outcome,) = outcomes
+
+        assert isinstance(outcome, HexclaveUser | Unavailable)
+        assert user.id == drive.run(client, "get_user", user.id).id
+
+
+# --- drivers by themselves ------------------------------------------------------------------------------------
+
+
+def perform(drive: Drive, flow: Flow[Any], **options: Any) -> Any:
+    config = Sandbox().config
+    if drive.is_async:
+        return asyncio.run(AsyncDriver(config, **options).run(flow))
+    return SyncDriver(config, **options).run(flow)
+
+
+def test_flow_is_closed_when_the_applications_code_fails(drive: Drive) -> None:
+    """An error of the application ends the flow and reaches the application."""
+    closed: list[bool] = []
+
+    def flow() -> Flow[None]:
+        try:
+            yield Ask(lambda: 1 / 0)
+        finally:
+            closed.append(True)
+
+    with pytest.raises(ZeroDivisionError):
+        perform(drive, flow())
+    assert closed == [True]
+
+
+def test_flow_may_end_with_stop_iteration_of_the_application(drive: Drive) -> None:
+    """`StopIteration` out of the application's code is not taken for the end of the flow."""
+
+    def fail() -> None:
+        raise StopIteration("not the result")
+
+    def flow() -> Flow[str]:
+        yield Ask(fail)
+        return "the end"
+
+    with pytest.raises((StopIteration, RuntimeError)):
+        perform(drive, flow())
+
+
+def test_coroutine_for_a_team_is_awaited_or_refused(drive: Drive) -> None:
+    """Async awaits what the application's code returns; the blocking driver says that it cannot."""
+
+    async def team() -> str:
+        return "a team"
+
+    def flow() -> Flow[str]:
+        found: str = yield Ask(team)
+        return found
+
+    if drive.is_async:
+        assert perform(drive, flow()) == "a team"
+    else:
+        with pytest.raises(ConfigurationError, match="await"):
+            perform(drive, flow())
+
+
+def test_error_of_the_leader_lets_the_next_one_lead(drive: Drive) -> None:
+    """A flow that fails leaves no trace among those under way."""
+
+    def failing() -> Generator[Any, Any, None]:
+        yield from ()
+        raise LookupError
+
+    def flow() -> Flow[Any]:
+        yield Once("key", failing)
+
+    flights = Flights()
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            perform(drive, flow(), flights=flights)
+    assert flights.join("key")[0] is True
+
+
+def test_problem_of_a_background_flow_is_logged(drive: Drive, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody waits for a background flow, so its problems go to the log."""
+
+    def failing() -> Flow[None]:
+        yield from ()
+        raise LookupError
+
+    def flow() -> Flow[str]:
+        yield Background(failing)
+        yield Ask((lambda: asyncio.sleep(0.01)) if drive.is_async else lambda: None)
+        return "done"
+
+    assert perform(drive, flow(), transport=Sandbox().config.transport) == "done"
+    wait_for_refresh()
+    assert [record.getMessage() for record in caplog.records] == ["A background refresh failed"]
+
+
+def test_landing_twice_leaves_the_next_flight_alone() -> None:
+    """Who was given up and comes back late does not end the flight of his successor."""
+    flights = Flights()
+    _, first = flights.join("key")
+    flights.land("key", first)
+    leads, second = flights.join("key")
+    flights.land("key", first)
+
+    assert leads
+    assert (False, second) == flights.join("key")
+    assert not second.done()
+
+
+def test_future_of_a_flight_cannot_be_cancelled() -> None:
+    """One waiter cannot end it for all."""
+    _, future = Flights().join("key")
+
+    assert not future.cancel()
+
+
+class Failing(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """A transport that raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error: Exception | None = error
+        self.inner: Any = None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self.error is not None:
+            raise self.error
+        found: httpx.Response = self.inner.handle_request(request)
+        return found
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return self.handle_request(request)
+
+
+@pytest.mark.parametrize("error", [OSError("boom"), httpx.PoolTimeout("full"), ConnectionResetError(), TimeoutError()])
+def test_transport_that_cannot_reach_hexclave_is_an_outage(
+    drive: Drive, error: Exception, sandbox: Sandbox, user: SandboxUser
+) -> None:
+    """What a transport raises for the network's sake is a 503."""
+    client = drive.client(sandbox.config, transport=Failing(error))
+
+    assert isinstance(error_of(drive, client, "get_user", user.id), Unavailable)
+    assert isinstance(error_of(drive, client, "verify_token", sandbox.token(user)), Unavailable)
+
+
+def test_transport_with_a_bug_shows_it_and_blocks_nobody(drive: Drive, sandbox: Sandbox, user: SandboxUser) -> None:
+    """A programming error is not hidden as an outage, and the next request starts afresh."""
+    transport = Failing(RuntimeError("a bug"))
+    client = drive.client(sandbox.config, transport=transport)
+    sandbox.grant(user, "read_logs")
+    for method, argument in (("verify_token", sandbox.token(user)), ("list_permissions", user.id)):
+        outcomes = drive.crowd(client, [(method, (argument,))] * 5)
+        assert {RuntimeError} == kinds(outcomes)
+    transport.error, transport.inner = None, sandbox.config.transport
+
+    assert user.id == drive.run(client, "verify_token", sandbox.token(user)).id
+    assert frozenset({"read_logs"}) == drive.run(client, "list_permissions", user.id)
+
+
+# --- processes ------------------------------------------------------------------------------------------------
+
+
+def run_script(script: str, *options: str) -> str:
+    """Run Python code; its output, which has to be all that it writes anywhere."""
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    command = [sys.executable, *options, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+FORK = """
+import logging, os, sys, threading, time, warnings
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # debug mode calls the first import of httpx slow
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+import asyncio
+from hexclave_integrations import AsyncHexclaveClient, HexclaveClient
+from hexclave_integrations.testing import Sandbox
+
+sandbox = Sandbox()
+user = sandbox.create_user()
+sandbox.grant(user, "read_logs")
+read_end, write_end = os.pipe()
+with sandbox.serve():
+    blocking, waiting = HexclaveClient(sandbox.config), AsyncHexclaveClient(sandbox.config)
+    blocking.warm()
+    locks = []
+    for client in (blocking, waiting):
+        core, driver = client._core, client._driver
+        locks += [core.tokens._lock, core.answers._lock, core.api_keys._lock, driver._flights._lock]
+        driver._flights.join("jwks")  # a fetch that nobody ends in the child
+        driver._flights.join(f"permissions:{user.id}")
+    locks.append(blocking._driver._lock)
+    held, release = threading.Event(), threading.Event()
+
+    def hold():
+        for lock in locks:
+            lock.acquire()
+        held.set()
+        release.wait(30)
+        for lock in locks:
+            lock.release()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(30)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            assert blocking.verify_token(sandbox.token(user)).id == user.id
+            assert blocking.has_permission(user.id, "read_logs")
+            assert asyncio.run(waiting.verify_token(sandbox.token(user))).id == user.id
+            assert asyncio.run(waiting.has_permission(user.id, "read_logs"))
+            code = 0
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 30
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            break
+        if time.monotonic() > deadline:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            sys.exit("the child hangs")
+        time.sleep(0.01)
+    release.set()
+    thread.join(30)
+    assert status == 0, status
+    assert blocking.get_user(user.id).id == user.id  # the parent's connection is still its own
+    blocking.close()
+print("both live")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_child_of_a_fork_authenticates_while_the_parent_held_every_lock() -> None:
+    """Locks, fetches under way and connections of the parent mean nothing to the child."""
+    assert run_script(FORK, "-X", "dev") == "both live\n"
+
+
+NO_WARNINGS = """
+import asyncio, gc, logging
+from dataclasses import replace
+from hexclave_integrations import AsyncHexclaveClient, HexclaveClient
+from hexclave_integrations.testing import Sandbox
+
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # debug mode calls the first import of httpx slow
+now = [1_800_000_000.0]
+sandbox = Sandbox(clock=lambda: now[0])
+user = sandbox.create_user()
+with sandbox.serve():
+    config = sandbox.config
+    with HexclaveClient(config, clock=lambda: now[0]) as client:
+        client.verify_token(sandbox.token(user))
+        client.get_user(user.id)
+    waiting = AsyncHexclaveClient(config, clock=lambda: now[0])
+
+    async def opened():
+        async with waiting:
+            await waiting.get_user(user.id)
+            await asyncio.gather(*(waiting.verify_token(sandbox.token(user)) for _ in range(10)))
+
+    for _ in range(3):
+        asyncio.run(waiting.get_user(user.id))
+        asyncio.run(opened())
+        gc.collect()
+print("quiet")
+"""
+
+
+def test_development_mode_finds_nothing_to_complain_about() -> None:
+    """No socket, loop or coroutine is left behind (`python -X dev`)."""
+    assert run_script(NO_WARNINGS, "-X", "dev", "-W", "error") == "quiet\n"
+
+
+def test_interpreter_ends_while_a_refresh_hangs(sandbox: Sandbox) -> None:
+    """A refresh on a thread does not keep the process from ending."""
+    script = """
+import sys
+from hexclave_integrations import HexclaveClient, HexclaveConfig
+from hexclave_integrations._core import Background
+client = HexclaveClient(HexclaveConfig(project_id="internal", api_url=sys.argv[1] if len(sys.argv) > 1 else URL))
+def flow():
+    from hexclave_integrations import _flows
+    yield Background(lambda: _flows._refresh(client._core))
+client._driver.run(flow())
+print("over")
+"""
+    with Server(hang) as server:
+        assert run_script(f"URL = {server.url!r}\n" + script) == "over\n"
+
+
+def test_every_lock_is_made_anew_in_a_child() -> None:
+    """A lock outside `reset_after_fork` may stay locked for ever in a forked child."""
+    found = {}
+    for path in sorted((SOURCE / "hexclave_integrations").glob("*.py")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines):
+            if "threading.Lock()" in line or "threading.RLock()" in line:
+                function = next(text.strip() for text in reversed(lines[:number]) if text.lstrip().startswith("def "))
+                found[f"{path.name}:{number + 1}"] = function.startswith("def reset_after_fork")
+    # The verifier's lock is held for one dictionary entry only, and not yet made anew.
+    assert [place for place, is_safe in found.items() if not is_safe and not place.startswith("_verify.py")] == []

@@ -1,0 +1,255 @@
+"""The package seen from outside: names, what importing costs, and which module may know which."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hexclave_integrations
+
+SOURCE = Path(hexclave_integrations.__file__).parent
+ADAPTERS = {"django", "fastapi", "flask", "starlette"}
+FRAMEWORKS = {
+    *("asgiref", "django", "fastapi", "flask", "ninja", "pydantic", "quart", "redis", "rest_framework", "starlette"),
+    *("werkzeug", "pytest", "sqlalchemy"),
+}
+HEAVY = {"cryptography", "httpx", "jwt", "pydantic", "pydantic_core", "standardwebhooks", "cachetools", "asyncio"}
+PATHS = sorted(SOURCE.rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    """The name below the package, with dots; empty for the package itself."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> dict[str, bool]:
+    """What a file imports, wherever it stands, and whether that runs: ours with a leading dot, others by top name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = module_name(path).split(".") if path.stem == "__init__" else module_name(path).split(".")[:-1]
+    only_types = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    found: dict[str, bool] = {}
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name.partition(".")[0] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [(node.module or "").partition(".")[0]]
+        elif isinstance(node, ast.ImportFrom):
+            base = [part for part in package[: len(package) - node.level + 1] if part]
+            base += (node.module or "").split(".") if node.module else []
+            inner = ".".join(base)
+            names = ["." + inner] if node.module else []
+            names += [f".{inner}.{alias.name}".replace("..", ".") for alias in node.names if not node.module]
+        for name in names:
+            found[name] = found.get(name, False) or node not in only_types
+    return found
+
+
+def adapter_of(name: str) -> str | None:
+    first = name.lstrip(".").partition(".")[0]
+    return first if first in ADAPTERS else None
+
+
+def run(code: str) -> list[str]:
+    """Run code in a fresh, isolated interpreter that knows the package's source; its output, split."""
+    script = f"import sys; sys.path.insert(0, {str(SOURCE.parent)!r}); {code}"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COVERAGE"))}
+    command = [sys.executable, "-Ic", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules, by name, that a statement adds to those of a bare interpreter."""
+    return set(run(f"before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"))
+
+
+# --- names ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=module_name(path) or "package") for path in PATHS])
+def test_exports_are_sorted_and_exist(path: Path) -> None:
+    """`__all__` is sorted, without repeats, and every name in it is there."""
+    text = path.read_text(encoding="utf-8")
+    exports = re.search(r"^__all__ = (\[.*?\])", text, re.DOTALL | re.MULTILINE)
+    if exports is None:
+        assert "__all__" not in text
+        assert path.name == "__init__.py" or path.stem.startswith("_") or "django" in path.parts
+        return
+    names = ast.literal_eval(exports[1])
+    constants = [name for name in names if name.isupper()]
+    classes = [name for name in names if not name.isupper() and name[:1].isupper()]
+    rest = [name for name in names if name not in constants and name not in classes]
+    assert sorted(constants) + sorted(classes) + sorted(rest) == names
+    assert len(set(names)) == len(names)
+    if adapter_of(module_name(path)) == "django":
+        return  # Django's modules need configured settings
+    module = importlib.import_module(f"hexclave_integrations.{module_name(path)}".rstrip("."))
+    assert [name for name in names if not hasattr(module, name)] == []
+
+
+@pytest.mark.parametrize("name", ["api_key", "client", "config", "errors", "requirements", "user"])
+def test_public_modules_export_all_that_they_define(name: str) -> None:
+    """A class or function without an underscore is meant to be used, and says so."""
+    module = importlib.import_module(f"hexclave_integrations.{name}")
+    tree = ast.parse((SOURCE / f"{name}.py").read_text(encoding="utf-8"))
+    defined = {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
+    }
+
+    assert set() == defined - set(module.__all__)
+
+
+def test_package_exports_every_error() -> None:
+    """Whoever catches errors imports them from one place."""
+    from hexclave_integrations import errors
+
+    assert set() == set(errors.__all__) - set(hexclave_integrations.__all__)
+    for name in hexclave_integrations.__all__:
+        assert getattr(hexclave_integrations, name) is not None
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    """Names are loaded when first used; those that do not exist never are."""
+    for name in ("client_", "HexclaveSession", "_flow", "webhook"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(hexclave_integrations, name)
+
+
+def test_documented_names_are_there() -> None:
+    """The surface that applications depend on (design section 2b)."""
+    names = {"HexclaveConfig", "HexclaveClient", "AsyncHexclaveClient", "HexclaveUser", "SELECTED_TEAM"}
+    assert names | {"HexclaveError", "ConfigurationError"} <= set(hexclave_integrations.__all__)
+    requirements = {"require_user", "optional_user", "require_permission", "require_project_permission"}
+    requirements |= {"require_team", "require_api_key"}
+    for adapter in ("fastapi", "starlette"):
+        module = importlib.import_module(f"hexclave_integrations.{adapter}")
+        assert requirements <= set(module.__all__)
+
+
+def test_version_is_that_of_the_distribution() -> None:
+    """One number, in the package and in its metadata."""
+    assert re.fullmatch(r"\d+\.\d+\.\d+([ab]\d+|rc\d+)?(\.dev\d+)?", hexclave_integrations.__version__)
+    try:
+        installed = importlib.metadata.version("hexclave-integrations")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("not installed")
+    assert hexclave_integrations.__version__ == installed
+
+
+def test_package_is_typed() -> None:
+    """Type checkers look for the marker (PEP 561)."""
+    assert (SOURCE / "py.typed").is_file()
+
+
+# --- what importing costs -------------------------------------------------------------------------------------
+
+
+def test_importing_the_package_loads_next_to_nothing() -> None:
+    """No framework, no HTTP, no cryptography, and of ourselves the version alone."""
+    loaded = loaded_by("import hexclave_integrations")
+
+    assert {"hexclave_integrations", "hexclave_integrations._version"} == {
+        name for name in loaded if name.startswith("hexclave_integrations")
+    }
+    assert set() == {name.partition(".")[0] for name in loaded} & (FRAMEWORKS | HEAVY)
+
+
+def test_importing_everything_loads_no_framework_and_no_http() -> None:
+    """The clients need cryptography; HTTP is loaded with the first request, JWT libraries never."""
+    loaded = loaded_by("from hexclave_integrations import *")
+
+    assert set() == {name.partition(".")[0] for name in loaded} & (FRAMEWORKS | {"httpx", "jwt", "standardwebhooks"})
+
+
+def test_pytest_plugin_is_light_and_opens_no_socket() -> None:
+    """pytest loads it in every project that has the package installed."""
+    code = (
+        "import pytest; sys.addaudithook(lambda event, args: event.startswith('socket.') and print('AUDIT', event));"
+        "before = set(sys.modules); import hexclave_integrations._pytest_plugin; print(*(set(sys.modules) - before))"
+    )
+    loaded = set(run(code))
+
+    assert "AUDIT" not in loaded
+    assert set() == {name.partition(".")[0] for name in loaded} & (FRAMEWORKS | HEAVY)
+    assert {"hexclave_integrations", "hexclave_integrations._version", "hexclave_integrations._pytest_plugin"} == loaded
+
+
+# --- who may know whom ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=module_name(path) or "package") for path in PATHS])
+def test_module_keeps_to_its_layer(path: Path) -> None:
+    """Frameworks in their adapters, HTTP in the drivers and the sandbox, adapters apart (design section 5)."""
+    name = module_name(path)
+    found = imports(path)
+    foreign = {one for one in found if not one.startswith(".")}
+    ours = {one for one, runs in found.items() if one.startswith(".") and runs}
+    adapter = adapter_of(name)
+
+    if adapter is None:
+        allowed = {"_guards": {"pydantic_core"}, "_pytest_plugin": {"pytest"}, "_redis": {"redis"}}.get(name, set())
+        assert set() == (foreign & (FRAMEWORKS | {"pydantic_core"})) - allowed
+        assert set() == {one for one in ours if adapter_of(one)}
+    else:
+        allowed_adapters = {adapter} | ({"starlette"} if adapter == "fastapi" else set())
+        assert {adapter_of(one) for one in ours} - {None} <= allowed_adapters
+        assert not foreign & {"httpx", "jwt", "cryptography"}
+    if "httpx" in foreign:
+        assert name == "_drivers" or name.startswith("testing")
+    if "jwt" in foreign:
+        assert name.startswith(("testing", "supabase"))
+    if not name.startswith("testing") and name != "_pytest_plugin":
+        assert not any(one.startswith(".testing") for one in ours)
+
+
+# Lowest first; a module may import those before it.
+LAYERS = [
+    *("_version", "errors", "_guards", "_fork", "_strict", "config", "user", "api_key", "requirements", "_http"),
+    *("_tokens", "_keys", "_verify", "_api", "_caches", "_redis", "_shared", "_core", "_questions", "_flows"),
+    *("_drivers", "client"),
+]
+ORDER = {name: number for number, name in enumerate(LAYERS)}
+EARLY = {"_http": "_tokens"}
+"""Exceptions that are no cycle: who may import whom although it stands later."""
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_dependencies_point_one_way(name: str) -> None:
+    """Errors and configuration at the bottom, pure modules above, then flows, drivers, clients."""
+    ours = {one[1:] for one, runs in imports(SOURCE / f"{name}.py").items() if one.startswith(".") and runs}
+    later = {one for one in ours - {EARLY.get(name)} if one in ORDER and ORDER[one] >= ORDER[name]}
+
+    assert set() == later
+    assert set() == {one for one in ours if one and one not in ORDER}
+
+
+def test_flows_and_drivers_do_not_know_each_other() -> None:
+    """A flow has no colour, a driver no policy: they meet in the effects."""
+    assert "._drivers" not in imports(SOURCE / "_flows.py")
+    assert {"._flows", "._questions", "._keys", "._verify"}.isdisjoint(imports(SOURCE / "_drivers.py"))
+
+
+def test_pure_modules_do_no_input_or_output() -> None:
+    """No socket, thread, event loop or clock where decisions are made; who keeps a lock says so here."""
+    pure = {"errors", "user", "api_key", "requirements", "_tokens", "_keys", "_api", "_core", "_questions", "_flows"}
+    for name in pure | {"_strict", "_guards", "_http"}:
+        assert set() == set(imports(SOURCE / f"{name}.py")) & {"asyncio", "socket", "threading", "time", "ssl"}, name
