@@ -45,6 +45,7 @@ _RECALL: Final = (
 local now, entry = sequence(), redis.call('GET', KEYS[2])
 if not entry then return {now, false} end
 local asked, value = string.match(entry, '^(%d+)|(.*)$')
+if not asked then return {now, false} end
 for index = 3, #KEYS do
   local dropped = redis.call('GET', KEYS[index])
   if dropped and tonumber(dropped) > tonumber(asked) then return {now, false} end
