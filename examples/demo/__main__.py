@@ -23,6 +23,7 @@ def main() -> int:
     with sandbox.serve() as url:
         config = sandbox.config
         environ = {
+            "DJANGO_SETTINGS_MODULE": "examples.django_project.settings",
             "HEXCLAVE_API_URL": url,
             "HEXCLAVE_PROJECT_ID": config.project_id,
             "HEXCLAVE_SECRET_SERVER_KEY": config.secret_server_key or "",
