@@ -16,7 +16,7 @@ def test_every_answer_is_right() -> None:
     """The story ends well, and the table names who got what."""
     done = subprocess.run(COMMAND, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
-    assert 0 == done.returncode, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "Every answer was right." in done.stdout
     assert "!" not in done.stdout
 
@@ -43,4 +43,4 @@ def test_keep_stays_up_and_prints_lines_to_try() -> None:
             process.stdout.close()
 
     assert any(line.startswith("curl -i http://127.0.0.1:") for line in seen)
-    assert 0 == process.returncode
+    assert process.returncode == 0

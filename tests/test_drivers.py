@@ -709,7 +709,8 @@ with sandbox.serve():
     locks = []
     for client in (blocking, waiting):
         core, driver = client._core, client._driver
-        locks += [core.verifier._lock, core.tokens._lock, core.answers._lock, core.api_keys._lock, driver._flights._lock]
+        locks += [core.verifier._lock, core.tokens._lock, core.answers._lock, core.api_keys._lock]
+        locks.append(driver._flights._lock)
         driver._flights.join("jwks")  # a fetch that nobody ends in the child
         driver._flights.join(f"permissions:{user.id}")
     locks.append(blocking._driver._lock)

@@ -93,6 +93,37 @@ def test_django_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandb
             assert Client().post(reports, headers=headers).json() == {"exported": team.id}
 
 
+@pytest.mark.parametrize("number", ["", " 2", " 3"], ids=["fastapi", "flask", "django"])
+def test_webhook_examples(
+    number: str, monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each framework's endpoint runs the handler once for a delivery that comes twice."""
+    from django.test import Client, override_settings
+
+    from .adapters import _django  # sets Django up
+
+    monkeypatch.setenv("HEXCLAVE_WEBHOOK_SECRET", hexclave_sandbox.config.webhook_secrets[0])
+    names = run(examples()[f"Webhooks{number}"], monkeypatch, hexclave_sandbox, "https://unused.invalid")
+    user = {"id": "3241a285-8329-4d69-8f3d-316e08cf140c", "display_name": "Ada"}
+    body, headers = hexclave_sandbox.webhook("user.created", user)
+    url = "/webhooks/hexclave"
+    if number == "":
+        from starlette.testclient import TestClient
+
+        asgi = TestClient(names["app"])
+        answers = [asgi.post(url, content=body, headers=headers).status_code for _ in range(2)]
+    elif number == " 2":
+        wsgi = names["app"].test_client()
+        answers = [wsgi.post(url, data=body, headers=headers).status_code for _ in range(2)]
+    else:
+        with _django.database(), override_settings(ROOT_URLCONF=tuple(names["urlpatterns"])):
+            send = Client().post
+            answers = [send(url, body, content_type="application/json", headers=headers).status_code for _ in range(2)]
+
+    assert answers == [200, 200]
+    assert capsys.readouterr().out == "welcome Ada\n"
+
+
 def test_client_example(
     monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -960,7 +960,6 @@ def test_the_claims_of_a_user_are_a_copy() -> None:
         user.kind = "regular"  # type: ignore[misc]  # that is the point
 
 
-
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +14,10 @@ __all__ = ["hexclave_sandbox"]
 
 
 @pytest.fixture
-def hexclave_sandbox() -> Sandbox:
+def hexclave_sandbox() -> Iterator[Sandbox]:
     """A fresh Hexclave in memory for one test."""
     from .testing import Sandbox
 
-    return Sandbox()
+    sandbox = Sandbox()
+    yield sandbox
+    sandbox.close()

@@ -12,7 +12,8 @@
 
 The middleware refuses nobody: only a requirement does. Without one, `request.hexclave_user` (in async code
 `await request.ahexclave_user()`) is the verified regular user, else None, bad credentials included.
-`drf` and `ninja` hold what Django REST framework and Django Ninja need.
+`drf` and `ninja` hold what Django REST framework and Django Ninja need; `webhook_view`, `signals` and `stores` what
+webhooks do.
 """
 
 from ..requirements import SELECTED_TEAM
@@ -27,6 +28,7 @@ from ._requirements import (
     require_team,
     require_user,
 )
+from ._webhooks import webhook_view
 
 __all__ = [
     "SELECTED_TEAM",
@@ -40,4 +42,5 @@ __all__ = [
     "require_project_permission",
     "require_team",
     "require_user",
+    "webhook_view",
 ]

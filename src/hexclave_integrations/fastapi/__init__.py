@@ -22,6 +22,7 @@ from ._dependencies import (
     require_user,
 )
 from ._extension import Hexclave
+from ._webhooks import webhook_router
 
 __all__ = [
     "SELECTED_TEAM",
@@ -35,4 +36,5 @@ __all__ = [
     "require_project_permission",
     "require_team",
     "require_user",
+    "webhook_router",
 ]

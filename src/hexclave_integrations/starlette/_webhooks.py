@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ..webhooks import Webhooks
@@ -18,10 +18,13 @@ async def receive_webhook(webhooks: Webhooks, request: Request) -> Response:
         webhooks: verifies and handles it.
     """
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > webhooks.max_body:
-            break  # too much to be genuine: it is refused by its length
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > webhooks.max_body:
+                break  # too much to be genuine: it is refused by its length
+    except ClientDisconnect:
+        body.clear()  # what has arrived is no delivery, and nobody waits for the refusal
     caller = request.scope.get(SCOPE_KEY)
     client = None if caller is None else caller.client
     status, headers, content = await webhooks.areceive(bytes(body), request.scope["headers"], client)

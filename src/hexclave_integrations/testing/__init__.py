@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from ._handles import SandboxApiKey, SandboxRequest, SandboxSession, SandboxTeam, SandboxUser
+from ._deliveries import WebhookEndpoint
+from ._handles import SandboxApiKey, SandboxDelivery, SandboxRequest, SandboxSession, SandboxTeam, SandboxUser
 from ._outage import Outage
 from .sandbox import Sandbox
 
@@ -17,8 +18,10 @@ __all__ = [
     "Outage",
     "Sandbox",
     "SandboxApiKey",
+    "SandboxDelivery",
     "SandboxRequest",
     "SandboxSession",
     "SandboxTeam",
     "SandboxUser",
+    "WebhookEndpoint",
 ]

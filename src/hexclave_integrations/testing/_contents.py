@@ -77,7 +77,7 @@ class SandboxContents:
             )
             if kind == "restricted":
                 _restrict(user, reason)
-            self._project.users[user.id] = user
+            self._project.add_user(user)
             return SandboxUser(user.id)
 
     def delete_user(self, user: AnyUser) -> None:
@@ -88,7 +88,9 @@ class SandboxContents:
     def restrict(self, user: AnyUser, reason: RestrictedReason = "restricted_by_administrator") -> None:
         """Restrict a user in the database. Tokens minted before keep saying otherwise, as real ones do."""
         with self._lock:
-            _restrict(self._user(user), reason)
+            record = self._user(user)
+            _restrict(record, reason)
+            self._project.user_changed(record)
 
     def unrestrict(self, user: AnyUser) -> None:
         """Lift every restriction but being anonymous; a missing e-mail verification counts as done."""
@@ -98,6 +100,7 @@ class SandboxContents:
                 record.must_verify_email = False
                 record.primary_email_verified = record.primary_email is not None
             record.restricted_by_admin = False
+            self._project.user_changed(record)
 
     # Teams and permissions
 
@@ -123,9 +126,7 @@ class SandboxContents:
                 client_read_only_metadata=client_read_only_metadata,
                 server_metadata=server_metadata,
             )
-            self._project.teams[team.id] = team
-            if creator_id:
-                self._project.add_member(team.id, creator_id, "team_admin")
+            self._project.add_team(team, creator_id)
             return SandboxTeam(team.id)
 
     def delete_team(self, team: AnyTeam) -> None:
@@ -157,6 +158,7 @@ class SandboxContents:
             if team_id and (team_id, record.id) not in self._project.members:
                 raise ValueError("A user can select only a team that they are a member of.")
             record.selected_team_id = team_id
+            self._project.user_changed(record)
 
     def define_permission(self, permission: str, contains: Iterable[str] = (), *, scope: Scope = "team") -> None:
         """Define a permission, or define it anew; holding it is holding what it contains, at any depth.
@@ -186,10 +188,10 @@ class SandboxContents:
             if known.scope != scope:
                 raise ValueError(f"{permission} is a {known.scope} permission.")
             if team is None:
-                self._project.project_grants.add((user_id, permission))
+                self._project.grant_project(user_id, permission)
             else:
                 self.add_member(team, user)
-                self._project.team_grants.add((self._team(team).id, user_id, permission))
+                self._project.grant_team(self._team(team).id, user_id, permission)
 
     def revoke(self, user: AnyUser, permission: str, team: AnyTeam | None = None) -> None:
         """Take back a permission that was granted directly; a contained one goes with its parent.
@@ -201,9 +203,9 @@ class SandboxContents:
             user_id = self._user(user).id
             try:
                 if team is None:
-                    self._project.project_grants.remove((user_id, permission))
+                    self._project.revoke_project(user_id, permission)
                 else:
-                    self._project.team_grants.remove((self._team(team).id, user_id, permission))
+                    self._project.revoke_team(self._team(team).id, user_id, permission)
             except KeyError:
                 raise LookupError(f"{permission} was not granted to this user directly.") from None
 

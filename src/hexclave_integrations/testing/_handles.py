@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 __all__ = [
     "AnyTeam",
     "AnyUser",
     "SandboxApiKey",
+    "SandboxDelivery",
     "SandboxRequest",
     "SandboxSession",
     "SandboxTeam",
@@ -62,6 +63,30 @@ class SandboxRequest:
     query: Mapping[str, str]
     access_type: str | None
     status: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxDelivery:
+    """An attempt to deliver a webhook.
+
+    Attributes:
+        id: of the message; the same in all attempts and at all endpoints.
+        endpoint: the URL it went to, or the name of the function.
+        attempt: 1 for the first.
+        status: of the answer; None when there was none.
+    """
+
+    id: str
+    type: str
+    data: Any = field(repr=False)
+    endpoint: str
+    attempt: int
+    status: int | None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the endpoint answered 2xx: then no other attempt follows."""
+        return self.status is not None and 200 <= self.status < 300
 
 
 AnyUser: TypeAlias = SandboxUser | str

@@ -31,7 +31,7 @@ def _list_team(call: Call) -> Reply:
 def _grant_team(call: Call) -> Reply:
     team_id, user_id, permission_id = _team_target(call)
     _check_definition(call, permission_id, "team")
-    call.project.team_grants.add((team_id, user_id, permission_id))
+    call.project.grant_team(team_id, user_id, permission_id)
     return json_reply({"id": permission_id, "user_id": user_id, "team_id": team_id}, 201)
 
 
@@ -39,7 +39,7 @@ def _revoke_team(call: Call) -> Reply:
     team_id, user_id, permission_id = grant = _team_target(call)
     if grant not in call.project.team_grants:
         raise known_error("TEAM_PERMISSION_NOT_FOUND", team_id=team_id, user_id=user_id, permission_id=permission_id)
-    call.project.team_grants.remove(grant)
+    call.project.revoke_team(*grant)
     return json_reply({"success": True})
 
 
@@ -60,7 +60,7 @@ def _list_project(call: Call) -> Reply:
 def _grant_project(call: Call) -> Reply:
     user_id, permission_id = _project_target(call)
     _check_definition(call, permission_id, "project")
-    call.project.project_grants.add((user_id, permission_id))
+    call.project.grant_project(user_id, permission_id)
     return json_reply({"id": permission_id, "user_id": user_id}, 201)
 
 
@@ -68,7 +68,7 @@ def _revoke_project(call: Call) -> Reply:
     grant = _project_target(call)
     if grant not in call.project.project_grants:
         raise known_error("PERMISSION_NOT_FOUND", permission_id=grant[1])
-    call.project.project_grants.remove(grant)
+    call.project.revoke_project(*grant)
     return json_reply({"success": True})
 
 

@@ -35,11 +35,15 @@ class Project:
         project_id: its UUID.
         base_url: where the API is, which the tokens' issuer names.
         clock: the time, epoch seconds.
+
+    Attributes:
+        emit: told of each webhook, its type and data, within the change that sends it.
     """
 
     def __init__(self, project_id: str, base_url: str, clock: Callable[[], float]) -> None:
         self.id = project_id
         self.clock = clock
+        self.emit: Callable[[str, Any], None] = _tell_nobody
         self.base_url = base_url
         self.issuer_bases: tuple[str, ...] = (base_url,)
         self.publishable_client_key = f"pck_{random_text(45)}"
@@ -62,15 +66,34 @@ class Project:
         """The time, epoch milliseconds."""
         return int(self.clock() * 1000)
 
-    # Teams
+    # Teams: which webhooks a change sends is in contract section 6
 
-    def add_member(self, team_id: str, user_id: str, permission_id: str = "team_member") -> None:
-        """Let a user join a team with the permission that members, or creators, start with."""
+    def add_team(self, team: Team, creator_id: str | None) -> None:
+        """Let a team begin; of its creator, who is its `team_admin`, no webhook tells."""
+        self.teams[team.id] = team
+        if creator_id is not None:
+            self.members[team.id, creator_id] = None
+            self.team_grants.add((team.id, creator_id, "team_admin"))
+        self.emit("team.created", team.server_shape())
+
+    def team_changed(self, team: Team) -> None:
+        """Tell of a team that was saved, changed or not."""
+        self.emit("team.updated", team.server_shape())
+
+    def add_member(self, team_id: str, user_id: str) -> None:
+        """Let a user join a team with the permission that members start with."""
         self.members[team_id, user_id] = None
-        self.team_grants.add((team_id, user_id, permission_id))
+        self.emit("team_membership.created", {"team_id": team_id, "user_id": user_id})
+        self.grant_team(team_id, user_id, "team_member")
 
     def remove_member(self, team_id: str, user_id: str) -> None:
-        """Take a user out of a team, with the grants and the selection that hung on the membership."""
+        """Take a user out of a team; no webhook tells of the permissions that go with the membership."""
+        if (team_id, user_id) in self.members:
+            self._drop_member(team_id, user_id)
+            self.emit("team_membership.deleted", {"team_id": team_id, "user_id": user_id})
+
+    def _drop_member(self, team_id: str, user_id: str) -> None:
+        """Forget a membership, with the grants and the selection that hung on it."""
         self.members.pop((team_id, user_id), None)
         self.team_grants = {grant for grant in self.team_grants if grant[:2] != (team_id, user_id)}
         if self.users[user_id].selected_team_id == team_id:
@@ -80,9 +103,10 @@ class Project:
         """Remove a team and everything that belongs to it."""
         for member_team, user_id in list(self.members):
             if member_team == team_id:
-                self.remove_member(team_id, user_id)
+                self._drop_member(team_id, user_id)
         self._drop_api_keys(team_id)
         del self.teams[team_id]
+        self.emit("team.deleted", {"id": team_id})
 
     def selected_team(self, user: User) -> Team | None:
         """The team the user selected."""
@@ -90,15 +114,25 @@ class Project:
 
     # Users and sessions
 
+    def add_user(self, user: User) -> None:
+        """Let a user begin."""
+        self.users[user.id] = user
+        self.emit("user.created", user.server_shape(self.selected_team(user)))
+
+    def user_changed(self, user: User) -> None:
+        """Tell of a user who was saved, changed or not."""
+        self.emit("user.updated", user.server_shape(self.selected_team(user)))
+
     def delete_user(self, user_id: str) -> None:
         """Remove a user and everything that belongs to them. Their tokens live on until they expire."""
-        for team_id, member in list(self.members):
-            if member == user_id:
-                self.remove_member(team_id, user_id)
+        team_ids = [team_id for team_id, member in self.members if member == user_id]
+        for team_id in team_ids:
+            self.remove_member(team_id, user_id)
         self.project_grants = {grant for grant in self.project_grants if grant[0] != user_id}
         self.end_sessions(user_id)
         self._drop_api_keys(user_id)
         del self.users[user_id]
+        self.emit("user.deleted", {"id": user_id, "teams": [{"id": team_id} for team_id in team_ids]})
 
     def start_session(
         self, user_id: str, *, lifetime_millis: int = _YEAR_MILLIS, is_impersonation: bool = False
@@ -167,6 +201,26 @@ class Project:
 
     # Permissions
 
+    def grant_team(self, team_id: str, user_id: str, permission_id: str) -> None:
+        """Grant a permission in a team; once more changes nothing and is told all the same."""
+        self.team_grants.add((team_id, user_id, permission_id))
+        self.emit("team_permission.created", {"id": permission_id, "team_id": team_id, "user_id": user_id})
+
+    def revoke_team(self, team_id: str, user_id: str, permission_id: str) -> None:
+        """Take back a permission in a team; KeyError if it was not granted."""
+        self.team_grants.remove((team_id, user_id, permission_id))
+        self.emit("team_permission.deleted", {"id": permission_id, "team_id": team_id, "user_id": user_id})
+
+    def grant_project(self, user_id: str, permission_id: str) -> None:
+        """Grant a permission in the project; once more changes nothing and is told all the same."""
+        self.project_grants.add((user_id, permission_id))
+        self.emit("project_permission.created", {"id": permission_id, "user_id": user_id})
+
+    def revoke_project(self, user_id: str, permission_id: str) -> None:
+        """Take back a permission in the project; KeyError if it was not granted."""
+        self.project_grants.remove((user_id, permission_id))
+        self.emit("project_permission.deleted", {"id": permission_id, "user_id": user_id})
+
     def with_contained(self, permission_id: str) -> set[str]:
         """A permission and everything it contains, at any depth."""
         found: set[str] = set()
@@ -233,3 +287,7 @@ class Project:
 
     def _drop_api_keys(self, owner_id: str) -> None:
         self.api_keys = {key: item for key, item in self.api_keys.items() if item.owner_id != owner_id}
+
+
+def _tell_nobody(type: str, data: Any) -> None:
+    """No webhook endpoint is registered."""

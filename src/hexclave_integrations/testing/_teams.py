@@ -60,9 +60,7 @@ def _create(call: Call) -> Reply:
     elif creator_id is not None and creator_id not in call.project.users:
         raise known_error("USER_NOT_FOUND")
     team = Team(id=str(uuid.uuid4()), created_at_millis=call.project.now_millis(), **values)
-    call.project.teams[team.id] = team
-    if creator_id is not None:
-        call.project.add_member(team.id, creator_id, "team_admin")
+    call.project.add_team(team, creator_id)
     return json_reply(_shape(call, team), 201)
 
 
@@ -70,6 +68,7 @@ def _update(call: Call) -> Reply:
     team = _find(call, permission_id="$update_team")
     for name, value in call.body.items():
         setattr(team, name, value)
+    call.project.team_changed(team)
     return json_reply(_shape(call, team))
 
 

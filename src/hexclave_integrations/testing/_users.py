@@ -144,6 +144,7 @@ def _update(call: Call, user: User) -> Reply:
             changes[name] = None
     for name, value in changes.items():
         setattr(user, name, value)
+    call.project.user_changed(user)
     return _show(call, user)
 
 

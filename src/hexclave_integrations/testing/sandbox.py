@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -18,8 +18,9 @@ from standardwebhooks import Webhook
 from ..config import HexclaveConfig
 from ._api import handle
 from ._contents import SandboxContents
+from ._deliveries import Message, Receiver, WebhookEndpoint
 from ._gate import header_reader
-from ._handles import SandboxRequest
+from ._handles import SandboxDelivery, SandboxRequest
 from ._outage import Outage, OutageKind
 from ._project import Project
 from ._server import serving
@@ -47,7 +48,9 @@ class Sandbox(SandboxContents):
         self._webhook_secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
         self._outages: list[Outage] = []
         self._transport = SandboxTransport(self._answer)
+        self._endpoints: list[WebhookEndpoint] = []
         self.requests: list[SandboxRequest] = []
+        self.deliveries: list[SandboxDelivery] = []
 
     @property
     def config(self) -> HexclaveConfig:
@@ -90,6 +93,64 @@ class Sandbox(SandboxContents):
             "svix-signature": signature,
         }
         return body.encode(), headers
+
+    def deliver_webhooks_to(
+        self, receiver: str | Receiver, *, retries: Sequence[float] = (0.1, 0.5, 2.0), timeout: float = 15
+    ) -> WebhookEndpoint:
+        """Send webhooks of what happens from now on, as Hexclave does (contract 6); what was sent is in `deliveries`.
+
+        They go out in the background, one after the other. An answer other than 2xx is followed by another
+        attempt, which others may overtake: no order is promised. Without an endpoint nothing is sent.
+
+        Args:
+            receiver: a URL; or, without HTTP, a function of body and headers that returns a status, as such or
+                first in a tuple, such as `Webhooks.receive` or `Webhooks.areceive`.
+            retries: seconds before each further attempt; when they are used up, the message is given up.
+            timeout: longest wait for an answer, seconds.
+
+        Returns:
+            The endpoint, which `.end()` or the end of its `with` block removes.
+        """
+
+        def sign(message: Message) -> tuple[bytes, dict[str, str]]:
+            return self.webhook(message.type, message.data, id=message.id)
+
+        endpoint = WebhookEndpoint(
+            receiver, sign, self.deliveries.append, self._end_endpoint, retries=tuple(retries), timeout=timeout
+        )
+        with self._lock:
+            self._endpoints.append(endpoint)
+            self._project.emit = self.send_webhook
+        return endpoint
+
+    def send_webhook(self, type: str, data: Any) -> None:
+        """Send any webhook to the endpoints: `stack.test`, or what nothing in a sandbox makes happen.
+
+        Args:
+            type: `user.created` and the like.
+        """
+        message = Message(f"msg_{random_text(27)}", type, json.loads(json.dumps(data)))
+        with self._lock:
+            for endpoint in self._endpoints:
+                endpoint.put(message)
+
+    def flush_webhooks(self, timeout: float = 10) -> None:
+        """Wait until every message was accepted or given up.
+
+        Args:
+            timeout: seconds.
+
+        Raises:
+            TimeoutError: some are still under way.
+        """
+        end = time.monotonic() + timeout
+        for endpoint in list(self._endpoints):
+            endpoint.wait(max(0.0, end - time.monotonic()))
+
+    def close(self) -> None:
+        """Remove all webhook endpoints; messages on their way are dropped."""
+        for endpoint in list(self._endpoints):
+            endpoint.end()
 
     def outage(
         self, kind: OutageKind = "refused", *, paths: str | tuple[str, ...] = (), retry_after: int | None = 1
@@ -145,6 +206,11 @@ class Sandbox(SandboxContents):
             )
             self.requests.append(request)
             return reply
+
+    def _end_endpoint(self, endpoint: WebhookEndpoint) -> None:
+        with self._lock:
+            if endpoint in self._endpoints:
+                self._endpoints.remove(endpoint)
 
     def _end_outage(self, outage: Outage) -> None:
         with self._lock:

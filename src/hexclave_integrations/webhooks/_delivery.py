@@ -8,13 +8,17 @@ The delivery contract, at least once and each delivery's handlers once while the
       ├─────► somebody is working on it ──────────────► 409   the sender comes back
       └─────► the store cannot be asked ──────────────► 503   the sender comes back
 
-A process that dies leaves a claim that expires. As everywhere, the policy is a generator; the two drivers in
-`_running.py` only call what it yields.
+A process that dies leaves a claim that expires. A store that has `transaction()`, a context manager, gets the handlers
+and `done` inside of it: they take effect together or not at all, so that even a claim that was lost does no harm.
+
+As everywhere, the policy is a generator; the two drivers in `_running.py` only call what it yields.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import hashlib
 import inspect
 import json
@@ -23,6 +27,7 @@ import math
 import secrets as random
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 from .. import _strict
@@ -36,7 +41,7 @@ from ..errors import (
     WebhookVerificationFailed,
 )
 from ..stores import Claim, MemoryStore, StoreUnavailable
-from ._events import WebhookEvent, read_event
+from ._events import WebhookData, WebhookEvent, read_event
 from ._running import Flow, Handler, RunHandler, UseStore, arun, run
 from ._signature import Signer, delivery_headers
 
@@ -54,6 +59,7 @@ Answer: TypeAlias = tuple[int, list[tuple[str, str]], bytes]
 """Status, headers and body."""
 
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
+Call: TypeAlias = Callable[[Handler, WebhookEvent], Any]
 
 MAX_BODY: Final = 1024 * 1024
 _OPERATIONS: Final = ("claim", "done", "release")
@@ -103,6 +109,8 @@ class Webhooks:
         self.store = MemoryStore() if store is None else store
         if not any(all(callable(getattr(self.store, c + name, None)) for name in _OPERATIONS) for c in ("", "a")):
             raise ConfigurationError("store is no delivery store: use MemoryStore() or RedisStore(url).")
+        transaction = getattr(self.store, "transaction", None)
+        self._transaction: Callable[[], AbstractContextManager[Any]] | None = transaction
         self.max_body = max_body
         self._claim_ttl = claim_ttl
         self._done_ttl = done_ttl
@@ -155,19 +163,22 @@ class Webhooks:
         except ValueError:
             raise WebhookVerificationFailed from None
 
-    def receive(self, body: bytes, headers: Headers, client: HexclaveClient | None = None) -> Answer:
+    def receive(
+        self, body: bytes, headers: Headers, client: HexclaveClient | None = None, *, call: Call | None = None
+    ) -> Answer:
         """The whole answer to a delivery, for an adapter without an event loop; raises no refusal.
 
         Args:
             body: the raw bytes of the request, read up to one byte more than `max_body`.
             headers: the request's headers.
             client: forgets at once what the event made untrue.
+            call: calls a handler, in a framework that has its own way to run a coroutine.
         """
         try:
             event = self.verify(body, headers)
-            if client is not None:
+            if client is not None and isinstance(event.data, WebhookData):
                 client.notice(event.type, event.data)
-            return _answer(self.dispatch(event))
+            return _answer(self.dispatch(event, call=call))
         except RequestRefused as error:
             return error.status, error.headers(), error.body()
 
@@ -175,7 +186,7 @@ class Webhooks:
         """As `receive`, on an event loop."""
         try:
             event = self.verify(body, headers)
-            if client is not None:
+            if client is not None and isinstance(event.data, WebhookData):
                 await client.notice(event.type, event.data)
             return _answer(await self.adispatch(event))
         except RequestRefused as error:
@@ -197,15 +208,17 @@ class Webhooks:
         """As `handle`, on an event loop; sync handlers run on a thread and do not block it."""
         return await self.adispatch(self.verify(body, headers))
 
-    def dispatch(self, event: WebhookEvent) -> Outcome:
-        """As `handle`, for an event that `verify` returned."""
-        return run(self._deliver(event), self.store)
+    def dispatch(self, event: WebhookEvent, *, call: Call | None = None) -> Outcome:
+        """As `handle`, for an event that `verify` returned; `call` as in `receive`."""
+        return run(self._deliver(event, call), self.store)
 
     async def adispatch(self, event: WebhookEvent) -> Outcome:
         """As `ahandle`, for an event that `verify` returned."""
+        if self._transaction is not None:  # which belongs to one thread
+            return await asyncio.to_thread(self.dispatch, event)
         return await arun(self._deliver(event), self.store)
 
-    def _deliver(self, event: WebhookEvent) -> Flow[Outcome]:
+    def _deliver(self, event: WebhookEvent, call: Call | None = None) -> Flow[Outcome]:
         key, token = f"delivery:{self._scope}:{event.id}", random.token_hex(16)
         try:
             claim = yield UseStore("claim", (key, token, self._claim_ttl))
@@ -222,24 +235,53 @@ class Webhooks:
         if claim is Claim.BUSY:
             raise WebhookInProgress
         try:
-            for pattern, handler in self._handlers:
-                if _matches(pattern, event.type):
-                    yield RunHandler(handler, event)
+            with contextlib.nullcontext() if self._transaction is None else self._transaction():
+                for pattern, handler in self._handlers:
+                    if _matches(pattern, event.type):
+                        yield RunHandler(handler if call is None else functools.partial(call, handler), event)
+                if self._transaction is not None:
+                    yield from self._end_transaction(event, key, token)
         except GeneratorExit:  # nobody is left who could do what we yield: the claim expires
             raise
         except BaseException as error:
             # Whatever happened, cancellation included: the next delivery must not wait for this claim to expire.
             yield from _release(key, token)
+            if isinstance(error, _UndoneError):
+                raise error.refusal from None
             if not isinstance(error, Exception):
                 raise
             logger.exception("A webhook handler for %r failed; the sender will try again", event.type)
             raise WebhookHandlerFailed from None
+        if self._transaction is not None:
+            return "handled"
         try:
             if not (yield UseStore("done", (key, token, self._done_ttl))):
                 logger.warning("Handlers for %r took longer than claim_ttl; they may have run twice", event.type)
         except Exception as error:  # noqa: BLE001  # a store of the application's own may raise anything
             raise _store_failed(error) from None
         return "handled"
+
+    def _end_transaction(self, event: WebhookEvent, key: str, token: str) -> Flow[None]:
+        """Mark it done in the transaction that its handlers have written in.
+
+        Raises:
+            _UndoneError: it must not be committed.
+        """
+        try:
+            is_ours = yield UseStore("done", (key, token, self._done_ttl))
+        except Exception as error:  # noqa: BLE001  # as in `_deliver`
+            raise _UndoneError(_store_failed(error)) from None
+        if not is_ours:
+            logger.warning("Handlers for %r took longer than claim_ttl; what they wrote is rolled back", event.type)
+            raise _UndoneError(WebhookInProgress())
+
+
+class _UndoneError(Exception):
+    """Roll back, release, and give this answer."""
+
+    def __init__(self, refusal: RequestRefused) -> None:
+        super().__init__()
+        self.refusal = refusal
 
 
 def _answer(outcome: Outcome) -> Answer:

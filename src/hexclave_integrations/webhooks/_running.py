@@ -192,13 +192,13 @@ async def _on_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     def call() -> tuple[Any, BaseException | None]:
         try:
             return function(*arguments), None
-        except BaseException as error:  # noqa: BLE001  # StopIteration would never get through the future
+        except BaseException as error:  # noqa: BLE001  # before Python 3.12 StopIteration never gets through a future
             return None, error
 
     result, error = await asyncio.to_thread(call)
-    if error is None:
-        return result
-    raise _strayed(error) if isinstance(error, (*_STRAY, StopIteration)) else error
+    if error is not None:
+        raise error
+    return result
 
 
 def _strayed(problem: BaseException) -> RuntimeError:

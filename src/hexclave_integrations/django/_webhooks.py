@@ -1,0 +1,107 @@
+"""`webhook_view`: the endpoint that Hexclave's deliveries go to, under WSGI and ASGI.
+
+It is a sync view under both. Django's connections and transactions belong to a thread, so a delivery stays on the one
+that it came on; under ASGI that is a thread beside the event loop, which goes on meanwhile. Coroutines, be they
+handlers or receivers of signals, run on the server's event loop where there is one, and what they ask of Django's
+models is done on the delivery's thread: it is part of the same transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponse
+from django.http.request import UnreadablePostError
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from ..client import HexclaveClient
+from ..errors import ConfigurationError
+from ..webhooks import Handler, WebhookEvent, Webhooks
+from ._conf import get_client
+from .signals import send_signals
+
+__all__ = ["webhook_view"]
+
+_CHUNK: Final = 64 * 1024
+_NAMES: Final = {
+    f"HTTP_{family}_{part}".upper(): f"{family}-{part}"
+    for family in ("svix", "webhook")
+    for part in ("id", "timestamp", "signature")
+}
+
+
+def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase]:
+    """A view for deliveries: `path("webhooks/hexclave", webhook_view(webhooks))`.
+
+    Secrets that stand in the settings are given by hand: `Webhooks(settings.HEXCLAVE["WEBHOOK_SECRETS"])`.
+
+    It takes POST alone, needs no CSRF token and no login, and works without HexclaveMiddleware; with settings.HEXCLAVE,
+    permissions that an event made untrue are forgotten at once. ATOMIC_REQUESTS does not apply to it: what handlers
+    write is committed before the delivery counts as done, by themselves or in the transaction of a `DatabaseStore`.
+    A body may have `webhooks.max_body` bytes, or DATA_UPLOAD_MAX_MEMORY_SIZE where that is less.
+
+    The signals of `hexclave_integrations.django.signals` are sent after the handlers registered until now.
+
+    Args:
+        webhooks: verifies and handles the deliveries.
+
+    Raises:
+        ConfigurationError: it is no `Webhooks`.
+    """
+    if not isinstance(webhooks, Webhooks):
+        raise ConfigurationError('webhook_view() takes a Webhooks: path("webhooks/hexclave", webhook_view(webhooks)).')
+    if all(handler is not send_signals for _, handler in webhooks._handlers):
+        webhooks.on("*")(send_signals)
+
+    def receive_webhook(request: HttpRequest) -> HttpResponseBase:
+        body = _read(request, webhooks.max_body)
+        status, headers, content = webhooks.receive(body, _delivery_headers(request.META), _client(), call=_call)
+        return HttpResponse(content, status=status, headers=dict(headers))
+
+    view: Callable[[HttpRequest], HttpResponseBase] = require_POST(receive_webhook)
+    for alias in connections:
+        view = transaction.non_atomic_requests(using=alias)(view)
+    return csrf_exempt(login_not_required(view))
+
+
+def _read(request: HttpRequest, limit: int) -> bytes:
+    """The raw body; nothing, which no signature is for, where it is longer than may be."""
+    if settings.DATA_UPLOAD_MAX_MEMORY_SIZE is not None:
+        limit = min(limit, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    body = bytearray()
+    with contextlib.suppress(UnreadablePostError):  # who sent half of it waits for no answer
+        while len(body) <= limit and (chunk := request.read(min(_CHUNK, limit + 1 - len(body)))):
+            body += chunk
+    return bytes(body) if len(body) <= limit else b""
+
+
+def _delivery_headers(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name, meta[key]) for key, name in _NAMES.items() if key in meta]
+
+
+def _client() -> HexclaveClient | None:
+    """The application's client; None where nothing but webhooks is used, and so nothing else is configured."""
+    try:
+        return get_client()
+    except ConfigurationError:
+        return None
+
+
+def _call(handler: Handler, event: WebhookEvent) -> Any:
+    result = handler(event)
+    if not inspect.isawaitable(result):
+        return result
+    return async_to_sync(_awaited)(result)
+
+
+async def _awaited(work: Awaitable[Any]) -> None:
+    await work

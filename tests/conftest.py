@@ -1,0 +1,38 @@
+"""Fixtures for tests of several files; what they need is imported when one is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from ._services import Redis
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis server that all tests share: keys have to be told apart by their names."""
+    from ._services import running_redis
+
+    with running_redis() as server:
+        yield server.url
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Redis]:
+    """A Redis server of this test's own, to stop and start."""
+    from ._services import running_redis
+
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server that all tests share, as its superuser: `postgresql://...`."""
+    from ._services import running_postgres
+
+    with running_postgres() as url:
+        yield url
