@@ -244,8 +244,6 @@ def test_slow_server_is_bounded_by_the_time_out(
     drive: Drive, behaviour: Any, sandbox: Sandbox, user: SandboxUser
 ) -> None:
     """A server that hangs, or sends just enough to stay alive, holds nobody for long."""
-    if behaviour is drip_head and not drive.is_async:
-        pytest.skip("without async the time-out is one on silence until the body begins; see the next test")
     with Server(behaviour) as server:
         client = drive.client(settings(sandbox, server, http_timeout=0.2))
         start = time.monotonic()
@@ -257,19 +255,19 @@ def test_slow_server_is_bounded_by_the_time_out(
 def test_nobody_waits_for_ever_for_another_threads_fetch(sandbox: Sandbox, user: SandboxUser) -> None:
     """A fetch that does not end holds those who wait for it for a bounded time, and nobody after them."""
     with Server(drip_head) as server:
-        client = HexclaveClient(settings(sandbox, server, http_timeout=0.1))
+        client = HexclaveClient(settings(sandbox, server, http_timeout=0.1, jwks_cooldown=0))
         token = sandbox.token(user)
-        stuck = threading.Thread(target=client.warm, daemon=True)
-        stuck.start()
+        first = threading.Thread(target=client.warm, daemon=True)
+        first.start()
         assert server.arrived.wait(LIMIT)
-        server.behaviour = relay(sandbox)
 
         with pytest.raises(Unavailable):
             client.verify_token(token)
+        server.behaviour = relay(sandbox)
         assert user.id == client.verify_token(token).id
         server.gate.set()
-        stuck.join(LIMIT)
-        assert user.id == client.verify_token(token).id
+        first.join(LIMIT)
+        assert not first.is_alive()
         client.close()
 
 
@@ -671,8 +669,10 @@ def test_transport_with_a_bug_shows_it_and_blocks_nobody(drive: Drive, sandbox: 
     client = drive.client(sandbox.config, transport=transport)
     sandbox.grant(user, "read_logs")
     for method, argument in (("verify_token", sandbox.token(user)), ("list_permissions", user.id)):
-        outcomes = drive.crowd(client, [(method, (argument,))] * 5)
-        assert {RuntimeError} == kinds(outcomes)
+        found = kinds(drive.crowd(client, [(method, (argument,))] * 5))
+        # Who waited twice for others in vain cannot tell; nobody gets an answer.
+        assert RuntimeError in found
+        assert found <= {RuntimeError, Unavailable}
     transport.error, transport.inner = None, sandbox.config.transport
 
     assert user.id == drive.run(client, "verify_token", sandbox.token(user)).id

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hexclave_integrations import HexclaveConfig
-from hexclave_integrations._tokens import MAX_HEADER, MAX_TOKEN, collect, find_token, wanted_headers
+from hexclave_integrations._tokens import MAX_HEADER, MAX_TOKEN, collect, find_token, read_cookies, wanted_headers
 from hexclave_integrations._verify import Verifier
 from hexclave_integrations.errors import InvalidToken, RequestRefused
 
@@ -493,3 +493,34 @@ def test_any_request_gives_a_token_or_nobody_or_a_refusal(
         return
 
     assert token is None or token in GENUINE
+
+
+# --- cost -----------------------------------------------------------------------------------------------------
+
+
+def test_repeated_headers_are_not_kept_beyond_the_limit() -> None:
+    """A flood of one header costs its length, not the square of it, and is refused."""
+    flood = [(b"authorization", b"a" * 100)] * 20_000
+    found = collect(flood, wanted_headers(CONFIG))
+
+    assert MAX_HEADER < len(found["authorization"]) < MAX_HEADER + 200
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", {}, id="none"),
+        pytest.param("a=1; hexclave-access=x", {"hexclave-access": "x"}, id="others are left"),
+        pytest.param("stack-access=1; stack-access=2", {"stack-access": "2"}, id="the last counts"),
+        pytest.param(
+            "__Host-stack-refresh-p--default=%7B", {"__Host-stack-refresh-p--default": "%7B"}, id="as it came"
+        ),
+        pytest.param(" stack-access = x ;;=;stack-", {"stack-access": "x"}, id="spaces and nothing"),
+        pytest.param(
+            'stack-access="' + "\\" * 40_000 + '"', {"stack-access": '"' + "\\" * (MAX_HEADER - 14)}, id="cut"
+        ),
+    ],
+)
+def test_read_cookies(text: str, expected: dict[str, str]) -> None:
+    """Only cookies of ours are read, in one pass over at most the limit."""
+    assert read_cookies([text]) == expected

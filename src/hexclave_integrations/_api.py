@@ -45,7 +45,7 @@ class TransportError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request to make; `what` names it in logs, so that no path with an id is ever logged."""
+    """A request to make; `what` names it in our logs, which hold no path with an id (httpx logs URLs at INFO)."""
 
     what: str
     method: str
@@ -66,11 +66,14 @@ class Reply:
     def real_status(self) -> int:
         """The status, also where Hexclave was asked to hide it (contract 3.3)."""
         hidden = self.headers.get("x-hexclave-actual-status") or self.headers.get("x-stack-actual-status", "")
-        return int(hidden) if hidden.isascii() and hidden.isdigit() and len(hidden) == 3 else self.status
+        is_hidden = self.status == 200 and hidden.isascii() and hidden.isdigit() and len(hidden) == 3
+        return int(hidden) if is_hidden else self.status
 
     @property
     def known_error(self) -> str | None:
-        """The code of a known error (contract 3.3), or None."""
+        """The code of a known error (contract 3.3), or None; a failing server or proxy knows none."""
+        if self.real_status >= 500:
+            return None
         return self.headers.get("x-hexclave-known-error") or self.headers.get("x-stack-known-error")
 
     def json(self) -> dict[str, Any]:
@@ -226,8 +229,8 @@ def read_api_key(reply: Reply, what: str, *, key_id: str) -> HexclaveApiKey | ty
 def retry_after(reply: Reply, now: float) -> float:
     """Seconds to wait after an answer, from its `Retry-After`: a number or a date (RFC 9110 section 10.2.3)."""
     text = reply.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit() and len(text) <= 9:
-        seconds = float(text)
+    if text.isascii() and text.isdigit():
+        seconds = float(text) if len(text) <= 9 else MAX_RETRY_AFTER
     else:
         try:
             seconds = email.utils.parsedate_to_datetime(text).timestamp() - now

@@ -154,8 +154,9 @@ class Core:
         self.answers = AnswerCache()
         self.api_keys = AnswerCache()
         self.shared = None if config.redis_url is None else SharedAnswers.connect(config)
-        # Hexclave asked for silence until then (429); epoch seconds.
-        self.paused_until = 0.0
+        # Hexclave asked for silence until then (429), for each kind of question; epoch seconds. Strangers can make
+        # up API keys, and what they are told off for must not keep users from their permissions.
+        self.paused_until: dict[str, float] = {}
 
     def recall(self, name: bytes) -> HexclaveUser | None:
         """The user of a token verified before with keys that are still fresh, or None: the path of most requests.
@@ -196,6 +197,26 @@ class Core:
         if key is None:
             raise InvalidToken
         return self.prove(name, parsed, key, current.generation)
+
+    def outcome(self, attempt: Attempt) -> HexclaveUser | None:
+        """Who a settled attempt says that the caller is, or nobody: on a websocket he may have been so for hours.
+
+        Raises:
+            RequestRefused: what the credentials came to, or the token is over by now.
+        """
+        user = attempt.outcome()
+        if user is not None:
+            self.check_expiry(user)
+        return user
+
+    def check_expiry(self, user: HexclaveUser) -> None:
+        """Hold the end of a user's token against the clock; one read from the API has none.
+
+        Raises:
+            TokenExpired: it is over.
+        """
+        if user.expires_at is not None and self.verifier.is_over(int(user.expires_at.timestamp()), self.clock()):
+            raise TokenExpired
 
     def prove(self, name: bytes, parsed: Parsed, key: EllipticCurvePublicKey, generation: int) -> HexclaveUser:
         """Verify a token with the key of a generation, and remember it under its digest.

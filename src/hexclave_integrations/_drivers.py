@@ -189,6 +189,25 @@ class SyncDriver(ForkAware):
             raise Unavailable from None
 
     def _send(self, request: Request) -> Reply:
+        """On a thread of its own: httpx bounds each step of an exchange and not the whole, which may come in drips."""
+        reply: Future[Reply] = Future()
+
+        def exchange() -> None:
+            try:
+                reply.set_result(self._exchange(request))
+            except BaseException as error:  # noqa: BLE001  # it is raised where somebody waits for it
+                reply.set_exception(error)
+
+        try:
+            threading.Thread(target=exchange, name="hexclave-request", daemon=True).start()
+        except RuntimeError:  # no more threads, or the interpreter is shutting down
+            raise TransportError("no thread") from None
+        try:
+            return reply.result(self._timeout)
+        except FutureTimeout:
+            raise TransportError("too slow") from None
+
+    def _exchange(self, request: Request) -> Reply:
         import httpx
 
         client = self._opened()

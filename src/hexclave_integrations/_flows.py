@@ -36,6 +36,7 @@ from .errors import (
     TokenExpired,
     Unavailable,
     WrongApiKeyType,
+    WrongProject,
 )
 from .requirements import Requirement
 from .user import HexclaveUser
@@ -123,7 +124,7 @@ def identify(core: Core, attempt: Attempt) -> Flow[HexclaveUser | None]:
             attempt.settle(None if token is None else (yield from verify_token(core, token)))
         except RequestRefused as error:
             attempt.settle(None, error)
-    return attempt.outcome()
+    return core.outcome(attempt)
 
 
 def verify_token(core: Core, token: str) -> Flow[HexclaveUser]:
@@ -232,6 +233,9 @@ def _decide(
     if requirement.scope == "api key":
         raise NotAuthenticated
     user = principal
+    if user.project_id != core.config.project_id:
+        raise WrongProject
+    core.check_expiry(user)
     check_kind(requirement, user)
     if requirement.is_live and not is_confirmed:
         user = yield from _confirm(core, user)

@@ -5,9 +5,21 @@ from __future__ import annotations
 from ._tokens import HEADER_NAMES
 from .config import HexclaveConfig
 
-__all__ = ["PRIVATE", "vary_on_credentials"]
+__all__ = ["PRIVATE", "cache_control", "vary_on_credentials"]
 
 PRIVATE = "private, no-store"
+
+
+def cache_control(given: str | None) -> str:
+    """A `Cache-Control` value for an answer that depends on its caller.
+
+    Args:
+        given: the application's own; what it says of age stays, and shared caches are kept out unless it says `public`.
+    """
+    if not given:
+        return PRIVATE
+    directives = {part.strip().partition("=")[0].lower() for part in given.split(",")}
+    return given if directives & {"public", "private", "no-store"} else f"{given}, private"
 
 
 def vary_on_credentials(vary: str | None, config: HexclaveConfig) -> str:

@@ -337,7 +337,8 @@ def _ask(core: Core, request: _api.Request, read: Callable[[_api.Reply], T], mem
             with contextlib.suppress(Unavailable):  # what cannot be read is as good as nothing
                 return read(recalled.reply)
         sequence = recalled.sequence
-    pause = core.paused_until - core.clock()
+    kind = "API keys" if request.body is not None else "users"
+    pause = core.paused_until.get(kind, 0.0) - core.clock()
     if 0 < pause <= _api.MAX_RETRY_AFTER + 1:  # a longer one: the clock was set back
         raise Unavailable(retry_after=pause)
     try:
@@ -347,7 +348,7 @@ def _ask(core: Core, request: _api.Request, read: Callable[[_api.Reply], T], mem
         raise Unavailable from None
     if reply.real_status == 429:
         pause = _api.retry_after(reply, core.clock())
-        core.paused_until = core.clock() + pause
+        core.paused_until[kind] = core.clock() + pause
         raise Unavailable(retry_after=pause)
     answer = read(reply)
     if core.shared is not None and memory is not None and sequence is not None and memory.ttl(answer) > 0:

@@ -44,7 +44,7 @@ class RedisScripts(ForkAware):
         except ImportError:
             raise ConfigurationError('redis_url needs redis: pip install "hexclave-integrations[redis]".') from None
         self._redis = redis
-        self._errors = (redis.RedisError, OSError, TimeoutError)
+        self._errors = (redis.RedisError, UnicodeError, OSError, TimeoutError)
         self._url = url
         self._options: dict[str, Any] = {
             "socket_timeout": timeout,

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from . import _strict
 from ._api import Reply, logger
 from ._redis import RedisScripts, RedisUnavailable
 from .config import HexclaveConfig
@@ -162,18 +163,23 @@ def _tags(tags: Sequence[str]) -> list[str]:
 
 
 def _read(result: Any) -> Recalled:
+    if not isinstance(result, list) or len(result) != 2:
+        return _NOTHING
     sequence, value = result
     if value is None:
         return Recalled(None, str(sequence))
+    # Redis is ours and yet not believed: an entry that another program wrote there must not become an error.
     try:
-        status, headers, body = json.loads(value)
-        reply = Reply(int(status), dict(headers), str(body).encode())
-    except (ValueError, TypeError):
-        return Recalled(None, str(sequence))
-    return Recalled(reply, str(sequence))
+        status, code, body = _strict.json_object(str(value).encode(), max_brackets=None)["reply"]
+        if type(status) is int and isinstance(code, str | None) and isinstance(body, str):
+            headers = {} if code is None else {"x-stack-known-error": code}
+            return Recalled(Reply(status, headers, body.encode()), str(sequence))
+    except (ValueError, TypeError, KeyError):
+        pass
+    return Recalled(None, str(sequence))
 
 
 def _written(reply: Reply, sequence: str, ttl: float) -> list[str]:
-    headers = {"x-stack-known-error": reply.known_error} if reply.known_error else {}
-    value = json.dumps([reply.real_status, headers, reply.body.decode()], separators=(",", ":"))
+    kept = [reply.real_status, reply.known_error, reply.body.decode()]
+    value = json.dumps({"reply": kept}, separators=(",", ":"))
     return [sequence, value, str(max(1, int(ttl * 1000)))]

@@ -16,7 +16,16 @@ from .api_key import looks_like_api_key
 from .config import HexclaveConfig
 from .errors import ApiKeyNotFound, InvalidToken
 
-__all__ = ["HEADER_NAMES", "MAX_HEADER", "MAX_TOKEN", "collect", "find_api_key", "find_token", "wanted_headers"]
+__all__ = [
+    "HEADER_NAMES",
+    "MAX_HEADER",
+    "MAX_TOKEN",
+    "collect",
+    "find_api_key",
+    "find_token",
+    "read_cookies",
+    "wanted_headers",
+]
 
 MAX_TOKEN: Final = 16 * 1024
 MAX_HEADER: Final = 32 * 1024
@@ -48,12 +57,31 @@ def collect(headers: Iterable[tuple[Any, Any]], wanted: Mapping[str | bytes, str
     Args:
         wanted: from `wanted_headers`.
     """
-    found: dict[str, str] = {}
+    parts: dict[str, list[str]] = {}
+    sizes: dict[str, int] = {}
     for name, value in headers:
         known = wanted.get(name.lower())
-        if known is not None:
+        # What comes beyond the limit is not kept: the rest is too long already, and is refused for it.
+        if known is not None and sizes.get(known, 0) <= MAX_HEADER:
             text = value.decode("latin-1") if type(value) is bytes else value
-            found[known] = f"{found[known]},{text}" if known in found else text
+            parts.setdefault(known, []).append(text)
+            sizes[known] = sizes.get(known, 0) + len(text) + 1
+    return {name: values[0] if len(values) == 1 else ",".join(values) for name, values in parts.items()}
+
+
+def read_cookies(headers: Iterable[str]) -> dict[str, str]:
+    """The cookies of ours in `Cookie` headers, still percent-encoded; of several of a name the last counts.
+
+    Our own, since the standard library's unquoting, which frameworks use, takes time in the square of the length
+    (CVE-2024-7592), and nothing of ours is quoted (RFC 6265 section 5.4; contract 1.3).
+    """
+    found: dict[str, str] = {}
+    for header in headers:
+        for pair in header[:MAX_HEADER].split(";"):
+            name, equals, value = pair.partition("=")
+            name = name.strip()
+            if equals and name.removeprefix("__Host-").startswith(("stack-", "hexclave-")):
+                found[name] = value.strip()
     return found
 
 

@@ -51,24 +51,28 @@ class _Client:
         if requirement.needs_server_key:
             return None
         attempt.asked = True
-        if not attempt.settled:
-            self._judge(attempt)
-        if not attempt.settled:
+        if attempt.settled:
+            user = self._core.outcome(attempt)
+        elif self._judge(attempt):
+            user = attempt.outcome()
+        else:
             return None
-        user = attempt.outcome()
         if user is not None:
             _flows.check_kind(requirement, user)
         return user
 
-    def _judge(self, attempt: Attempt) -> None:
+    def _judge(self, attempt: Attempt) -> bool:
+        """Settle an attempt without asking anybody; False where that cannot be."""
         try:
             token = attempt.find_token(self.config)
             user = None if token is None else self._core.judge(token)
         except RequestRefused as error:
             attempt.settle(None, error)
-        else:
-            if token is None or user is not None:
-                attempt.settle(user)
+            return True
+        if token is not None and user is None:
+            return False
+        attempt.settle(user)
+        return True
 
 
 class HexclaveClient(_Client):
@@ -115,10 +119,8 @@ class HexclaveClient(_Client):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        if not attempt.settled:
-            self._judge(attempt)
-        if attempt.settled:
-            return attempt.outcome()
+        if attempt.settled or self._judge(attempt):
+            return self._core.outcome(attempt)
         return self._driver.run(_flows.identify(self._core, attempt))
 
     def admit(
@@ -315,10 +317,8 @@ class AsyncHexclaveClient(_Client):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        if not attempt.settled:
-            self._judge(attempt)
-        if attempt.settled:
-            return attempt.outcome()
+        if attempt.settled or self._judge(attempt):
+            return self._core.outcome(attempt)
         return await self._driver.run(_flows.identify(self._core, attempt))
 
     async def admit(

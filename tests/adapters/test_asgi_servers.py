@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -29,6 +30,16 @@ from hexclave_integrations.fastapi import CurrentUser, Hexclave, require_permiss
 from hexclave_integrations.testing import Sandbox
 
 TEAM = "11111111-1111-4111-8111-111111111111"
+
+
+@pytest.fixture(autouse=True)
+def uvicorn_logs_to_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever another test's server did to the process's logging, this one's records are seen here."""
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        log = logging.getLogger(name)
+        monkeypatch.setattr(log, "propagate", True)
+        monkeypatch.setattr(log, "disabled", False)
+        monkeypatch.setattr(log, "level", logging.NOTSET)
 
 
 @pytest.fixture

@@ -11,11 +11,10 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.signals import setting_changed
-from django.http import parse_cookie
 
 from .._core import Attempt
 from .._http import vary_on_credentials
-from .._tokens import wanted_headers
+from .._tokens import read_cookies, wanted_headers
 from ..client import AsyncHexclaveClient, HexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
@@ -56,7 +55,7 @@ class Installation:
     def attempt(self, meta: Mapping[str, Any]) -> Attempt:
         """The credentials in a request's META; `request.headers` would read all of it (design section 8)."""
         pairs = [(name, meta[key]) for key, name in self._meta_keys if key in meta]
-        return self.client.attempt(pairs, lambda: parse_cookie(meta.get("HTTP_COOKIE", "")))
+        return self.client.attempt(pairs, lambda: read_cookies([meta.get("HTTP_COOKIE", "")]))
 
 
 def own_settings(values: Any) -> tuple[dict[str, Any], bool, str]:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flask import current_app, request
 from werkzeug.local import LocalProxy
-from werkzeug.sansio.http import parse_cookie
 
-from .._tokens import HEADER_NAMES
+from .._tokens import HEADER_NAMES, read_cookies
 from ..api_key import HexclaveApiKey
 from ..client import HexclaveClient
 from ..errors import AuthenticationError, ConfigurationError
@@ -45,7 +44,7 @@ class Caller:
     def __init__(self, client: HexclaveClient, pairs: list[tuple[str, str]], environ: WSGIEnvironment) -> None:
         self._client = client
         self._admitted: HexclaveUser | None = None
-        self.attempt = client.attempt(pairs, lambda: _cookies(environ))
+        self.attempt = client.attempt(pairs, lambda: read_cookies([environ.get("HTTP_COOKIE", "")]))
         self.api_key: HexclaveApiKey | None = None
 
     def user(self) -> HexclaveUser | None:
@@ -110,11 +109,6 @@ class Installation:
             return known
         pairs = [(name, environ[variable]) for variable, name in self._variables if variable in environ]
         return slot.setdefault("caller", Caller(self.client, pairs, environ))
-
-
-def _cookies(environ: WSGIEnvironment) -> dict[str, str]:
-    # Of cookies with one name the last counts, as in every other framework; request.cookies gives the first.
-    return dict(parse_cookie(environ.get("HTTP_COOKIE")).items(multi=True))
 
 
 def installation() -> Installation:

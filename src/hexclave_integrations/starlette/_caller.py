@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from starlette.requests import HTTPConnection, cookie_parser
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
+from .._tokens import read_cookies
 from ..api_key import HexclaveApiKey
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused, Unavailable
@@ -63,8 +64,7 @@ class Caller:
 
 
 def _cookies(scope: Any) -> Mapping[str, str] | None:
-    values = [value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"cookie"]
-    return cookie_parser("; ".join(values)) if values else None
+    return read_cookies(value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"cookie")
 
 
 def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:
