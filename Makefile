@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 
 .PHONY: demo test lint types bench clean
 
-demo: $(STAMP)  ## watch a FastAPI application judge real requests; KEEP=1 stays up
+demo: $(STAMP)  ## watch FastAPI, Flask and Django judge real requests; KEEP=1 stays up
 	$(BIN)/python -m examples.demo $(if $(KEEP),--keep)
 
 test: $(STAMP)  ## run the tests
@@ -20,8 +20,9 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## speed, as ratios to a raw ES256 verification
-	$(BIN)/python benchmarks/verify.py
+bench: $(STAMP)  ## speed, as ratios to named baselines of the same run
+	$(BIN)/python -m benchmarks.verify
+	$(BIN)/python -m benchmarks.webhooks
 
 $(STAMP): pyproject.toml Makefile
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'

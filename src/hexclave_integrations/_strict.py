@@ -71,7 +71,14 @@ def json_object(text: bytes, *, max_brackets: int | None = MAX_BRACKETS) -> dict
     if max_brackets is not None and text.count(b"[") + text.count(b"{") > max_brackets:
         raise ValueError("too deep")
     try:
-        value = _DECODER.decode(text.decode())
+        document = text.decode()
+        try:
+            # The scanner itself: `decode` adds three calls that only skip blanks, which compact JSON has none of.
+            value, end = _DECODER.scan_once(document, 0)  # type: ignore[attr-defined]  # not in the stubs
+        except StopIteration:
+            end = -1
+        if end != len(document):
+            value = _DECODER.decode(document)
         if b"\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
     except RecursionError:  # the caller's own stack may already be deep

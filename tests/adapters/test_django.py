@@ -573,6 +573,82 @@ def test_cache_page_above_a_requirement_stores_nothing(world: World) -> None:
         assert ask("wsgi", where).status_code == 401
 
 
+def everybody_sees_himself(world: World, colour: str, view: Any, stranger: int, **settings: Any) -> None:
+    """A, then B, then nobody, twice: nobody gets another's page, and a page of nobody's is for nobody else."""
+    with world.settings(path(str(uuid.uuid4()), view, name="me"), CACHES=LOCAL, **settings):
+        where = _reverse("me")
+        for _ in range(2):
+            for user in (world.alice, world.bob):
+                assert user.id == id_in(ask(colour, where, world.headers(user)))
+            answer = ask(colour, where)
+            assert stranger == answer.status_code
+            assert stranger != 200 or id_in(answer) is None
+
+
+def cached_get(view: type[View]) -> Any:
+    cached: Any = method_decorator(cache_page(60), name="get")(type("Cached", (view,), {}))
+    return cached.as_view()
+
+
+CACHED: dict[str, tuple[Callable[[], Any], int]] = {
+    "lazy": (lambda: cache_page(60)(make_view("sync view")), 200),
+    "lazy, async": (lambda: cache_page(60)(make_view("async view")), 200),
+    "lazy, method": (lambda: cached_get(Plain), 200),
+    "optional": (lambda: cache_page(60)(make_view("sync view", optional_user)), 200),
+    "guarded": (lambda: cache_page(60)(make_view("sync view", require_user)), 401),
+    "guarded, async": (lambda: cache_page(60)(make_view("async view", require_user)), 401),
+    "inside": (lambda: require_user(cache_page(60)(make_view("sync view"))), 401),
+    "inside, async": (lambda: require_user(cache_page(60)(make_view("async view"))), 401),
+    "inside, mixin": (lambda: cached_get(Mixed), 401),
+    "inside, async mixin": (lambda: cached_get(AsyncMixed), 401),
+    "between": (lambda: require_user(cache_page(60)(make_view("sync view", require_user))), 401),
+}
+
+
+@both_colours
+@pytest.mark.parametrize("form", CACHED)
+def test_cache_page_stores_nothing_of_anybodys(world: World, form: str, colour: str) -> None:
+    """Wherever it stands, it keeps no page whose view asked who the caller is."""
+    view, stranger = CACHED[form]
+    everybody_sees_himself(world, colour, view(), stranger)
+
+
+@both_colours
+def test_cache_page_stores_what_depends_on_nobody(world: World, colour: str) -> None:
+    """A page that does not ask is stored for everybody, also when others on the site ask."""
+    made: list[int] = []
+
+    @cache_page(60)
+    def view(request: HttpRequest) -> HttpResponse:
+        made.append(1)
+        return HttpResponse("hello")
+
+    with world.settings(path(str(uuid.uuid4()), view, name="me"), CACHES=LOCAL):
+        for user in (world.alice, world.bob, None):
+            assert ask(colour, _reverse("me"), world.headers(user)).content == b"hello"
+    assert made == [1]
+
+
+def test_what_the_cache_notes_is_djangos_until_somebody_asks(world: World) -> None:
+    """The note can be absent, set and deleted; it is False for good afterwards."""
+    with world.settings():
+        HexclaveMiddleware(lambda request: HttpResponse())
+        fresh: Any = RequestFactory().get("/", headers=world.headers(world.alice))
+        assert not hasattr(fresh, "_cache_update_cache")
+        fresh._cache_update_cache = True
+        assert fresh._cache_update_cache is True
+        del fresh._cache_update_cache
+        assert not hasattr(fresh, "_cache_update_cache")
+
+        def ask_for_user(request: Any) -> HttpResponse:
+            assert request.hexclave_user is not None
+            request._cache_update_cache = True
+            return HttpResponse()
+
+        HexclaveMiddleware(ask_for_user)(fresh)
+        assert fresh._cache_update_cache is False
+
+
 def _reverse(name: str) -> str:
     from django.urls import reverse
 
@@ -634,6 +710,89 @@ def test_a_token_in_a_cookie_needs_one(world: World, make: str, colour: str) -> 
             assert f"{VARY}, Cookie" == get.headers["Vary"]
             assert face_of(CsrfFailed(), f"{VARY}, Cookie") == face(bare)
             assert id_in(full) == world.alice.id
+
+
+def cookie_header(world: World, **others: str) -> str:
+    return "; ".join(f"{name}={value}" for name, value in {**cookies(world, world.alice), **others}.items())
+
+
+def nobody_without_a_csrf_token(world: World, colour: str, view: Any, **settings: Any) -> None:
+    """A cookie makes a user of the safe methods, and of the others only beside Django's CSRF token."""
+    with world.settings(path("me", view), hexclave={"ACCEPT_COOKIES": True}, **settings):
+        secret = "a" * 32
+        proof = {"cookie": cookie_header(world, csrftoken=secret), "x-csrftoken": secret}
+        by_header = {"cookie": cookie_header(world), **world.headers(world.bob)}
+        for method, headers, expected in (
+            ("GET", {"cookie": cookie_header(world)}, world.alice.id),
+            ("POST", {"cookie": cookie_header(world)}, None),
+            ("POST", {"cookie": cookie_header(world), "x-csrftoken": secret}, None),
+            ("POST", {**proof, "origin": "https://evil.example"}, None),
+            ("POST", proof, world.alice.id),
+            ("POST", by_header, world.bob.id),
+            ("POST", {}, None),
+        ):
+            assert expected == id_in(ask(colour, "/me", headers, method=method, enforce_csrf_checks=True)), headers
+
+
+@both_colours
+@both_views
+def test_a_cookie_makes_no_lazy_user_without_one(world: World, make: str, colour: str) -> None:
+    """A view that Django's check is kept from is told of nobody."""
+    nobody_without_a_csrf_token(world, colour, csrf_exempt(make_view(make)))
+
+
+@both_colours
+@pytest.mark.parametrize("csrf_middleware", [True, False])
+@pytest.mark.parametrize("form", ["guarded", "lazy", "lazy, twice"])
+def test_csrf_secrets_in_sessions_in_the_database(
+    world: World, users: Any, form: str, csrf_middleware: bool, colour: str
+) -> None:
+    """An async view does not wait in the event loop for the session that holds the secret."""
+    from django.contrib.sessions.backends.db import SessionStore
+
+    async def twice(request: Any) -> HttpResponse:
+        first = await request.ahexclave_user()
+        assert first is await request.ahexclave_user() is request.hexclave_user
+        return JsonResponse({"id": None if first is None else first.id})
+
+    view = {
+        "guarded": make_view("async view", require_user),
+        "lazy": csrf_exempt(make_view("async view")),
+        "lazy, twice": csrf_exempt(twice),
+    }[form]
+    session, secret = SessionStore(), "a" * 32
+    session["_csrftoken"] = secret
+    session.save()
+    middleware = ["django.contrib.sessions.middleware.SessionMiddleware", MIDDLEWARE]
+    if csrf_middleware:
+        middleware.insert(1, "django.middleware.csrf.CsrfViewMiddleware")
+    with world.settings(
+        path("me", view), MIDDLEWARE=middleware, CSRF_USE_SESSIONS=True, hexclave={"ACCEPT_COOKIES": True}
+    ):
+        header = cookie_header(world, sessionid=str(session.session_key))
+        get = ask(colour, "/me", {"cookie": header}, enforce_csrf_checks=True)
+        bare = ask(colour, "/me", {"cookie": header}, method="POST", enforce_csrf_checks=True)
+        sent = {"cookie": header, "x-csrftoken": secret}
+        full = ask(colour, "/me", sent, method="POST", enforce_csrf_checks=True)
+
+    assert [world.alice.id] * 2 == [id_in(get), id_in(full)]
+    if form == "guarded":
+        assert (403, CsrfFailed().body()) == (bare.status_code, bare.content)
+    else:
+        assert id_in(bare) is None
+
+
+@both_colours
+def test_a_cookie_makes_no_row_without_a_csrf_token(world: World, users: Any, colour: str) -> None:
+    """The user of Django follows the same rule, sync and async."""
+    bridge = {**BRIDGE, "hexclave": {"DJANGO_USERS": True, "ACCEPT_COOKIES": True}}
+    with world.settings(path("sync", csrf_exempt(django_user)), path("async", csrf_exempt(adjango_user)), **bridge):
+        header = {"cookie": cookie_header(world)}
+        for where in ("/sync", "/async"):
+            assert id_in(ask(colour, where, header, method="POST", enforce_csrf_checks=True)) is None
+        assert users.count() == 0
+        for where in ("/sync", "/async"):
+            assert id_in(ask(colour, where, header, enforce_csrf_checks=True)) == world.alice.id
 
 
 # --- no leaks -----------------------------------------------------------------------------------------------------

@@ -14,12 +14,15 @@ from ._django import COLOURS, PRIVATE, VARY, World, ask, database, face, face_of
 from django.http import HttpRequest
 from django.test import RequestFactory
 from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_page
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
 
 from hexclave_integrations import ConfigurationError, HexclaveUser, errors
 from hexclave_integrations.django import (
@@ -207,6 +210,82 @@ def test_cookies_need_a_csrf_token(world: World, permission: type[BasePermission
 
     assert face_of(CsrfFailed(), f"{VARY}, Cookie") == face(bare)
     assert (world.alice.id, "HexclaveUser", "NoneType") == shown(full)
+
+
+@both_colours
+@pytest.mark.parametrize(
+    "attributes", [{"authentication_classes": []}, {"authentication_classes": [], "permission_classes": [AllowAny]}]
+)
+def test_a_cookie_makes_no_lazy_user_without_one(world: World, attributes: dict[str, Any], colour: str) -> None:
+    """The same for a view without an authentication class that asks who the caller is."""
+    from .test_django import nobody_without_a_csrf_token
+
+    nobody_without_a_csrf_token(world, colour, type("Lazy", (Lazy,), attributes).as_view())  # type: ignore[attr-defined]
+
+
+class Lazy(APIView):
+    def get(self, request: Any) -> Response:
+        return Response({"id": getattr(request.hexclave_user, "id", None)})
+
+    post = get
+
+
+class Shown(APIView):
+    def get(self, request: Any) -> Response:
+        return Response({"id": getattr(request.user, "id", None)})
+
+
+class Viewed(ViewSet):
+    def list(self, request: Any) -> Response:
+        return Response({"id": getattr(request.user, "id", None)})
+
+
+def made(base: Any, *, cached: str = "", **attributes: Any) -> Any:
+    cls: Any = type("Made", (base,), attributes)
+    return method_decorator(cache_page(60), name=cached)(cls) if cached else cls
+
+
+ASKED: dict[str, Any] = {"authentication_classes": [HexclaveAuthentication]}
+OURS: dict[str, Any] = {"permission_classes": [HexclavePermission]}
+CACHED: dict[str, tuple[Callable[[], Any], int]] = {
+    "authentication": (lambda: cache_page(60)(made(Shown, **ASKED).as_view()), 200),
+    "authentication, dispatch": (lambda: made(Shown, cached="dispatch", **ASKED).as_view(), 200),
+    "authentication, inside": (lambda: made(Shown, cached="get", **ASKED).as_view(), 200),
+    "authentication, action": (lambda: made(Viewed, cached="list", **ASKED).as_view({"get": "list"}), 200),
+    "permission": (lambda: cache_page(60)(made(Shown, **OURS).as_view()), 401),
+    "permission, dispatch": (lambda: made(Shown, cached="dispatch", **OURS).as_view(), 401),
+    "permission, inside": (lambda: made(Shown, cached="get", **OURS).as_view(), 401),
+    "permission, action": (lambda: made(Viewed, cached="list", **OURS).as_view({"get": "list"}), 401),
+    "lazy": (lambda: cache_page(60)(Lazy.as_view()), 200),
+    "lazy, inside": (lambda: made(Lazy, cached="get").as_view(), 200),
+    "api_view, inside": (lambda: api_view(["GET"])(cache_page(60)(lazy)), 200),
+}
+
+
+def lazy(request: Any) -> Response:
+    return Response({"id": getattr(request.hexclave_user, "id", None)})
+
+
+@both_colours
+@pytest.mark.parametrize("form", CACHED)
+def test_cache_page_stores_nothing_of_anybodys(world: World, form: str, colour: str) -> None:
+    """Around a view or a method of it, no page is kept that asked who the caller is."""
+    from .test_django import everybody_sees_himself
+
+    make, stranger = CACHED[form]
+    everybody_sees_himself(world, colour, make(), stranger)
+
+
+def test_a_page_shown_to_an_api_key_is_not_stored(world: World) -> None:
+    """To such a caller an authentication class answers nobody, which is no answer for others."""
+    from .test_django import LOCAL
+
+    key = world.sandbox.create_api_key(world.alice)
+    with world.settings(path("keyed", cache_page(60)(made(Shown, **ASKED).as_view())), CACHES=LOCAL):
+        assert json.loads(ask("wsgi", "/keyed", {"x-api-key": key.value}).content) == {"id": None}
+        bearer = ask("wsgi", "/keyed", {"authorization": f"Bearer {key.value}"})
+        assert json.loads(bearer.content) == {"id": None}
+        assert {"id": world.alice.id} == json.loads(ask("wsgi", "/keyed", world.headers(world.alice)).content)
 
 
 def test_sessions_work_beside_tokens(world: World) -> None:

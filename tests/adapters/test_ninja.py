@@ -14,10 +14,12 @@ import pytest
 from ._django import COLOURS, PRIVATE, VARY, World, ask, face, face_of
 
 # isort: split
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import RequestFactory
 from django.urls import path
+from django.views.decorators.cache import cache_page
 from ninja import NinjaAPI
+from ninja.decorators import decorate_view
 
 from hexclave_integrations import ConfigurationError, errors
 from hexclave_integrations.django import (
@@ -243,6 +245,58 @@ def test_cookies_need_a_csrf_token(world: World, operation: str, colour: str) ->
 
     assert face_of(CsrfFailed(), f"{VARY}, Cookie") == face(bare)
     assert full.status_code == 200
+
+
+def one(operation: Any, *decorators: Any, auth: Any = None) -> Any:
+    """The view of an API with one operation."""
+    api = NinjaAPI(urls_namespace=f"test-{next(numbers)}", auth=auth, docs_url=None, openapi_url=None)
+    for decorator in reversed(decorators):
+        operation = decorator(operation)
+    api.api_operation(["GET", "POST"], "/me")(operation)
+    (view,) = [pattern.callback for pattern in api.urls[0] if str(pattern.pattern) == "me"]
+    return view
+
+
+def lazy() -> Any:
+    def operation(request: Any) -> HttpResponse:
+        return JsonResponse({"id": getattr(request.hexclave_user, "id", None)})
+
+    return operation
+
+
+def alazy() -> Any:
+    async def operation(request: Any) -> HttpResponse:
+        user = await request.ahexclave_user()
+        return JsonResponse({"id": getattr(user, "id", None)})
+
+    return operation
+
+
+both_operations = pytest.mark.parametrize("operation", [lazy, alazy])
+
+
+@both_colours
+@both_operations
+def test_a_cookie_makes_no_lazy_user_without_one(world: World, operation: Any, colour: str) -> None:
+    """The same for an operation without `auth` that asks who the caller is."""
+    from .test_django import nobody_without_a_csrf_token
+
+    nobody_without_a_csrf_token(world, colour, one(operation()))
+
+
+@both_colours
+@both_operations
+@pytest.mark.parametrize("guard", [True, False])
+@pytest.mark.parametrize("place", ["run", "operation"])
+def test_cache_page_stores_nothing_of_anybodys(
+    world: World, operation: Any, place: str, guard: bool, colour: str
+) -> None:
+    """Around an operation's checks or below them, no page is kept that asked who the caller is."""
+    from .test_django import everybody_sees_himself
+
+    cached = cache_page(60) if place == "operation" else decorate_view(cache_page(60))
+    view = one(operation(), cached, auth=HexclaveAuth() if guard else None)
+    everybody_sees_himself(world, colour, view, 401 if guard else 200)
 
 
 def test_openapi_describes_the_token() -> None:

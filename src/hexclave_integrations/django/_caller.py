@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -17,11 +20,12 @@ from ..errors import AuthenticationError, ConfigurationError, InvalidToken, Requ
 from ..requirements import Requirement
 from ..user import HexclaveUser
 from ._conf import Installation
-from ._csrf import check_csrf
+from ._csrf import CsrfFailed, check_csrf
 
 __all__ = ["Caller", "caller_of", "django_request", "in_event_loop", "install_on_requests"]
 
 _STATE: Final = "_hexclave_caller"
+_MAY_BE_CACHED: Final = "_cache_update_cache"  # the name is Django's
 
 Refuse = Callable[[HttpRequest, RequestRefused], HttpResponse]
 
@@ -61,11 +65,13 @@ class Caller:
             RequestRefused: he does not meet it, or it cannot be told now.
             SynchronousOnlyOperation: this would wait in an event loop.
         """
+        self.attempt.asked = True
         _refuse_event_loop()
         try:
             client = self.installation.client
             principal = client.admit(requirement, self.attempt, params=params, request=request)
-            return self._let_in(principal, request)
+            self._check_csrf(principal, request)
+            return _let_in(principal, request)
         except RequestRefused as error:
             self.refused = error
             raise
@@ -74,10 +80,12 @@ class Caller:
         self, requirement: Requirement, request: Any, params: Mapping[str, Any]
     ) -> HexclaveUser | HexclaveApiKey | None:
         """As `admit`, in an event loop."""
+        self.attempt.asked = True
         try:
             client = self.installation.async_client
             principal = await client.admit(requirement, self.attempt, params=params, request=request)
-            return self._let_in(principal, request)
+            await self._acheck_csrf(principal, request)
+            return _let_in(principal, request)
         except RequestRefused as error:
             self.refused = error
             raise
@@ -99,8 +107,9 @@ class Caller:
             raise
         return user
 
-    def user(self) -> HexclaveUser | None:
-        """The verified regular user; None for everybody else, bad credentials included.
+    def user(self, request: HttpRequest) -> HexclaveUser | None:
+        """The verified regular user; None for everybody else: on bad credentials, and when a cookie vouches for him
+        in what another site may have made.
 
         Raises:
             Unavailable: it cannot be told now.
@@ -110,20 +119,25 @@ class Caller:
         if not self.attempt.settled:
             _refuse_event_loop()
         try:
-            return _regular(self.installation.client.identify(self.attempt))
-        except AuthenticationError:
+            user = _regular(self.installation.client.identify(self.attempt))
+            self._check_csrf(user, request)
+        except (AuthenticationError, CsrfFailed):
             return None
+        return user
 
-    async def auser(self) -> HexclaveUser | None:
+    async def auser(self, request: HttpRequest) -> HexclaveUser | None:
         """As `user`, in an event loop."""
         self.attempt.asked = True
         try:
-            return _regular(await self.installation.async_client.identify(self.attempt))
-        except AuthenticationError:
+            user = _regular(await self.installation.async_client.identify(self.attempt))
+            await self._acheck_csrf(user, request)
+        except (AuthenticationError, CsrfFailed):
             return None
+        return user
 
     def bears_api_key(self) -> bool:
         """Whether an API key stands where a token would: for requirements that take one, and nobody to all others."""
+        self.attempt.asked = True
         try:
             token = self.attempt.find_token(self.installation.config)
         except InvalidToken:
@@ -144,28 +158,38 @@ class Caller:
                 headers["Vary"] = plain if vary is None else _http.vary_on_credentials(vary, self.installation.config)
         return response
 
-    def _let_in(
-        self, principal: HexclaveUser | HexclaveApiKey | None, request: Any
-    ) -> HexclaveUser | HexclaveApiKey | None:
-        target = django_request(request)
-        self._check_csrf(principal, target)
-        if isinstance(principal, HexclaveApiKey):
-            target.hexclave_api_key = principal
-        else:
-            target.hexclave_user = principal
-        return principal
-
     def _check_csrf(self, principal: HexclaveUser | HexclaveApiKey | None, request: Any) -> None:
         """Hold a user whose token came in a cookie against Django's CSRF protection: a browser sends those unasked.
 
         Raises:
             CsrfFailed: the request may have been made by another site.
         """
-        config = self.installation.config
-        if config.accept_cookies and isinstance(principal, HexclaveUser):
-            by_header = find_token(self.attempt.headers, None, config) is not None
-            if not by_header and self.attempt.find_token(config) is not None:
+        if self._came_in_cookie(principal):
+            check_csrf(django_request(request))
+
+    async def _acheck_csrf(self, principal: HexclaveUser | HexclaveApiKey | None, request: Any) -> None:
+        """As `_check_csrf`, in an event loop, which must not wait for a session."""
+        if self._came_in_cookie(principal):
+            if settings.CSRF_USE_SESSIONS:
+                await sync_to_async(check_csrf)(django_request(request))
+            else:
                 check_csrf(django_request(request))
+
+    def _came_in_cookie(self, principal: HexclaveUser | HexclaveApiKey | None) -> bool:
+        config = self.installation.config
+        if not config.accept_cookies or not isinstance(principal, HexclaveUser):
+            return False
+        by_header = find_token(self.attempt.headers, None, config) is not None
+        return not by_header and self.attempt.find_token(config) is not None
+
+
+def _let_in(principal: HexclaveUser | HexclaveApiKey | None, request: Any) -> HexclaveUser | HexclaveApiKey | None:
+    target = django_request(request)
+    if isinstance(principal, HexclaveApiKey):
+        target.hexclave_api_key = principal
+    else:
+        target.hexclave_user = principal
+    return principal
 
 
 def _regular(user: HexclaveUser | None) -> HexclaveUser | None:
@@ -215,7 +239,7 @@ class _LazyUser:
     """
 
     def __get__(self, request: HttpRequest | None, owner: type) -> Any:
-        return self if request is None else caller_of(request).user()
+        return self if request is None else caller_of(request).user(request)
 
 
 async def _ahexclave_user(self: HttpRequest) -> HexclaveUser | None:
@@ -223,7 +247,33 @@ async def _ahexclave_user(self: HttpRequest) -> HexclaveUser | None:
     if "hexclave_user" in self.__dict__:
         user: HexclaveUser | None = self.__dict__["hexclave_user"]
         return user
-    return await caller_of(self).auser()
+    return await caller_of(self).auser(self)
+
+
+class _MayBeCached:
+    """What Django's cache middleware, and so `cache_page`, notes on a request: whether to store the answer.
+
+    False for good once somebody asked who the caller is, whatever is noted then. The headers that forbid storing come
+    too late for a `cache_page` between the middleware and whoever asked, and do not keep one below a guard from
+    noting True after the guard asked.
+    """
+
+    def __get__(self, request: Any, owner: type) -> Any:
+        if request is None:
+            return self
+        caller = vars(django_request(request)).get(_STATE)
+        if isinstance(caller, Caller) and caller.attempt.asked:
+            return False
+        try:
+            return vars(request)[_MAY_BE_CACHED]
+        except KeyError:
+            raise AttributeError(_MAY_BE_CACHED) from None
+
+    def __set__(self, request: Any, value: object) -> None:
+        vars(request)[_MAY_BE_CACHED] = value
+
+    def __delete__(self, request: Any) -> None:
+        vars(request).pop(_MAY_BE_CACHED, None)
 
 
 def install_on_requests() -> None:
@@ -232,3 +282,8 @@ def install_on_requests() -> None:
     request_class.hexclave_user = _LazyUser()
     request_class.ahexclave_user = _ahexclave_user
     request_class.hexclave_api_key = None
+    setattr(request_class, _MAY_BE_CACHED, _MayBeCached())
+    if apps.is_installed("rest_framework"):
+        from rest_framework.request import Request  # `cache_page` on a method of a view there notes on this one
+
+        setattr(Request, _MAY_BE_CACHED, _MayBeCached())

@@ -12,9 +12,12 @@ from django.middleware.cache import CacheMiddleware
 from django.urls import URLPattern, get_resolver
 
 from ..requirements import Requirement
+from ._mixins import HexclaveRequiredMixin
 from ._requirements import MARK, UNAPPLIED
 
 __all__ = ["Route", "routes"]
+
+_GUARD, _CACHE = "guard", "cache"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,7 @@ class Route:
         parameters: the names of its parameters.
         requirements: those that guard it.
         misused: where a requirement stands in place of something else.
-        caches_inside: whether a page is cached below a requirement.
+        caches_inside: whether a page is cached below what asks who the caller is.
     """
 
     path: str
@@ -69,20 +72,37 @@ def _requirements(view: Any) -> Iterator[tuple[str, Any]]:
         yield "the view", view
         return
     yield from (("", item) for item in getattr(view, MARK, ()))
-    cls = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    cls = _class_of(view)
     if cls is not None:
-        options = getattr(view, "initkwargs", None) or {}  # of Django REST framework
-        methods = getattr(view, "actions", None) or {name: name for name in getattr(cls, "http_method_names", ())}
-        for name in set(methods.values()):
+        for name in _handlers(view, cls):
             yield from (("", item) for item in getattr(getattr(cls, name, None), MARK, ()))
-        for item in options.get("permission_classes", getattr(cls, "permission_classes", ())) or ():
+        for item in _option(view, cls, "permission_classes"):
             yield from _permission(item)
-    path_view = inspect.getclosurevars(view).nonlocals.get("self") if inspect.isfunction(view) else None
-    for operation in getattr(path_view, "operations", ()):  # of Django Ninja
+    for operation in _operations(view):
         yield from (("", item) for item in getattr(operation.view_func, MARK, ()))
         for item in operation.auth_callbacks:
             misplaced = isinstance(item, UNAPPLIED)
             yield ("auth", item) if misplaced else ("", getattr(item, "requirement", None))
+
+
+def _class_of(view: Any) -> Any:
+    return getattr(view, "view_class", None) or getattr(view, "cls", None)
+
+
+def _handlers(view: Any, cls: Any) -> set[str]:
+    actions = getattr(view, "actions", None)  # of a viewset of Django REST framework
+    return set(actions.values()) if actions else set(getattr(cls, "http_method_names", ()))
+
+
+def _option(view: Any, cls: Any, name: str) -> Any:
+    """What Django REST framework was given for a view, or has on its class."""
+    return (getattr(view, "initkwargs", None) or {}).get(name, getattr(cls, name, ())) or ()
+
+
+def _operations(view: Any) -> Any:
+    """Those of Django Ninja."""
+    path_view = inspect.getclosurevars(view).nonlocals.get("self") if inspect.isfunction(view) else None
+    return getattr(path_view, "operations", ())
 
 
 def _permission(item: Any) -> Iterator[tuple[str, Any]]:
@@ -97,17 +117,75 @@ def _permission(item: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _caches_inside(view: Any) -> bool:
-    """Whether one of the functions that a guarded one wraps is `cache_page`'s; its helpers hold its middleware."""
-    is_guarded = False
-    while view is not None:
-        held = list(_closed_over(view))
-        if is_guarded and any(
-            isinstance(item, CacheMiddleware) for value in held for item in (value, *_closed_over(value))
-        ):
+    """Whether something on the way to an answer is `cache_page`'s, and something before it asks who the caller is."""
+    for steps in _ways(view):
+        order = list(steps)
+        if _GUARD in order and _CACHE in order[order.index(_GUARD) :]:
             return True
-        is_guarded = is_guarded or any(isinstance(value, Requirement) for value in held)
-        view = getattr(view, "__wrapped__", None)
     return False
+
+
+def _ways(view: Any) -> Iterator[list[str]]:
+    """The guards and caches before an answer, from the outermost in, for each of a view's handlers."""
+    outer, cls = list(_steps(view)), _class_of(view)
+    if cls is not None:
+        outer += _steps_of_class(view, cls)
+        # Django REST framework's generic views answer with a method that has the name of an action.
+        for name in (*_handlers(view, cls), *(() if getattr(view, "actions", None) else ("list", "retrieve"))):
+            yield [*outer, *_steps(getattr(cls, name, None))]
+    for operation in _operations(view):
+        asks = any(isinstance(getattr(item, "requirement", None), Requirement) for item in operation.auth_callbacks)
+        yield [*outer, *_steps(operation.run), *([_GUARD] if asks else []), *_steps(operation.view_func)]
+    yield outer
+
+
+def _steps_of_class(view: Any, cls: Any) -> Iterator[str]:
+    seen: set[int] = set()
+    for base in cls.__mro__:
+        if base is HexclaveRequiredMixin:
+            yield _GUARD
+        yield from _steps(vars(base).get("dispatch"), seen)
+    permissions = [found for item in _option(view, cls, "permission_classes") for _, found in _permission(item)]
+    authentication = _option(view, cls, "authentication_classes")
+    if any(isinstance(item, Requirement) for item in permissions) or any(
+        getattr(item, "asks_hexclave", False) for item in authentication
+    ):
+        yield _GUARD
+
+
+def _steps(function: Any, seen: set[int] | None = None) -> Iterator[str]:
+    """The guards and caches that a function was decorated with, from the outermost in.
+
+    Args:
+        function: or None.
+        seen: the functions to leave out; those that are looked at join them.
+    """
+    seen = set() if seen is None else seen
+    while function is not None and id(function) not in seen:
+        seen.add(id(function))
+        inner = getattr(function, "__wrapped__", None)
+        for value in _closed_over(function):
+            # `method_decorator` keeps a list, with the innermost first.
+            for item in reversed(value) if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(item, Requirement):
+                    yield _GUARD
+                elif any(map(_is_cache, (item, *_closed_over(item)))):
+                    yield _CACHE
+                    break  # its helpers hold it too
+            if inner is None and _is_api_view(function):
+                inner = value
+        function = inner
+
+
+def _is_api_view(function: Any) -> bool:
+    """Whether it is the method that Django REST framework's `api_view` makes of a function."""
+    variables: Any = getattr(getattr(function, "__code__", None), "co_freevars", None)
+    return getattr(function, "__module__", "") == "rest_framework.decorators" and variables == ("func",)
+
+
+def _is_cache(item: Any) -> bool:
+    """Whether it is the middleware in `cache_page`, or its class, which waits there for a function."""
+    return isinstance(item, CacheMiddleware) or (isinstance(item, type) and issubclass(item, CacheMiddleware))
 
 
 def _closed_over(function: Any) -> Iterator[Any]:

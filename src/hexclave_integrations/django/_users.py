@@ -34,13 +34,13 @@ def follow_hexclave_user(request: HttpRequest, caller: Caller) -> None:
 
     def user() -> Any:
         if not known:
-            found = caller.user()
+            found = caller.user(request)
             known.append(session_user if found is None else row_of(request, found) or AnonymousUser())
         return known[0]
 
     async def auser() -> Any:
         if not known:
-            found = await caller.auser()
+            found = await caller.auser(request)
             if found is None:
                 known.append(await session_auser())
             else:

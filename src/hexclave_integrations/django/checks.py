@@ -10,7 +10,7 @@
     hexclave.E006  a requirement stands where a view or a permission class belongs
     hexclave.E007  a requirement needs secret_server_key
     hexclave.E008  a requirement names a route parameter that its route lacks
-    hexclave.W001  a page is cached inside a requirement, for all who pass it
+    hexclave.E009  a page is cached inside what asks who the caller is, for all who pass it
 """
 
 from __future__ import annotations
@@ -116,8 +116,9 @@ def check_routes(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
             hint = "Name a parameter of the URL pattern, or give the team in another way."
             found.append(checks.Error(message, hint=hint, id="hexclave.E008"))
         if route.caches_inside:
-            message = f"The page of {route.path} is cached inside its requirement: one caller's is shown to the others."
-            found.append(checks.Warning(message, hint="Put cache_page above the requirement.", id="hexclave.W001"))
+            message = f"The page of {route.path} is cached inside its guard, where one caller's is for all others."
+            hint = "Take cache_page away: pages that depend on the caller are not stored."
+            found.append(checks.Error(message, hint=hint, id="hexclave.E009"))
     return found
 
 

@@ -35,6 +35,8 @@ class HexclaveAuthentication(BaseAuthentication):
     leave `request.user` to the next class; a `HexclavePermission` that allows such a kind sets it.
     """
 
+    asks_hexclave = True  # for the system checks
+
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         """The user and nothing further, or None.
 
