@@ -27,13 +27,21 @@ def main() -> int:
             "HEXCLAVE_API_URL": url,
             "HEXCLAVE_PROJECT_ID": config.project_id,
             "HEXCLAVE_SECRET_SERVER_KEY": config.secret_server_key or "",
+            "HEXCLAVE_WEBHOOK_SECRET": config.webhook_secrets[0],
         }
         story = Story(sandbox)
         print(f"A whole Hexclave at {url}, starting {', '.join(COMMANDS)} ...", flush=True)
         with running(list(COMMANDS), environ) as urls:
+            for application in urls.values():
+                sandbox.deliver_webhooks_to(f"{application}/webhooks/hexclave")
             wrong = _play(story, urls)
+            sandbox.flush_webhooks()
+            refused = sum(delivery.status != 200 for delivery in sandbox.deliveries)
+            print(f"\n{len(sandbox.deliveries)} webhooks delivered, {refused} refused.")
+            wrong += refused
             if keep:
                 _stay(story, urls)
+            sandbox.close()
     print(f"\n{wrong} wrong answers." if wrong else "\nEvery answer was right.")
     return 1 if wrong else 0
 

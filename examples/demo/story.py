@@ -53,6 +53,7 @@ class Story:
         """Everything that happens, in order; the world changes between scenes."""
         yield from self._at_the_door()
         yield from self._permissions()
+        yield from self._webhooks()
         yield from self._after_sign_out()
         yield from self._during_an_outage()
 
@@ -75,6 +76,15 @@ class Story:
         yield Scene("Bob", self.reports, 403, "a member without it", h(self.bob))
         yield Scene("a script", "GET /machine", 200, "API key", {"x-api-key": key.value})
         yield Scene("a guesser", "GET /machine", 401, "no such key", {"x-api-key": "sk_1"})
+
+    def _webhooks(self) -> Iterator[Scene]:
+        h = self.sandbox.headers
+        self.sandbox.revoke(self.alice, "export_reports", team=self.team)
+        self.sandbox.flush_webhooks()
+        yield Scene("Alice", self.reports, 403, "a webhook told of it: revoked", h(self.alice))
+        self.sandbox.grant(self.alice, "export_reports", team=self.team)
+        self.sandbox.flush_webhooks()
+        yield Scene("Alice", self.reports, 200, "and granted again", h(self.alice))
 
     def _after_sign_out(self) -> Iterator[Scene]:
         carol = self.sandbox.create_user(display_name="Carol")

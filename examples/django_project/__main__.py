@@ -1,6 +1,6 @@
 """What `manage.py` is in a project of its own.
 
-Set HEXCLAVE_PROJECT_ID and HEXCLAVE_SECRET_SERVER_KEY, then::
+Set HEXCLAVE_PROJECT_ID and HEXCLAVE_SECRET_SERVER_KEY, and for webhooks HEXCLAVE_WEBHOOK_SECRET, then::
 
     python -m examples.django_project runserver
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from django.urls import path
 
+from hexclave_integrations import HexclaveConfig
+from hexclave_integrations.django import webhook_view
+from hexclave_integrations.webhooks import Webhooks
+
 from . import views
 
 urlpatterns = [
@@ -14,3 +18,6 @@ urlpatterns = [
     path("account", views.Account.as_view()),
     path("machine", views.machine),
 ]
+if secrets := HexclaveConfig.webhook_secrets_from_env():
+    # Handlers would be added here; a permission that was revoked is forgotten without our doing.
+    urlpatterns.append(path("webhooks/hexclave", webhook_view(Webhooks(secrets))))

@@ -1,6 +1,6 @@
 """A small FastAPI application behind Hexclave.
 
-Set HEXCLAVE_PROJECT_ID and HEXCLAVE_SECRET_SERVER_KEY, then::
+Set HEXCLAVE_PROJECT_ID and HEXCLAVE_SECRET_SERVER_KEY, and for webhooks HEXCLAVE_WEBHOOK_SECRET, then::
 
     uvicorn examples.fastapi_app.main:app --reload
 
@@ -11,7 +11,7 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI
 
-from hexclave_integrations import HexclaveApiKey, HexclaveUser
+from hexclave_integrations import HexclaveApiKey, HexclaveConfig, HexclaveUser
 from hexclave_integrations.fastapi import (
     CurrentUser,
     Hexclave,
@@ -19,7 +19,9 @@ from hexclave_integrations.fastapi import (
     require_api_key,
     require_permission,
     require_user,
+    webhook_router,
 )
+from hexclave_integrations.webhooks import UserCreated, Webhooks
 
 app = FastAPI(title="Reports")
 Hexclave(app)
@@ -53,3 +55,13 @@ async def delete_account(user: Annotated[HexclaveUser, Depends(require_user.live
 async def machine(key: Annotated[HexclaveApiKey, Depends(require_api_key)]) -> dict[str, str]:
     """For scripts, with an API key."""
     return {"key": key.description}
+
+
+if secrets := HexclaveConfig.webhook_secrets_from_env():
+    webhooks = Webhooks(secrets)
+    app.include_router(webhook_router(webhooks))
+
+    @webhooks.on("user.created")
+    async def welcome_mail(event: UserCreated) -> None:
+        """Here a welcome would be sent; a permission that was revoked is forgotten without our doing."""
+        assert event.data.id

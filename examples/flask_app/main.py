@@ -1,6 +1,6 @@
 """A small Flask application behind Hexclave.
 
-Set HEXCLAVE_PROJECT_ID and HEXCLAVE_SECRET_SERVER_KEY, then::
+Set HEXCLAVE_PROJECT_ID and HEXCLAVE_SECRET_SERVER_KEY, and for webhooks HEXCLAVE_WEBHOOK_SECRET, then::
 
     flask --app examples.flask_app.main run
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Flask
 
+from hexclave_integrations import HexclaveConfig
 from hexclave_integrations.flask import (
     Hexclave,
     current_api_key,
@@ -19,7 +20,9 @@ from hexclave_integrations.flask import (
     require_api_key,
     require_permission,
     require_user,
+    webhook_blueprint,
 )
+from hexclave_integrations.webhooks import Webhooks
 
 hexclave = Hexclave()
 pages = Blueprint("pages", __name__)
@@ -69,6 +72,9 @@ def create_app() -> Flask:
     hexclave.init_app(app)
     app.register_blueprint(pages)
     app.register_blueprint(account)
+    if secrets := HexclaveConfig.webhook_secrets_from_env():
+        # Handlers would be added here; a permission that was revoked is forgotten without our doing.
+        app.register_blueprint(webhook_blueprint(Webhooks(secrets)))
     return app
 
 
