@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import dataclasses
+import functools
 import gc
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,6 +31,7 @@ from fastapi import (
 )
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.gzip import GZipMiddleware
+from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
@@ -39,6 +41,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Host, Mount, Route
 
+import hexclave_integrations.fastapi
 from hexclave_integrations import (
     ConfigurationError,
     HexclaveApiKey,
@@ -1371,9 +1374,109 @@ async def hands_back_module_attribute() -> Any:
     return starlette.require_user
 
 
+def hands_back_with_a_parameter(request: Request) -> Any:
+    return require_user
+
+
+def hands_back_permission(x: int = 1) -> Any:
+    return require_project_permission("admin")
+
+
+def hands_back_attribute_of_package(request: Request) -> Any:
+    return hexclave_integrations.fastapi.require_user
+
+
+def hands_back_local_import(request: Request) -> Any:
+    from hexclave_integrations.fastapi import require_user as guard
+
+    return guard
+
+
+def hands_back_from_a_generator(request: Request) -> Iterator[Any]:
+    yield require_user
+
+
+@functools.cache
+def hands_back_from_a_cache(x: int = 1) -> Any:
+    return require_user
+
+
+class HandsBack:
+    """A dependency that is an object, or a method of it."""
+
+    guard = require_user
+
+    def __init__(self, kept: Any = None) -> None:
+        self.kept = kept
+
+    def __call__(self) -> Any:
+        return require_user
+
+    def of_class(self, request: Request) -> Any:
+        return self.guard
+
+    def of_self(self, request: Request) -> Any:
+        return self.kept
+
+
+def hands_back_argument(kept: Any) -> Any:
+    return kept
+
+
+def not_awaited(connection: HTTPConnection) -> object:
+    return require_user(connection)
+
+
+async def not_awaited_in_coroutine(connection: HTTPConnection) -> object:
+    return require_user(connection)
+
+
+async def not_awaited_in_generator(connection: HTTPConnection) -> AsyncIterator[object]:
+    yield require_user(connection)
+
+
+async def awaited_too_late(connection: HTTPConnection, later: BackgroundTasks) -> None:
+    later.add_task(asyncio.wait_for, require_user(connection), 1)
+
+
+class NotAwaited:
+    """A dependency whose construction begins a check that nobody awaits."""
+
+    def __init__(self, connection: HTTPConnection) -> None:
+        self.check = require_team(TEAM)(connection)
+
+
+def endpoint_not_awaited(app: FastAPI) -> None:
+    @app.get("/x")
+    async def view(request: Request) -> Response:
+        require_user(request)  # type: ignore[unused-coroutine]
+        return PlainTextResponse("in")
+
+
+def decorated_above(decorator: Any) -> Build:
+    """A FastAPI view decorated above the route, where no name tells of it."""
+
+    def build(app: FastAPI) -> None:
+        async def view() -> str:
+            return "in"
+
+        decorator(app.api_route("/x", methods=["GET", "POST"])(view))
+
+    return build
+
+
 def local_requirement() -> Any:
     guard = require_user.allow(restricted=True)
     return lambda: guard
+
+
+def in_another(dependency: Any) -> Any:
+    """A dependency that depends on this one."""
+
+    async def outer(value: Any = Depends(dependency)) -> Any:  # noqa: B008
+        return value
+
+    return outer
 
 
 MISUSES: dict[str, Build] = {
@@ -1418,6 +1521,30 @@ MISUSES: dict[str, Build] = {
     "Depends(lambda: local)": depends(local_requirement()),
     "Depends(function returning it)": depends(hands_back_requirement),
     "Depends(coroutine returning it)": depends(hands_back_module_attribute),
+    "Depends(function that takes the request)": depends(hands_back_with_a_parameter),
+    "Depends(function that takes a parameter)": depends(hands_back_permission),
+    "Depends(function naming the package)": depends(hands_back_attribute_of_package),
+    "Depends(function importing it)": depends(hands_back_local_import),
+    "Depends(generator yielding it)": depends(hands_back_from_a_generator),
+    "Depends(cached function)": depends(hands_back_from_a_cache),
+    "Depends(object)": depends(HandsBack()),
+    "[Depends(object)]": listed(Depends(HandsBack())),
+    "Depends(method, class attribute)": depends(HandsBack().of_class),
+    "Depends(method, attribute)": depends(HandsBack(require_user).of_self),
+    "Depends(partial)": depends(functools.partial(hands_back_argument, require_user)),
+    "Depends(nested function returning it)": depends(in_another(hands_back_with_a_parameter)),
+    "Depends(function not awaiting)": depends(not_awaited),
+    "[Depends(coroutine not awaiting)]": listed(Depends(not_awaited_in_coroutine)),
+    "Depends(coroutine not awaiting)": depends(not_awaited_in_coroutine),
+    "included [Depends(coroutine not awaiting)]": listed_on_inclusion(Depends(not_awaited_in_coroutine)),
+    "Depends(nested coroutine not awaiting)": depends(in_another(not_awaited_in_coroutine)),
+    "Depends(generator not awaiting)": depends(not_awaited_in_generator),
+    "Depends(class not awaiting)": depends(NotAwaited),
+    "Depends(coroutine awaiting after the answer)": depends(awaited_too_late),
+    "endpoint returns it": endpoint(not_awaited),
+    "endpoint does not await": endpoint_not_awaited,
+    "@require_user above": decorated_above(require_user),
+    "@require_team(...) above": decorated_above(require_team(TEAM)),
     "[require_user]": listed(require_user),
     "[require_team]": listed(require_team),
     "included [require_user]": listed_on_inclusion(require_user),
@@ -1517,16 +1644,14 @@ def test_calling_a_requirement_without_a_connection() -> None:
         require_user()  # type: ignore[call-arg, unused-coroutine]
 
 
-def test_decorating_a_view_with_a_requirement(sandbox: Sandbox) -> None:
-    """`@require_user` below the route is no endpoint, and fails where it is written."""
-    app = new_app(sandbox)
+@pytest.mark.parametrize("guard", [require_user, require_team(TEAM)], ids=["user", "team"])
+def test_decorating_a_view_with_a_requirement(guard: Any) -> None:
+    """`@require_user`, below the route or above it, fails where it is written and says what to write."""
 
     async def view() -> None: ...
 
-    coroutine: Any = require_user(view)  # type: ignore[arg-type]
-    with pytest.raises((AssertionError, TypeError)):
-        app.get("/x")(coroutine)
-    coroutine.close()
+    with pytest.raises(ConfigurationError, match=r"no decorator: write Depends\(require_user\)"):
+        guard(view)
 
 
 async def late_view() -> str:
@@ -1534,18 +1659,14 @@ async def late_view() -> str:
     return "in"
 
 
-@pytest.mark.parametrize("guard", [require_user, starlette.require_user], ids=["fastapi", "starlette"])
-def test_requirement_above_the_route(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, guard: Any) -> None:
-    """A requirement above `@app.get(...)` decorates nothing that is served: the start is refused."""
+def test_starlette_decorator_above_the_route(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starlette's requirement above `@app.get(...)` decorates nothing that is served: the start is refused."""
     app = new_app(sandbox)
     app.get("/x")(late_view)
-    guarded = guard(late_view)
-    monkeypatch.setitem(globals(), "late_view", guarded)
+    monkeypatch.setitem(globals(), "late_view", starlette.require_user(late_view))
 
     with pytest.raises(ConfigurationError, match="above the route decorator"), TestClient(app):
         pass
-    if asyncio.iscoroutine(guarded):
-        guarded.close()
 
 
 def test_starlette_decorator_below_a_fastapi_route(sandbox: Sandbox) -> None:
@@ -1581,6 +1702,105 @@ def test_dependencies_that_speak_of_requirements_and_apply_them(sandbox: Sandbox
 
     with TestClient(app) as client:
         assert [client.get(path).status_code for path in ("/x", "/x?strict")] == [200, 401]
+
+
+def test_endpoints_may_speak_of_requirements(sandbox: Sandbox) -> None:
+    """An endpoint that names a requirement, or the attribute of another object so named, is no misuse."""
+    app = new_app(sandbox)
+
+    def permitted(user: CurrentUser) -> bool:
+        return hasattr(user, "require_user") or user.is_authenticated
+
+    @app.get("/x", dependencies=[Depends(permitted)])
+    def view() -> str:
+        return require_user.scope
+
+    with TestClient(app) as client:
+        assert client.get("/x").status_code == 401
+        assert client.get("/x", headers=sandbox.headers(sandbox.create_user())).json() == "user"
+
+
+def test_forgotten_await_is_an_error_that_says_so(sandbox: Sandbox) -> None:
+    """A check that was begun and not awaited holds the answer back, whoever asks, and names the fix."""
+    app = new_app(sandbox)
+    listed(Depends(not_awaited_in_coroutine))(app)
+
+    with TestClient(app) as client:
+        for headers in ({}, sandbox.headers(sandbox.create_user())):
+            with pytest.raises(ConfigurationError, match=r"write await require_user\(connection\)"):
+                client.get("/x", headers=headers)
+
+
+def test_forgotten_await_on_a_websocket(sandbox: Sandbox) -> None:
+    """The connection is not accepted."""
+    app = new_app(sandbox)
+
+    @app.websocket("/x", dependencies=[Depends(not_awaited_in_coroutine)])
+    async def view(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    with (
+        TestClient(app) as client,
+        pytest.raises(ConfigurationError, match="not awaited"),
+        client.websocket_connect("/x"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("catching", [False, True])
+def test_forgotten_await_behind_handlers(sandbox: Sandbox, catching: bool) -> None:
+    """An application that answers every error cannot answer with what the requirement should have guarded."""
+    app = new_app(sandbox)
+    listed(Depends(not_awaited_in_coroutine))(app)
+
+    @app.exception_handler(ConfigurationError)
+    async def handler(request: Request, error: Exception) -> Response:
+        return PlainTextResponse("handled")
+
+    class Catching(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: Any) -> Response:
+            try:
+                answer: Response = await call_next(request)
+            except ConfigurationError:
+                return PlainTextResponse("handled")
+            return answer
+
+    app.user_middleware += [Middleware(Catching)] * catching
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.get("/x")
+    assert (answer.status_code, "in" in answer.text) == (500, False)
+
+
+@pytest.mark.parametrize("way", ["task", "gather", "wait_for", "later", "cancelled"])
+def test_checks_awaited_in_other_ways(sandbox: Sandbox, way: str) -> None:
+    """Tasks, time limits and a late `await` are as good; a check that was given up says nothing."""
+    app = new_app(sandbox)
+
+    async def guard(request: Request) -> None:
+        check = require_user(request)
+        if way == "task":
+            await asyncio.create_task(check)
+        elif way == "gather":
+            await asyncio.gather(check, require_user.live()(request))
+        elif way == "wait_for":
+            await asyncio.wait_for(check, 5)
+        elif way == "later":
+            await asyncio.sleep(0)
+            await check
+        else:
+            task = asyncio.create_task(check)
+            task.cancel()
+            await asyncio.wait([task])
+            await require_user(request)
+
+    @app.get("/x", dependencies=[Depends(guard)])
+    async def view() -> str:
+        return "in"
+
+    with TestClient(app) as client:
+        assert client.get("/x").status_code == 401
+        assert client.get("/x", headers=sandbox.headers(sandbox.create_user())).status_code == 200
 
 
 # --- one caller at a time ---------------------------------------------------------------------------------------------

@@ -1,8 +1,12 @@
-"""Requirements as FastAPI dependencies: `async def` only, over `HTTPConnection`, so for websockets too.
+"""Requirements as FastAPI dependencies: awaited, never in a thread, over `HTTPConnection`, so for websockets too.
 
 Framework types are imported for real here: FastAPI reads them from the annotations at run time.
 """
 
+import asyncio
+import inspect
+import sys
+from collections.abc import Coroutine
 from typing import Annotated, Any
 
 from fastapi import Depends
@@ -11,8 +15,10 @@ from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
 from .._guards import needs_call
+from ..errors import ConfigurationError
 from ..requirements import Requirement, TeamReference
 from ..starlette._caller import caller_of
+from ..starlette._misuse import CHECKS_KEY
 from ..user import HexclaveUser
 
 __all__ = [
@@ -43,15 +49,27 @@ class FastAPIRequirement(Requirement, SecurityBase):
     )
     scheme_name = SCHEME_NAME
 
-    async def __call__(self, connection: HTTPConnection) -> Any:
-        """Resolve the dependency.
+    def __call__(self, connection: HTTPConnection) -> Coroutine[Any, Any, Any]:
+        """Resolve the dependency. An answer that starts although this was called and not awaited is not sent.
 
         Raises:
-            RequestRefused: the caller does not meet the requirement, or it cannot be told now.
-            ConfigurationError: `Hexclave(app)` is missing, or the requirement needs a setting that is.
+            RequestRefused: (when awaited) the caller does not meet the requirement, or it cannot be told now.
+            ConfigurationError: `Hexclave(app)` is missing, the requirement needs a setting that is, or it was used
+                as a decorator.
         """
-        return await caller_of(connection).check(self, connection)
+        if not isinstance(connection, HTTPConnection):
+            raise ConfigurationError("A requirement of FastAPI is no decorator: write Depends(require_user).")
+        check = caller_of(connection).check(self, connection)
+        connection.scope[CHECKS_KEY].add(check)
+        return check
 
+
+# FastAPI calls in a thread what it does not take for a coroutine function; the check would then not be awaited,
+# and nobody let in.
+if sys.version_info >= (3, 12):
+    inspect.markcoroutinefunction(FastAPIRequirement.__call__)
+else:
+    vars(FastAPIRequirement.__call__)["_is_coroutine"] = vars(asyncio.coroutines)["_is_coroutine"]
 
 require_user = FastAPIRequirement()
 """A regular user."""

@@ -17,6 +17,7 @@ from ..client import AsyncHexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused
 from ._caller import SCOPE_KEY, SUBPROTOCOL, Caller, refuse
+from ._misuse import CHECKS_KEY, Checks
 from ._startup import check_routes
 
 __all__ = ["CallerMiddleware", "HexclaveMiddleware"]
@@ -52,6 +53,7 @@ class CallerMiddleware:
             self._check(scope)
         caller = Caller(self._client, scope)
         scope[SCOPE_KEY] = caller
+        checks = scope[CHECKS_KEY] = Checks()
         await self._identify(caller, scope)
         started = False
 
@@ -59,10 +61,12 @@ class CallerMiddleware:
             nonlocal started
             started = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                checks.expect_awaited()
                 if caller.attempt.asked or self._identifies_everybody:
                     headers = self._guard_caches(message.get("headers", ()), private=caller.attempt.asked)
                     message = {**message, "headers": headers}  # an application may send one message many times
             elif message["type"] == "websocket.accept":
+                checks.expect_awaited()
                 caller.is_accepted = True
                 if caller.answers_subprotocol and not message.get("subprotocol"):
                     # Browsers drop a connection that selects nothing of what they offered.
@@ -75,24 +79,27 @@ class CallerMiddleware:
             if started:
                 raise
             await self._answer(scope, receive, guarded_send, error)
+        finally:
+            checks.close()
 
     async def _identify(self, caller: Caller, scope: Scope) -> None:
         """Nothing ahead of time."""
 
     def _guard_caches(self, headers: Iterable[tuple[bytes, bytes]], *, private: bool) -> list[tuple[bytes, bytes]]:
-        """Name the credentials in `Vary`, and forbid storing unless the application said how to cache."""
+        """Name the credentials in `Vary`, and keep shared caches out unless the application said `public`."""
         kept: list[tuple[bytes, bytes]] = []
         vary: list[str] = []
+        given: list[str] = []
         for name, value in headers:
             lowered = name.lower()
             if lowered == b"vary":
                 vary.append(value.decode("latin-1"))
-                continue
-            if lowered == b"cache-control":
-                private = False
-            kept.append((name, value))
+            elif lowered == b"cache-control" and private:
+                given.append(value.decode("latin-1"))
+            else:
+                kept.append((name, value))
         if private:
-            kept.append((b"cache-control", _http.PRIVATE.encode()))
+            kept.append((b"cache-control", _http.cache_control(", ".join(given)).encode("latin-1")))
         full = _http.vary_on_credentials(", ".join(vary), self._client.config).encode() if vary else self._vary
         kept.append((b"vary", full))
         return kept

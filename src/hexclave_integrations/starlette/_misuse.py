@@ -1,21 +1,31 @@
 """Spellings of FastAPI routes that type-check, that FastAPI accepts, and that would not ask who the caller is.
 
 What a class or function can refuse by itself stands in `_guards.py`; this is the rest, found by looking at the
-routes before the first request. FastAPI's own types are only read here, never imported.
+routes before the first request, or, for a forgotten `await`, at the checks of a request before its answer starts.
+FastAPI's own types are only read here, never imported.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dis
+import functools
 import inspect
-from types import ModuleType
-from typing import Annotated, Any, ForwardRef, get_origin
+import sys
+from collections.abc import Coroutine
+from types import FunctionType, MethodType, ModuleType
+from typing import Annotated, Any, Final, ForwardRef, get_origin
+
+from starlette._utils import is_async_callable
 
 from .._guards import NeedsCall, NeverFromRequest
 from ..errors import ConfigurationError
 from ..requirements import Requirement
 from ._requirements import StarletteRequirement
 
-__all__ = ["check_dependency", "check_order"]
+__all__ = ["CHECKS_KEY", "Checks", "check_dependency", "check_order"]
+
+CHECKS_KEY: Final = "hexclave_integrations.checks"
 
 # What asks nothing until FastAPI or a decorator applies it.
 _UNAPPLIED = (Requirement, NeedsCall, type(Requirement().allow), type(Requirement().live))
@@ -42,7 +52,8 @@ def check_dependency(dependant: Any, path: str) -> None:
         raise ConfigurationError(f"{path} depends on the class {call.__name__}, which asks nobody: use CurrentUser.")
     if get_origin(call) is Annotated:
         raise ConfigurationError(f"{path} depends on an annotation: write user: CurrentUser, without Depends.")
-    if _hands_back_requirement(call):
+    # Not the endpoint itself, which may speak of requirements as it likes.
+    if any(_hands_back_requirement(each.call) for each in dependant.dependencies):
         raise ConfigurationError(
             f"{path} depends on a function that returns a requirement and does not apply it: "
             "write Depends(require_user), without the function."
@@ -67,32 +78,98 @@ def check_dependency(dependant: Any, path: str) -> None:
 
 
 def check_order(endpoint: Any, path: str) -> None:
-    """Look for a requirement above `@app.get(...)`: it decorates what the route does not use.
+    """Look for a decorator of `hexclave_integrations.starlette` above `@app.get(...)`: the route does not use it.
 
     Raises:
         ConfigurationError: the endpoint's name means a guarded version of it by now.
     """
     now = getattr(endpoint, "__globals__", {}).get(getattr(endpoint, "__name__", None))
-    if inspect.iscoroutine(now):
-        frame = now.cr_frame
-        overtaken = frame is not None and isinstance(frame.f_locals.get("self"), Requirement)
-    else:
-        overtaken = hasattr(now, "__hexclave_requirement__") and getattr(now, "__wrapped__", None) is endpoint
-    if overtaken:
+    if hasattr(now, "__hexclave_requirement__") and getattr(now, "__wrapped__", None) is endpoint:
         raise ConfigurationError(
             f"A requirement stands above the route decorator of {path} and guards nothing: use Depends(require_user)."
         )
 
 
+class Checks:
+    """The checks that a request has begun: coroutines, each of which must be awaited before the answer starts."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self) -> None:
+        self._begun: list[Coroutine[Any, Any, Any]] | None = []
+
+    def add(self, check: Coroutine[Any, Any, Any]) -> None:
+        """Watch one, unless the answer has started: nothing could be held back any more."""
+        if self._begun is not None:
+            self._begun.append(check)
+
+    def expect_awaited(self) -> None:
+        """Called before the answer starts.
+
+        Raises:
+            ConfigurationError: a check was not awaited; nor may any other answer start then.
+        """
+        if self._unawaited():
+            raise ConfigurationError("A requirement was called and not awaited: write await require_user(connection).")
+        self._begun = None
+
+    def close(self) -> None:
+        """Called when the request is over: the error has been reported, Python need not warn as well."""
+        if self._begun is not None:
+            for check in self._unawaited():
+                check.close()
+
+    def _unawaited(self) -> list[Coroutine[Any, Any, Any]]:
+        begun = self._begun or ()
+        return [check for check in begun if inspect.getcoroutinestate(check) == inspect.CORO_CREATED]
+
+
 def _hands_back_requirement(call: Any) -> bool:
-    """Whether a dependency takes nothing, so that it cannot apply the requirement it speaks of."""
-    if not inspect.isfunction(call) or inspect.signature(call).parameters:
+    """Whether a dependency speaks of a requirement and cannot apply it: it does not await, or takes nothing."""
+    if isinstance(call, _UNAPPLIED):
         return False
-    names = inspect.getclosurevars(call)
-    values = [*names.globals.values(), *names.nonlocals.values()]
-    for module in [value for value in values if isinstance(value, ModuleType)]:
-        values += [vars(module).get(name) for name in names.unbound]
-    return any(isinstance(value, _UNAPPLIED) for value in values)
+    values: list[Any] = []
+    can_await = False
+    part: Any = call
+    owner: Any = None
+    while part is not None:
+        can_await = can_await or is_async_callable(part) or inspect.isasyncgenfunction(part)
+        if isinstance(part, functools.partial):
+            values += [*part.args, *part.keywords.values()]
+            part = part.func
+        elif isinstance(part, MethodType):
+            part, owner = part.__func__, part.__self__
+        elif isinstance(part, FunctionType):
+            values += _named_values(part, owner)
+            part = getattr(part, "__wrapped__", None)
+        else:  # an object that can be called, or a cache around a function; of a class, only its instances are
+            method = None if isinstance(part, type) else getattr(part, "__call__", None)  # noqa: B004
+            part = method if isinstance(method, MethodType) else getattr(part, "__wrapped__", None)
+    if not any(isinstance(value, _UNAPPLIED) for value in values):
+        return False
+    return not (can_await and inspect.signature(call).parameters)
+
+
+def _named_values(function: FunctionType, owner: object) -> list[Any]:
+    """What a function's code names: variables of the functions and module around it, attributes of modules and self."""
+    values: list[Any] = []
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # not assigned yet
+            values.append(cell.cell_contents)
+    for instruction in dis.get_instructions(function):
+        if instruction.opname == "LOAD_GLOBAL":
+            values.append(function.__globals__.get(instruction.argval))
+        elif instruction.opname == "IMPORT_NAME":
+            values.append(sys.modules.get(instruction.argval))
+    attributes = function.__code__.co_names
+    if owner is not None:
+        values += [inspect.getattr_static(owner, name, None) for name in attributes]
+    modules = [value for value in values if isinstance(value, ModuleType)]
+    for module in modules:
+        found = [vars(module).get(name) for name in attributes]
+        values += found
+        modules += [value for value in found if isinstance(value, ModuleType) and value not in modules]
+    return values
 
 
 def _reads_principal(field: Any) -> bool:
