@@ -225,7 +225,7 @@ def test_module_keeps_to_its_layer(path: Path) -> None:
 LAYERS = [
     *("_version", "errors", "_guards", "_fork", "_strict", "config", "user", "api_key", "requirements", "_http"),
     *("_tokens", "_keys", "_verify", "_api", "_caches", "_redis", "_shared", "_core", "_questions", "_flows"),
-    *("_drivers", "client"),
+    *("_drivers", "_client_base", "client"),
 ]
 ORDER = {name: number for number, name in enumerate(LAYERS)}
 EARLY = {"_http": "_tokens"}

@@ -3,79 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType, TracebackType
-from typing import Any, Self, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 from . import _flows, _questions, _tokens
-from ._core import Attempt, Core
+from ._client_base import NO_PARAMS, BaseClient, Headers
+from ._core import Attempt
 from ._drivers import AsyncDriver, SyncDriver
 from .api_key import HexclaveApiKey
 from .config import AsyncTransport, HexclaveConfig, SyncTransport
-from .errors import RequestRefused
 from .requirements import Requirement
 from .user import HexclaveUser
 
 __all__ = ["AsyncHexclaveClient", "HexclaveClient"]
 
-Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
-"""A mapping, or name/value pairs as text or bytes; names in any case, repeats allowed."""
 
-_NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
-
-
-class _Client:
-    """What both colours share: the state, and what needs no I/O."""
-
-    def __init__(self, config: HexclaveConfig | None, transport: Any, clock: Callable[[], float]) -> None:
-        self.config = HexclaveConfig.from_env() if config is None else config
-        self._core = Core(self.config, clock)
-        self._transport = self.config.transport if transport is None else transport
-
-    def attempt(self, headers: Headers, cookies: Callable[[], Mapping[str, str] | None] = lambda: None) -> Attempt:
-        """The credentials of one request, for `admit` and `identify`; an adapter keeps it on its request.
-
-        Args:
-            headers: the request's headers.
-            cookies: gives its cookies, still percent-encoded; called only with `accept_cookies`.
-        """
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        return Attempt(pairs, cookies, self._core.wanted_headers)
-
-    def _known(self, requirement: Requirement, attempt: Attempt) -> HexclaveUser | None:
-        """The user let through, where that needs no question to Hexclave: the path of most requests.
-
-        Raises:
-            RequestRefused: the answer is no.
-        """
-        if requirement.needs_server_key:
-            return None
-        attempt.asked = True
-        if attempt.settled:
-            user = self._core.outcome(attempt)
-        elif self._judge(attempt):
-            user = attempt.outcome()
-        else:
-            return None
-        if user is not None:
-            _flows.check_kind(requirement, user)
-        return user
-
-    def _judge(self, attempt: Attempt) -> bool:
-        """Settle an attempt without asking anybody; False where that cannot be."""
-        try:
-            token = attempt.find_token(self.config)
-            user = None if token is None else self._core.judge(token)
-        except RequestRefused as error:
-            attempt.settle(None, error)
-            return True
-        if token is not None and user is None:
-            return False
-        attempt.settle(user)
-        return True
-
-
-class HexclaveClient(_Client):
+class HexclaveClient(BaseClient):
     """Verifies tokens and checks permissions, blocking; safe to share between threads and after a fork.
 
     Args:
@@ -128,7 +71,7 @@ class HexclaveClient(_Client):
         requirement: Requirement,
         attempt: Attempt,
         *,
-        params: Mapping[str, Any] = _NO_PARAMS,
+        params: Mapping[str, Any] = NO_PARAMS,
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
         """Hold a request against a requirement; return whom it lets through: all that an adapter has to ask.
@@ -163,7 +106,7 @@ class HexclaveClient(_Client):
         requirement: Requirement,
         principal: HexclaveUser | HexclaveApiKey | None,
         *,
-        params: Mapping[str, Any] = _NO_PARAMS,
+        params: Mapping[str, Any] = NO_PARAMS,
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
         """Hold a verified user or API key, or nobody, against a requirement; return whom it lets through.
@@ -265,13 +208,11 @@ class HexclaveClient(_Client):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 
-class AsyncHexclaveClient(_Client):
+class AsyncHexclaveClient(BaseClient):
     """Verifies tokens and checks permissions on asyncio; safe to share between event loops.
 
     `async with` keeps connections to Hexclave open on the running loop; without it each request opens one.
@@ -326,16 +267,10 @@ class AsyncHexclaveClient(_Client):
         requirement: Requirement,
         attempt: Attempt,
         *,
-        params: Mapping[str, Any] = _NO_PARAMS,
+        params: Mapping[str, Any] = NO_PARAMS,
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
-        """Hold a request against a requirement; return whom it lets through: all that an adapter has to ask.
-
-        Args:
-            requirement: what the route asks for.
-            attempt: the request's credentials.
-            params: route parameters, for `"{name}"` teams.
-            request: what a callable team is called with.
+        """As `HexclaveClient.admit`; a callable team may be a coroutine function.
 
         Raises:
             RequestRefused: the answer is no, or cannot be told now.
@@ -361,7 +296,7 @@ class AsyncHexclaveClient(_Client):
         requirement: Requirement,
         principal: HexclaveUser | HexclaveApiKey | None,
         *,
-        params: Mapping[str, Any] = _NO_PARAMS,
+        params: Mapping[str, Any] = NO_PARAMS,
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
         """Hold a verified user or API key, or nobody, against a requirement; return whom it lets through.
@@ -458,7 +393,5 @@ class AsyncHexclaveClient(_Client):
             self._core.shared.scripts.open()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self.close()
