@@ -145,14 +145,13 @@ class Caller:
         return token is not None and looks_like_api_key(token)
 
     def guard_caches(self, response: Any) -> Any:
-        """Name the credentials in `Vary`, and forbid storing unless the view said how to cache.
+        """Name the credentials in `Vary`, and keep shared caches out unless the view said `public`.
 
         Done at once and not only by the middleware: `cache_page` around a view stores what it sees there.
         """
         if self.attempt.asked and isinstance(response, HttpResponseBase):
             headers, plain = response.headers, self.installation.vary
-            if "Cache-Control" not in headers:
-                headers["Cache-Control"] = _http.PRIVATE
+            headers["Cache-Control"] = _http.cache_control(headers.get("Cache-Control"))
             vary = headers.get("Vary")
             if vary != plain:
                 headers["Vary"] = plain if vary is None else _http.vary_on_credentials(vary, self.installation.config)
