@@ -57,16 +57,22 @@ def collect(headers: Iterable[tuple[Any, Any]], wanted: Mapping[str | bytes, str
     Args:
         wanted: from `wanted_headers`.
     """
-    parts: dict[str, list[str]] = {}
-    sizes: dict[str, int] = {}
+    found: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     for name, value in headers:
         known = wanted.get(name.lower())
-        # What comes beyond the limit is not kept: the rest is too long already, and is refused for it.
-        if known is not None and sizes.get(known, 0) <= MAX_HEADER:
-            text = value.decode("latin-1") if type(value) is bytes else value
-            parts.setdefault(known, []).append(text)
-            sizes[known] = sizes.get(known, 0) + len(text) + 1
-    return {name: values[0] if len(values) == 1 else ",".join(values) for name, values in parts.items()}
+        if known is None:
+            continue
+        text = value.decode("latin-1") if type(value) is bytes else value
+        if known not in found:
+            found[known] = text
+            continue
+        parts = repeated.setdefault(known, [found[known]])
+        if len(parts) <= MAX_HEADER:  # more of them are too long whatever they are, and are refused for it
+            parts.append(text)
+    for known, parts in repeated.items():
+        found[known] = ",".join(parts)
+    return found
 
 
 def read_cookies(headers: Iterable[str]) -> dict[str, str]:
