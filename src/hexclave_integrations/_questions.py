@@ -12,7 +12,7 @@ from . import _api, _strict
 from ._caches import AnswerCache
 from ._core import Core, Fetch, Flow, Once, Shared, digest
 from ._redis import RedisUnavailable
-from .api_key import HexclaveApiKey, parse_api_key
+from .api_key import HexclaveApiKey, ParsedApiKey, parse_api_key
 from .errors import ApiKeyExpired, ApiKeyNotFound, AuthenticationError, Unavailable
 from .user import HexclaveUser
 
@@ -49,10 +49,10 @@ def team_permissions(core: Core, user_id: str, team_id: str, *, fresh: bool = Fa
     user_id, team_id = user_id.lower(), team_id.lower()
     if not _strict.is_uuid(user_id) or not _strict.is_uuid(team_id):
         return frozenset()
-    request = _api.server_request(
-        core.config, "team permissions", "/team-permissions", team_id=team_id, user_id=user_id, recursive="true"
-    )
-    read = partial(_api.read_ids, what=request.what, team_id=team_id, user_id=user_id)
+    what = "team permissions"
+    query = {"team_id": team_id, "user_id": user_id, "recursive": "true"}
+    request = partial(_api.server_request, core.config, what, "/team-permissions", **query)
+    read = partial(_api.read_ids, what=what, team_id=team_id, user_id=user_id)
     memory = _permissions_memory(core, f"permissions:{team_id}:{user_id}", *_member_tags(team_id, user_id))
     return (yield from _remembered(core, memory, request, read, fresh=fresh))
 
@@ -69,10 +69,9 @@ def project_permissions(core: Core, user_id: str, *, fresh: bool = False) -> Flo
     user_id = user_id.lower()
     if not _strict.is_uuid(user_id):
         return frozenset()
-    request = _api.server_request(
-        core.config, "project permissions", "/project-permissions", user_id=user_id, recursive="true"
-    )
-    read = partial(_api.read_ids, what=request.what, user_id=user_id)
+    what = "project permissions"
+    request = partial(_api.server_request, core.config, what, "/project-permissions", user_id=user_id, recursive="true")
+    read = partial(_api.read_ids, what=what, user_id=user_id)
     memory = _permissions_memory(core, f"permissions:{user_id}", f"project:{user_id}", f"user:{user_id}")
     return (yield from _remembered(core, memory, request, read, fresh=fresh))
 
@@ -89,8 +88,9 @@ def is_team_member(core: Core, user_id: str, team_id: str, *, fresh: bool = Fals
     user_id, team_id = user_id.lower(), team_id.lower()
     if not _strict.is_uuid(user_id) or not _strict.is_uuid(team_id):
         return False
-    request = _api.server_request(core.config, "a team membership", _api.member_path(team_id, user_id))
-    read = partial(_api.read_membership, what=request.what, team_id=team_id, user_id=user_id)
+    what = "a team membership"
+    request = partial(_api.server_request, core.config, what, _api.member_path(team_id, user_id))
+    read = partial(_api.read_membership, what=what, team_id=team_id, user_id=user_id)
     memory = _permissions_memory(core, f"membership:{team_id}:{user_id}", *_member_tags(team_id, user_id))
     return (yield from _remembered(core, memory, request, read, fresh=fresh))
 
@@ -156,8 +156,7 @@ def api_key(core: Core, text: str, *, fresh: bool = False) -> Flow[tuple[Hexclav
         (),
         lambda answer: min(ttl, UNKNOWN_KEY_TTL) if answer is ApiKeyNotFound else ttl,
     )
-    request = _api.api_key_request(core.config, parsed.type, text)
-    ask = partial(_check_api_key, core, request, parsed.id, memory, ttl)
+    ask = partial(_check_api_key, core, parsed, text, memory, ttl)
     found = yield from _shared(core, core.api_keys, memory, ask, _owner_tags)
     if isinstance(found, type):
         raise found
@@ -171,8 +170,9 @@ _Checked: TypeAlias = tuple[HexclaveApiKey, HexclaveUser | None] | type[Authenti
 """A key and its owner, or the class of the refusal: both are answers to remember."""
 
 
-def _check_api_key(core: Core, request: _api.Request, key_id: str, memory: _Memory, ttl: float) -> Flow[_Checked]:
-    found = yield from _ask(core, request, partial(_api.read_api_key, what=request.what, key_id=key_id), memory)
+def _check_api_key(core: Core, parsed: ParsedApiKey, text: str, memory: _Memory, ttl: float) -> Flow[_Checked]:
+    request = _api.api_key_request(core.config, parsed.type, text)
+    found = yield from _ask(core, request, partial(_api.read_api_key, what=request.what, key_id=parsed.id), memory)
     if isinstance(found, type):
         return found
     if found.user_id is None:
@@ -238,12 +238,16 @@ class _Memory:
 
 
 def _remembered(
-    core: Core, memory: _Memory, request: _api.Request, read: Callable[[_api.Reply], T], *, fresh: bool
+    core: Core, memory: _Memory, request: Callable[[], _api.Request], read: Callable[[_api.Reply], T], *, fresh: bool
 ) -> Flow[T]:
-    """The answer to one request about permissions, remembered for `permission_ttl`."""
+    """The answer to one request about permissions, remembered for `permission_ttl`.
+
+    Args:
+        request: makes it, which takes longer than to remember the answer.
+    """
     if fresh:
-        return (yield from _ask(core, request, read))
-    return (yield from _shared(core, core.answers, memory, partial(_ask, core, request, read, memory)))
+        return (yield from _ask(core, request(), read))
+    return (yield from _shared(core, core.answers, memory, lambda: _ask(core, request(), read, memory)))
 
 
 def _permissions_memory(core: Core, key: str, *tags: str) -> _Memory:
