@@ -15,8 +15,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,6 +27,7 @@ from django.utils.module_loading import import_string
 
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
+from ..webhooks._signature import Signer
 from ._conf import SETTING, own_settings
 from ._routes import routes
 from .middleware import HexclaveMiddleware
@@ -136,9 +135,10 @@ def _place_of(kind: type) -> int | None:
 
 def _is_webhook_secret(secret: str) -> bool:
     try:
-        return secret.startswith("whsec_") and len(base64.b64decode(secret[6:], validate=True)) >= 16
-    except binascii.Error:
+        Signer([secret], tolerance=0)
+    except ConfigurationError:
         return False
+    return True
 
 
 def _check_users(field: str) -> list[checks.CheckMessage]:
