@@ -13,7 +13,7 @@ __all__ = ["base64url", "is_uuid", "json_object"]
 # No genuine token or envelope comes near this many brackets; it bounds nesting before anything recurses.
 MAX_BRACKETS: Final = 512
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE).fullmatch
 # base64url to base64; the letters that only base64 has become letters that neither has.
 _FROM_URL_ALPHABET = bytes.maketrans(b"-_+/=", b"+/!!!")
 _PADDING = (b"", b"!", b"==", b"=")
@@ -23,7 +23,7 @@ _ENDINGS = (frozenset(b""), frozenset(b""), frozenset(b"AQgw"), frozenset(b"AEIM
 
 def is_uuid(value: object) -> bool:
     """Whether `value` is a UUID in its usual spelling."""
-    return isinstance(value, str) and _UUID.fullmatch(value) is not None
+    return isinstance(value, str) and _UUID(value) is not None
 
 
 def base64url(segment: bytes) -> bytes:
@@ -57,6 +57,8 @@ def _finite(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs_once, parse_constant=_no_constant, parse_float=_finite)
+# The scanner itself: `decode` adds three calls that only skip blanks, which compact JSON has none of.
+_scan = _DECODER.scan_once  # type: ignore[attr-defined]  # not in the stubs
 
 
 def json_object(text: bytes, *, max_brackets: int | None = MAX_BRACKETS) -> dict[str, Any]:
@@ -73,13 +75,12 @@ def json_object(text: bytes, *, max_brackets: int | None = MAX_BRACKETS) -> dict
     try:
         document = text.decode()
         try:
-            # The scanner itself: `decode` adds three calls that only skip blanks, which compact JSON has none of.
-            value, end = _DECODER.scan_once(document, 0)  # type: ignore[attr-defined]  # not in the stubs
+            value, end = _scan(document, 0)
         except StopIteration:
             end = -1
         if end != len(document):
             value = _DECODER.decode(document)
-        if b"\\u" in text:
+        if "\\" in document:  # an escape may be half of a character
             json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
     except RecursionError:  # the caller's own stack may already be deep
         raise ValueError("too deep") from None

@@ -153,7 +153,8 @@ def _single(value: str | None) -> str | None:
     """The one value of a header whose grammar has no comma; repeats of the same value count once."""
     if not value:
         return None
-    _cap(value)
+    if len(value) > MAX_HEADER:
+        raise InvalidToken
     if "," in value:
         values = {part.strip() for part in value.split(",")}
         if len(values) != 1:

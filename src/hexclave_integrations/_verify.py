@@ -79,9 +79,10 @@ class Verifier(ForkAware):
             raise InvalidToken
         try:
             data = token.encode("ascii")
-            header_segment, payload_segment, signature_segment = data.split(b".")
-            if len(signature_segment) != _SIGNATURE_LENGTH:
+            segments = data.split(b".", 3)
+            if len(segments) != 3 or len(segments[2]) != _SIGNATURE_LENGTH:
                 raise InvalidToken
+            header_segment, payload_segment, signature_segment = segments
             kid = self._headers.get(header_segment) or _kid(_strict.json_object(_strict.base64url(header_segment)))
             payload = _strict.base64url(payload_segment)
             claims = _strict.json_object(payload)
