@@ -7,25 +7,27 @@ user, one harmless role, an end within the hour.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, derive_private_key
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from jwt.algorithms import HMACAlgorithm, RSAAlgorithm
 
+from . import _strict
 from ._flows import check_kind
 from ._http import PRIVATE
 from .errors import ConfigurationError, NotAuthenticated, TokenExpired
 from .requirements import Requirement, require_user
-from .user import HexclaveUser
+from .user import HexclaveUser, UserKind
 
 __all__ = ["MAX_EXPIRES_IN", "ClaimsRefused", "SupabaseSigner", "SupabaseToken"]
 
@@ -35,17 +37,23 @@ MAX_EXPIRES_IN: Final = 3600
 _MIN_SECRET: Final = 32  # bytes: a key for HS256 is as long as its hash (RFC 7518 section 3.2)
 _MIN_RSA: Final = 2048  # bits (RFC 7518 section 3.3)
 _MIN_LETTERS: Final = 5  # different ones: less is a placeholder, however long
+_PUBLISHED: Final = b"your-super-secret-jwt-token-with-at-least-32-characters-long"  # in self-hosting's .env.example
+_MAX_CLAIMS: Final = 4096  # bytes of JSON: beyond, the token outgrows the 8 KiB that gateways give a header
 _RESERVED: Final = frozenset({"sub", "role", "aud", "exp", "iat", "nbf", "is_anonymous"})
-_ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_PRIVILEGED = re.compile(r"service_role|postgres|authenticator|dashboard_user|(?:supabase_|pg_).*", re.IGNORECASE)
+_ROLE = re.compile(r"(?!none$)[a-z_][a-z0-9_]{0,62}")  # after `SET ROLE none` a request is the authenticator's own
+_PRIVILEGED = re.compile(r"postgres|authenticator|dashboard_user|(?:supabase_|pgbouncer|pgsodium|pg_).*", re.IGNORECASE)
+_SERVICE_ROLE = re.compile("service_role", re.IGNORECASE)
+_OUTSIDE = re.compile(r"^\W+|\W+$")
 _API_KEY = re.compile(r"sb_(?:secret|publishable)_|sbp_|eyJ[\w-]*\.[\w-]*\.")
+_PUBLISHABLE = re.compile(r"sb_publishable_[\w-]+", re.ASCII)
+_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 _SigningKey = EllipticCurvePrivateKey | RSAPrivateKey
 R = TypeVar("R", bound=Requirement)
 
 
 class ClaimsRefused(ConfigurationError, ValueError):
-    """Extra claims for a token would change whom it speaks for, or cannot be written as JSON."""
+    """Extra claims for a token would change whom it speaks for, or are nothing that PostgreSQL can read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ class SupabaseSigner:
     Args:
         key: the project's legacy JWT secret, taken as it is and never base64-decoded, or a private signing key
             (P-256 for ES256, or RSA for RS256) that was imported into Supabase, as PEM or JWK.
-        kid: the signing key's id at Supabase; a JWK may bring its own.
+        kid: the signing key's id at Supabase; a JWK may bring its own. The legacy secret needs none.
         expires_in: lifetime of a token in seconds, at most `MAX_EXPIRES_IN`.
         role: the database role of its requests.
         allow_restricted: sign for restricted users too.
@@ -84,8 +92,10 @@ class SupabaseSigner:
         clock: gives epoch seconds.
 
     Raises:
-        ConfigurationError: key, lifetime or role cannot be right.
+        ConfigurationError: key, lifetime, role or kinds cannot be right.
     """
+
+    __slots__ = ("_algorithm", "_clock", "_expires_in", "_key", "_kid", "_requirement", "_role")
 
     def __init__(
         self,
@@ -102,11 +112,13 @@ class SupabaseSigner:
             raise ConfigurationError(
                 f"expires_in is a whole number of seconds from 1 to {MAX_EXPIRES_IN}: nothing ends a token before."
             )
-        if not isinstance(role, str) or not _ROLE.fullmatch(role) or _PRIVILEGED.fullmatch(role):
+        if not isinstance(role, str) or not _ROLE.fullmatch(role) or _is_privileged(role):
             raise ConfigurationError(
                 "role is the database role of a signed-in user, such as authenticated; never service_role or another "
                 "role that row level security does not bind."
             )
+        if not isinstance(allow_restricted, bool) or not isinstance(allow_anonymous, bool):
+            raise ConfigurationError("allow_restricted and allow_anonymous are True or False: any text would be true.")
         self._key, self._algorithm, self._kid = _read_key(key, kid)
         self._expires_in = expires_in
         self._role = role
@@ -132,16 +144,16 @@ class SupabaseSigner:
 
         Args:
             user: who is spoken for.
-            api_key: the project's publishable (or anon) key; None for a PostgREST without a gateway before it.
+            api_key: the project's publishable (or legacy anon) key; None for a PostgREST without a gateway before it.
             claims: as for `issue`.
 
         Raises:
-            ConfigurationError: the API key is a secret one, which row level security does not bind.
+            ConfigurationError: the API key is none of these: a secret one has no business beside a user's token.
             RequestRefused: as for `issue`.
         """
         headers = {"Authorization": f"Bearer {self.token_for(user, claims)}"}
         if api_key is not None:
-            _refuse_secret_api_key(api_key)
+            _check_api_key(api_key)
             headers["apikey"] = api_key
         return headers
 
@@ -150,16 +162,16 @@ class SupabaseSigner:
 
         Args:
             user: as the kit verified him.
-            claims: further claims, for policies of your own.
+            claims: further claims, for policies of your own; at most 4 KiB as JSON.
 
         Raises:
             NotAuthenticated: there is no user.
             AnonymousNotAllowed, RestrictedNotAllowed: this kind of user was not allowed for.
             TokenExpired: the access token that the user was verified by is over.
-            ClaimsRefused: the claims would change subject, role or lifetime, name a privileged role, or are no JSON.
+            ClaimsRefused: the claims would change subject, role or lifetime, name a privileged role, or cannot be read.
+            TypeError: that is no user of this kit's.
         """
-        if user is None:
-            raise NotAuthenticated
+        user = _verified(user)
         check_kind(self._requirement, user)
         now = self._clock()
         if user.expires_at is not None and now >= user.expires_at.timestamp():
@@ -167,38 +179,70 @@ class SupabaseSigner:
         issued = int(now)
         expires = issued + self._expires_in
         payload = _extra(claims) | {"sub": user.id, "role": self._role, "iat": issued, "exp": expires}
-        if self._algorithm != "HS256":
-            payload["aud"] = "authenticated"  # as Supabase's own have it; the legacy ones do without (contract 7)
+        if self._kid is not None:
+            payload["aud"] = "authenticated"  # as Supabase's own have it; the legacy secret's do without (contract 7)
         if user.kind == "anonymous":
             payload["is_anonymous"] = True
         headers = None if self._kid is None else {"kid": self._kid}
         return SupabaseToken(jwt.encode(payload, self._key, self._algorithm, headers), expires)
 
 
+def _verified(user: object) -> HexclaveUser:
+    """The user, or an error: kind and id decide what he may do, so that one put together by hand is held to both."""
+    if not isinstance(user, HexclaveUser):
+        if not user or getattr(user, "is_authenticated", True) is False:  # the frameworks' own nobodies
+            raise NotAuthenticated
+        raise TypeError("A token speaks for a HexclaveUser, as the kit verified him.")
+    if user.kind not in get_args(UserKind) or not _strict.is_uuid(user.id):
+        raise TypeError("A token speaks for a HexclaveUser of a known kind, by his UUID.")
+    return user
+
+
 def _extra(claims: Mapping[str, Any] | None) -> dict[str, Any]:
     """A copy of the application's claims, as they will be read.
 
     Raises:
-        ClaimsRefused: they would change whom the token speaks for, or are no JSON.
+        ClaimsRefused: they would change whom the token speaks for, or cannot be read.
     """
+    if claims is None:
+        return {}
     try:
-        found: dict[str, Any] = json.loads(json.dumps(dict(claims or {}), allow_nan=False))
+        text = json.dumps(dict(claims), allow_nan=False, separators=(",", ":")).encode()
+        found = _strict.json_object(text)  # what was written, whatever the mapping would say next time
     except (TypeError, ValueError, RecursionError):
         raise ClaimsRefused("Claims have to be a mapping of names to JSON values.") from None
-    if taken := sorted(_RESERVED & found.keys()):
+    if len(text) > _MAX_CLAIMS:
+        raise ClaimsRefused(f"Claims have at most {_MAX_CLAIMS} bytes as JSON: gateways refuse longer tokens.")
+    # Older PostgREST makes a setting of each claim, and PostgreSQL's settings know no case: `Sub` would be `sub`.
+    if taken := sorted(_RESERVED & {name.strip().lower() for name in found}):
         raise ClaimsRefused(f"Claims that say whom a token speaks for cannot be given: {', '.join(taken)}.")
-    if any(_PRIVILEGED.fullmatch(text.strip()) for text in _texts(found)):
-        raise ClaimsRefused("Claims cannot name a privileged role, such as service_role.")
+    if not isinstance(found.get("iss", ""), str):
+        raise ClaimsRefused("The claim iss has to be text (RFC 7519 section 4.1.1).")
+    for word, is_name in _texts(found):
+        if "\0" in word:
+            raise ClaimsRefused("Claims cannot have the character NUL: PostgreSQL does not read it.")
+        if not is_name and _is_privileged(word):
+            raise ClaimsRefused("Claims cannot name a privileged role, such as service_role.")
     return found
 
 
-def _texts(value: object) -> Iterator[str]:
-    """Every string in a JSON value; names are no values."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _texts(inner)
+def _texts(value: object) -> Iterator[tuple[str, bool]]:
+    """Every string in a JSON value, and whether it is a name."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            yield value, False
+        elif isinstance(value, list):
+            pending += value
+        elif isinstance(value, dict):
+            yield from ((name, True) for name in value)
+            pending += value.values()
+
+
+def _is_privileged(text: str) -> bool:
+    """Whether PostgREST could read a privileged role there: `jwt-role-claim-key` names any claim, and can cut it."""
+    return bool(_SERVICE_ROLE.search(text) or _PRIVILEGED.fullmatch(_OUTSIDE.sub("", text)))
 
 
 # --- keys -----------------------------------------------------------------------------------------------------
@@ -210,13 +254,14 @@ def _read_key(key: str | bytes | Mapping[str, Any], kid: str | None) -> tuple[by
     Raises:
         ConfigurationError: it is no key that Supabase tokens may be signed with.
     """
-    if kid is not None and (not isinstance(kid, str) or not kid.strip()):
-        raise ConfigurationError("kid is the signing key's id, as Supabase's dashboard shows it.")
+    if kid is not None and not _is_kid(kid):
+        raise ConfigurationError("kid is the signing key's id, as Supabase's dashboard shows it, without blanks.")
     if isinstance(key, Mapping):
-        found, kid = _from_jwk(key), _same_kid(key.get("kid"), kid)
+        jwk = dict(key)
+        found, kid = _from_jwk(jwk), _same_kid(jwk.get("kid"), kid)
     else:
         text = _as_bytes(key)
-        if text.lstrip().startswith(b"-----BEGIN"):
+        if b"-----BEGIN" in text:  # some tools write a few lines of their own above it
             found = _from_pem(text)
         elif text.lstrip()[:1] in (b"{", b"["):
             return _read_key(_json_object(text), kid)
@@ -227,11 +272,15 @@ def _read_key(key: str | bytes | Mapping[str, Any], kid: str | None) -> tuple[by
     return found, _algorithm(found), kid
 
 
+def _is_kid(kid: object) -> bool:
+    return isinstance(kid, str) and kid != "" and kid == kid.strip()
+
+
 def _as_bytes(key: object) -> bytes:
     try:
         text = key.encode() if isinstance(key, str) else key
     except UnicodeEncodeError:
-        text = None
+        text = None  # nothing is raised in here: that error holds the key
     if not isinstance(text, bytes):
         raise ConfigurationError("The Supabase key is the JWT secret, or a private key as PEM or JWK.")
     return text
@@ -243,7 +292,7 @@ def _check_secret(secret: bytes) -> bytes:
             "This is a Supabase API key, not the JWT secret: take the legacy JWT secret from the project's JWT "
             "settings, or import a signing key of your own."
         )
-    if len(secret) < _MIN_SECRET or len(set(secret)) < _MIN_LETTERS or secret != secret.strip():
+    if secret == _PUBLISHED or len(set(secret)) < _MIN_LETTERS or not _fits_hmac(secret):
         raise ConfigurationError(
             f"The Supabase JWT secret is weak or cut off: it has at least {_MIN_SECRET} random bytes and no blanks "
             "around it. Copy it from the project's JWT settings, or make one: openssl rand -base64 48."
@@ -251,14 +300,18 @@ def _check_secret(secret: bytes) -> bytes:
     return secret
 
 
-def _json_object(text: bytes) -> Mapping[str, Any]:
+def _fits_hmac(secret: bytes) -> bool:
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise ConfigurationError("The Supabase signing key is no JWK: give one JSON object, not a list of keys.")
-    return found
+        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)  # refuses public keys in their many forms
+    except jwt.InvalidKeyError:
+        return False
+    return len(secret) >= _MIN_SECRET and secret == secret.strip()
+
+
+def _json_object(text: bytes) -> Mapping[str, Any]:
+    with contextlib.suppress(ValueError):  # and nothing is raised in there: that error holds the key
+        return _strict.json_object(text.strip())
+    raise ConfigurationError("The Supabase signing key is no JWK: give one JSON object, not a list of keys.")
 
 
 def _from_pem(text: bytes) -> _SigningKey:
@@ -266,27 +319,48 @@ def _from_pem(text: bytes) -> _SigningKey:
         return _private(load_pem_private_key(text, password=None))
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ConfigurationError(
-            "The Supabase signing key cannot be read: give the private key itself, unencrypted, as PEM."
+            "The Supabase signing key cannot be read: give the private key itself, unencrypted, as PEM with its line "
+            "breaks."
         ) from None
 
 
-def _from_jwk(jwk: Mapping[str, Any]) -> _SigningKey:
-    reader = {"EC": ECAlgorithm.from_jwk, "RSA": RSAAlgorithm.from_jwk}.get(str(jwk.get("kty")))
+def _from_jwk(jwk: dict[str, Any]) -> _SigningKey:
     try:
-        key = _private(None if reader is None else reader(dict(jwk)))
+        key = _private(_ec_key(jwk) if jwk.get("kty") == "EC" else RSAAlgorithm.from_jwk(jwk))
+        algorithm = _algorithm(key)
+        if jwk.get("alg", algorithm) != algorithm or jwk.get("use", "sig") != "sig":
+            raise ValueError("for another algorithm, or for encryption")
+        if "sign" not in jwk.get("key_ops", ["sign"]):
+            raise ValueError("for verifying only")
     except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
         raise ConfigurationError(
-            "The Supabase signing key cannot be read: give the private JWK as it was made."
+            "The Supabase signing key cannot be used: give the private JWK as it was made, for ES256 or RS256."
         ) from None
-    if jwk.get("alg", _algorithm(key)) != _algorithm(key):
-        raise ConfigurationError("The Supabase signing key is of another kind than its alg says.")
+    return key
+
+
+def _ec_key(jwk: Mapping[str, Any]) -> _SigningKey:
+    """Read a P-256 key as Supabase's CLI writes it: without leading zeros, which PyJWT insists on.
+
+    Raises:
+        ValueError, KeyError, AttributeError: it is none, or its public part belongs to another.
+    """
+    if jwk["crv"] != "P-256":
+        raise ValueError("another curve")
+    x, y, secret = (int.from_bytes(_strict.base64url(jwk[name].encode())) for name in ("x", "y", "d"))
+    key = derive_private_key(secret, SECP256R1())
+    numbers = key.public_key().public_numbers()
+    if (numbers.x, numbers.y) != (x, y):
+        raise ValueError("not a pair")
     return key
 
 
 def _same_kid(inner: object, given: str | None) -> str | None:
-    if inner is not None and (not isinstance(inner, str) or given not in (None, inner)):
-        raise ConfigurationError("The kid that was given is not the kid of the JWK.")
-    return inner or given
+    if inner is None:
+        return given
+    if not isinstance(inner, str) or not _is_kid(inner) or given not in (None, inner):
+        raise ConfigurationError("The JWK's kid is not the kid that was given, or is no id.")
+    return inner
 
 
 def _private(key: object) -> _SigningKey:
@@ -309,13 +383,18 @@ def _algorithm(key: _SigningKey) -> str:
     return "ES256" if isinstance(key, EllipticCurvePrivateKey) else "RS256"
 
 
-def _refuse_secret_api_key(api_key: str) -> None:
-    """Refuse a key that bypasses row level security: by its prefix, or by the role its legacy JWT claims."""
-    claims: Mapping[str, Any] = {}
-    if api_key.startswith("eyJ"):
-        try:
-            claims = jwt.decode(api_key, options={"verify_signature": False})
-        except jwt.PyJWTError:
-            claims = {"role": "service_role"}  # what cannot be read is not passed on
-    if api_key.startswith(("sb_secret_", "sbp_")) or claims.get("role") not in (None, "anon"):
-        raise ConfigurationError("api_key is the publishable (or anon) key; a secret key would bypass your policies.")
+def _check_api_key(api_key: str) -> None:
+    """Refuse every key but the public ones: the publishable key by its prefix, the legacy anon key by its role."""
+    if isinstance(api_key, str) and (_PUBLISHABLE.fullmatch(api_key) or _role_of(api_key) == "anon"):
+        return
+    raise ConfigurationError("api_key is the publishable (or anon) key, as Supabase shows it; never a secret one.")
+
+
+def _role_of(api_key: str) -> object:
+    """The role that a legacy API key claims; None for what is none."""
+    if not _JWT.fullmatch(api_key):
+        return None
+    try:
+        return jwt.decode(api_key, options={"verify_signature": False}).get("role")
+    except jwt.PyJWTError:
+        return None
