@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from hexclave_integrations import (
     AsyncHexclaveClient,
@@ -167,6 +168,23 @@ def test_an_answer_under_way_does_not_survive_a_drop(redis_url: str) -> None:
     answers.remember("question", REPLY, sequence, 60)
 
     assert answers.recall("question", ["tag"]).reply is None
+
+
+def test_an_answer_lives_from_when_it_was_asked_for(redis_url: str) -> None:
+    """A server that hung runs what it was sent when it wakes: an answer that is over by then is not remembered."""
+    project = str(uuid.uuid4())
+    answers = SharedAnswers(RedisScripts(redis_url, 1), project)
+    sequence = answers.recall("question", ["tag"]).sequence
+    assert sequence is not None
+    time.sleep(0.1)
+
+    answers.remember("question", REPLY, sequence, 0.05)
+    assert answers.recall("question", ["tag"]).reply is None
+    answers.remember("question", REPLY, sequence, 60)
+    assert answers.recall("question", ["tag"]).reply == REPLY
+    with redis.Redis.from_url(redis_url) as server:
+        (key,) = server.scan_iter(f"hexclave:{project}:answer:*")
+        assert 0 < server.pttl(key) <= 59_900
 
 
 def test_a_lost_sequence_does_not_go_back(redis_url: str) -> None:

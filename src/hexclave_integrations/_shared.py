@@ -39,11 +39,19 @@ local function sequence()
   return number
 end
 """
-# KEYS: sequence, answer, tags...; returns the sequence now, and the answer if no tag was dropped since it was asked.
+_CLOCK: Final = """
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+"""
+# KEYS: sequence, answer, tags...; returns where we are now (sequence and time), and the answer if no tag was dropped
+# since it was asked.
 _RECALL: Final = (
     _SEQUENCE
+    + _CLOCK
     + """
-local now, entry = sequence(), redis.call('GET', KEYS[2])
+local now, entry = sequence() .. '@' .. string.format('%.0f', clock()), redis.call('GET', KEYS[2])
 if not entry then return {now, false} end
 local asked, value = string.match(entry, '^(%d+)|(.*)$')
 if not asked then return {now, false} end
@@ -54,8 +62,18 @@ end
 return {now, value}
 """
 )
-# KEYS: answer; ARGV: sequence when asked, value, milliseconds.
-_REMEMBER: Final = "redis.call('SET', KEYS[1], ARGV[1] .. '|' .. ARGV[2], 'PX', ARGV[3]) return 1"
+# KEYS: answer; ARGV: where we were when it was asked, value, milliseconds. They count from then: a server that hung
+# runs what was sent to it meanwhile when it wakes, and an old answer must not begin a new life.
+_REMEMBER: Final = (
+    _CLOCK
+    + """
+local sequence, asked = string.match(ARGV[1], '^(%d+)@(%d+)$')
+if not asked then return 0 end
+local left = math.min(ARGV[3], asked + ARGV[3] - clock())
+if left >= 1 then redis.call('SET', KEYS[1], sequence .. '|' .. ARGV[2], 'PX', string.format('%.0f', left)) end
+return 1
+"""
+)
 # KEYS: sequence, tags...; ARGV: seconds.
 _DROP: Final = (
     _SEQUENCE
@@ -70,7 +88,10 @@ return number
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What Redis knew: the reply, if any, and the sequence number to remember a new one under (None: do not)."""
+    """What Redis knew: the reply, if any, and where it was then (number and time), to remember a new one under.
+
+    Without a `sequence` nothing may be remembered.
+    """
 
     reply: Reply | None
     sequence: str | None
