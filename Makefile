@@ -20,9 +20,8 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## speed, as ratios to named baselines of the same run
-	$(BIN)/python -m benchmarks.verify
-	$(BIN)/python -m benchmarks.webhooks
+bench: $(STAMP)  ## speed, as ratios to named baselines of the same run; ARGS="--quick", "--only NAME", "--write"
+	$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: $(STAMP)  ## real servers under load while keys, API and Redis fail; exits 1 where a promise breaks
 	$(BIN)/python -m tests.chaos $(ARGS)

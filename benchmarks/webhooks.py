@@ -1,7 +1,7 @@
-"""What verifying a webhook costs, as ratio to a bare HMAC-SHA256 over the same bytes.
+"""What receiving a webhook costs, as ratios to a bare HMAC-SHA256 over the same bytes and to the svix library.
 
-Run `python -m benchmarks.webhooks`. Verification is the whole of `Webhooks.verify`: headers, time, signature, JSON and
-the typed event. All contenders are measured in one run, interleaved in small batches, and medians are printed.
+Verification is the whole of `Webhooks.verify`: headers, time, signature, JSON and the typed event. Receiving is what
+an endpoint does: verify, claim the delivery, run a handler, mark it done.
 """
 
 from __future__ import annotations
@@ -12,57 +12,73 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.verify import Contender, refusing
+import svix
+
 from hexclave_integrations.testing import Sandbox
 from hexclave_integrations.webhooks import Webhooks
 
-ROUNDS = 60
+from ._measure import Contender, Scale, Table, compare, interleave, refusing
+
+__all__ = ["tables"]
+
+ROUNDS = 40
 BATCH = 20
 KILOBYTES = (1, 10, 100)
+
+HMAC = "bare HMAC-SHA256"
+SVIX = "svix library, then json.loads"
+NOTE = (
+    "The svix library only verifies; an application still has to parse the body, without our limits on what is in it."
+)
 
 Delivery = tuple[bytes, dict[str, str]]
 
 
-def deliveries(sandbox: Sandbox, kilobytes: int) -> list[Delivery]:
-    """Signed deliveries about a user with much metadata."""
+def tables(scale: Scale) -> list[Table]:
+    """Measure."""
+    rounds = scale.of(ROUNDS)
+    sandbox = Sandbox()
+    sizes = {kilobytes: _contenders(sandbox, kilobytes, rounds) for kilobytes in KILOBYTES}
+    interleave([contender for contenders in sizes.values() for contender in contenders], rounds)
+    return [
+        compare(f"Webhooks of {kilobytes} KB", contenders, {"x HMAC": HMAC, "x svix": SVIX}, NOTE)
+        for kilobytes, contenders in sizes.items()
+    ]
+
+
+def _contenders(sandbox: Sandbox, kilobytes: int, rounds: int) -> list[Contender[Delivery]]:
+    """A bare HMAC first, then what is compared with it; each delivery is received once."""
     data: dict[str, Any] = {"id": "3241a285-8329-4d69-8f3d-316e08cf140c", "display_name": "Ada", "server_metadata": []}
     entry = {"name": "Analytical Engines", "plan": "pro", "seats": 12, "is_active": True, "notes": None}
-    size = len(json.dumps(data))
-    while size < kilobytes * 1024 - 100:
-        data["server_metadata"].append(entry)
-        size += len(json.dumps(entry, separators=(",", ":"))) + 1
-    return [sandbox.webhook("user.updated", data) for _ in range(BATCH)]
+    entries = (kilobytes * 1024 - 200) // (len(json.dumps(entry, separators=(",", ":"))) + 1)
+    data["server_metadata"] = [entry] * entries
+    batches = [[sandbox.webhook("user.updated", data) for _ in range(BATCH)] for _ in range(rounds)]
+    forged = [[(body, headers | {"svix-id": "msg_forged"}) for body, headers in batches[0]]]
+    (secret,) = sandbox.config.webhook_secrets
+    webhooks = Webhooks([secret])
+    theirs = svix.Webhook(secret)
 
+    @webhooks.on("user.updated")
+    def handle(event: object) -> None:
+        """Nothing: what a handler does is its own."""
 
-def contenders(sandbox: Sandbox, kilobytes: int) -> list[Contender]:
-    """A bare HMAC first, then what is compared with it; items are the ids of deliveries."""
-    batch = {headers["svix-id"]: (body, headers) for body, headers in deliveries(sandbox, kilobytes)}
-    webhooks = Webhooks(sandbox.config.webhook_secrets)
-    forged = {key: (body, headers | {"svix-id": "msg_forged"}) for key, (body, headers) in batch.items()}
-    runs: dict[str, Callable[[str], object]] = {
-        "bare HMAC-SHA256": lambda key: hmac.digest(b"\x01" * 24, batch[key][0], hashlib.sha256),
-        "json.loads": lambda key: json.loads(batch[key][0]),
-        "verified": lambda key: webhooks.verify(*batch[key]),
-        "forgery refused": refusing(lambda key: webhooks.verify(*forged[key])),
+    def receive(delivery: Delivery) -> None:
+        status, _, _ = webhooks.receive(*delivery)
+        assert status == 200
+
+    def verify_and_parse(delivery: Delivery) -> None:
+        theirs.verify(*delivery)
+        json.loads(delivery[0])
+
+    runs: dict[str, Callable[[Delivery], object]] = {
+        HMAC: lambda delivery: hmac.digest(b"\x01" * 24, delivery[0], hashlib.sha256),
+        "json.loads": lambda delivery: json.loads(delivery[0]),
+        "svix library": lambda delivery: theirs.verify(*delivery),
+        SVIX: verify_and_parse,
+        "hexclave: verified": lambda delivery: webhooks.verify(*delivery),
+        "hexclave: received and dispatched": receive,
     }
-    return [Contender(name, run, [list(batch)]) for name, run in runs.items()]
-
-
-def main() -> None:
-    """Measure and print."""
-    sandbox = Sandbox()
-    sizes = {kilobytes: contenders(sandbox, kilobytes) for kilobytes in KILOBYTES}
-    for number in range(ROUNDS):
-        for measured in sizes.values():
-            for contender in measured:
-                contender.measure(number)
-    print(f"{'':<28}{'us':>8}{'x HMAC':>9}")
-    for kilobytes, measured in sizes.items():
-        for contender in measured:
-            median = contender.median
-            name = f"{kilobytes:>3} KB: {contender.name}"
-            print(f"{name:<28}{median:>8.1f}{median / measured[0].median:>9.2f}")
-
-
-if __name__ == "__main__":
-    main()
+    return [
+        *(Contender(name, run, batches) for name, run in runs.items()),
+        Contender("hexclave: forgery refused", refusing(lambda delivery: webhooks.verify(*delivery)), forged),
+    ]
