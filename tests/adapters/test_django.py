@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from email.message import Message
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -316,6 +317,24 @@ def test_every_form_guards(world: World, form: str, colour: str) -> None:
     assert face_of(errors.NotAuthenticated()) == face(stranger)
     assert id_in(alice) == world.alice.id
     assert (alice.headers["Cache-Control"], alice.headers["Vary"]) == (PRIVATE, VARY)
+
+
+@both_colours
+@pytest.mark.parametrize("form", [form for form in FORMS if "method" not in form])  # of which Django cannot know
+def test_a_site_that_requires_a_login(world: World, form: str, colour: str) -> None:
+    """LoginRequiredMiddleware, which knows no tokens, leaves a guarded view to its guard, and no other view."""
+    middleware = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.auth.middleware.LoginRequiredMiddleware",
+        "hexclave_integrations.django.middleware.HexclaveMiddleware",
+    ]
+    patterns = (path("me", FORMS[form]()), path("optional", make_view("sync view", optional_user)))
+    sessions = "django.contrib.sessions.backends.signed_cookies"
+    with world.settings(*patterns, MIDDLEWARE=middleware, SESSION_ENGINE=sessions):
+        assert ask(colour, "/me").status_code == 401
+        assert id_in(ask(colour, "/me", world.headers(world.alice))) == world.alice.id
+        assert ask(colour, "/optional", world.headers(world.alice)).status_code == 302
 
 
 @both_colours
@@ -1011,13 +1030,13 @@ def over_asgi() -> Iterator[str]:
         thread.join()
 
 
-def fetch(url: str, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
+def fetch(url: str, headers: dict[str, str]) -> tuple[int, bytes, Message]:
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
-            return answer.status, answer.read(), dict(answer.headers)
+            return answer.status, answer.read(), answer.headers
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, error.read(), dict(error.headers)
+            return error.code, error.read(), error.headers
 
 
 @pytest.mark.parametrize("serve", [over_wsgi, over_asgi])

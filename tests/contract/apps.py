@@ -28,8 +28,10 @@ from hexclave_integrations import (
     starlette,
 )
 from hexclave_integrations._http import PRIVATE, vary_on_credentials
+from hexclave_integrations._tokens import read_cookies
 
 from . import django_columns, flask_columns
+from .signers import SIGNERS
 from .table import Answer, Ask, read_answer
 from .views import PERMISSION, PROJECT_PERMISSION, show, show_id
 
@@ -73,6 +75,8 @@ def build_fastapi_app(config: HexclaveConfig) -> FastAPI:
             return show(user)
 
         app.get(path)(view)
+    for path, signer in SIGNERS.items():
+        app.include_router(fastapi.supabase_router(signer, path))
     return app
 
 
@@ -118,6 +122,7 @@ def build_starlette(config: HexclaveConfig) -> AbstractContextManager[Ask]:
             Route("/teams/{team_id}/export", starlette.require_permission("{team_id}", PERMISSION)(view)),
             Route("/selected/export", starlette.require_permission(SELECTED_TEAM, PERMISSION)(view)),
             Route("/project", starlette.require_project_permission(PROJECT_PERMISSION)(view)),
+            *(starlette.supabase_route(signer, path) for path, signer in SIGNERS.items()),
         ],
         middleware=[Middleware(starlette.HexclaveMiddleware, config=config)],
     )
@@ -138,6 +143,7 @@ _BY_HAND: dict[str, requirements.Requirement] = {
     "export": requirements.require_permission("{team_id}", PERMISSION),
     "/selected/export": requirements.require_permission(SELECTED_TEAM, PERMISSION),
     "/project": requirements.require_project_permission(PROJECT_PERMISSION),
+    **{path: signer.guard(requirements.require_user) for path, signer in SIGNERS.items()},
 }
 
 
@@ -153,11 +159,15 @@ def _by_hand(
     headers = {"content-type": "application/json", "cache-control": PRIVATE}
     try:
         principal = decide(_BY_HAND[name], params)
+        if name in SIGNERS:
+            issued = SIGNERS[name].issue(principal)
+            headers |= dict(issued.headers())
+            status, body = 200, issued.body()
+        else:
+            status, body = 200, json.dumps((show_id if name in ("/optional", "/key") else show)(principal)).encode()
     except RequestRefused as error:
         headers |= dict(error.headers())
         status, body = error.status, error.body()
-    else:
-        status, body = 200, json.dumps((show_id if name in ("/optional", "/key") else show)(principal)).encode()
     headers["vary"] = vary_on_credentials(None, config)
     return read_answer(status, {name.lower(): value for name, value in headers.items()}, body)
 
@@ -167,7 +177,7 @@ def build_client(config: HexclaveConfig) -> Iterator[Ask]:
     with HexclaveClient(config) as client:
 
         def ask(path: str, headers: dict[str, str]) -> Answer:
-            attempt = client.attempt(headers)
+            attempt = client.attempt(headers, lambda: read_cookies([headers.get("cookie", "")]))
             return _by_hand(config, path, lambda wanted, params: client.admit(wanted, attempt, params=params))
 
         yield ask
@@ -178,7 +188,7 @@ def build_async_client(config: HexclaveConfig) -> Iterator[Ask]:
     client = AsyncHexclaveClient(config)
 
     def ask(path: str, headers: dict[str, str]) -> Answer:
-        attempt = client.attempt(headers)
+        attempt = client.attempt(headers, lambda: read_cookies([headers.get("cookie", "")]))
 
         def decide(wanted: requirements.Requirement, params: dict[str, str]) -> Any:
             admitted: Awaitable[Any] = client.admit(wanted, attempt, params=params)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.http import HttpRequest, JsonResponse
-from django.test import AsyncClient, Client, override_settings
+from django.test import override_settings
 from django.urls import URLPattern, URLResolver, path
 from ninja import NinjaAPI
 from rest_framework.response import Response
@@ -19,6 +18,7 @@ from hexclave_integrations.django.drf import HexclaveAuthentication, HexclavePer
 from hexclave_integrations.django.ninja import HexclaveAuth
 
 from ..adapters import _django
+from .signers import SIGNERS
 from .table import Answer, Ask, read_answer
 from .views import PERMISSION, PROJECT_PERMISSION, show, show_id
 
@@ -116,14 +116,15 @@ def ninja_patterns(*, is_async: bool) -> list[URLPattern | URLResolver]:
     return [path("", api.urls)]
 
 
+def supabase_patterns() -> list[URLPattern]:
+    """Of all columns: this framework's own views, beside those of the frameworks on top of it."""
+    return [path(url[1:], django.supabase_view(signer)) for url, signer in SIGNERS.items()]
+
+
 @contextmanager
 def _asking(config: HexclaveConfig, patterns: Any, colour: str) -> Iterator[Ask]:
     def ask(url: str, headers: dict[str, str]) -> Answer:
-        response: Any
-        if colour == "wsgi":
-            response = Client().get(url, headers=headers)
-        else:
-            response = async_to_sync(AsyncClient().get)(url, headers=headers)
+        response = _django.ask(colour, url, headers, raises=True)
         return read_answer(response.status_code, response.headers, response.content)
 
     with override_settings(ROOT_URLCONF=tuple(patterns), HEXCLAVE=_django.as_settings(config)):
@@ -146,7 +147,7 @@ def columns() -> dict[str, Any]:
 
         def build(config: HexclaveConfig) -> Any:
             if not made:
-                made.append(patterns())
+                made.append([*supabase_patterns(), *patterns()])
             return _asking(config, made[0], colour)
 
         return build

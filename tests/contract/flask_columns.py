@@ -10,6 +10,7 @@ import flask as framework
 
 from hexclave_integrations import HexclaveConfig, flask
 
+from .signers import SIGNERS
 from .table import Answer, Ask, read_answer
 from .views import PERMISSION, PROJECT_PERMISSION, show, show_id
 
@@ -50,6 +51,8 @@ def build_flask_app(config: HexclaveConfig, *, is_async: bool = False) -> framew
     }
     for path, (requirement, view) in guarded.items():
         app.add_url_rule(path, path.replace(".", "_"), requirement(coloured(view)))
+    for path, signer in SIGNERS.items():
+        app.register_blueprint(flask.supabase_blueprint(signer, path, path[1:].replace("/", "_")))
     return app
 
 

@@ -158,13 +158,15 @@ class Row:
     name: str
     steps: Callable[[World], Iterator[tuple[str, dict[str, str], Answer]]]
     starts_in_outage: bool = False
+    accepts_cookies: bool = False
 
 
 ROWS: list[Row] = []
 
 
 def row(function: Callable[[World], Iterator[tuple[str, dict[str, str], Answer]]]) -> Any:
-    ROWS.append(Row(function.__name__, function, starts_in_outage=function.__name__.endswith("_cold")))
+    name = function.__name__
+    ROWS.append(Row(name, function, name.endswith("_cold"), name.endswith("_accepting_cookies")))
     return function
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
+
 import pytest
 
 from .apps import COLUMNS, Build
-from .table import ROWS, Row, World
+from .signers import SECRET
+from .supabase_rows import ROWS
+from .table import Row, World
+
+every_column = pytest.mark.parametrize("build", [pytest.param(build, id=name) for name, build in COLUMNS.items()])
 
 
-@pytest.mark.parametrize("build", [pytest.param(build, id=name) for name, build in COLUMNS.items()])
+@every_column
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ROWS])
 def test_same_request_same_answer(row: Row, build: Build) -> None:
     """An adapter answers as the table says: status, body and the headers that protect caches and clients."""
     world = World()
     if row.starts_in_outage:
         world.sandbox.outage()
-    with build(world.sandbox.config) as ask:
+    with build(dataclasses.replace(world.sandbox.config, accept_cookies=row.accepts_cookies)) as ask:
         for number, (path, headers, expected) in enumerate(row.steps(world), 1):
             answer = ask(path, headers)
             where = f"step {number}: {path}"
@@ -26,3 +33,17 @@ def test_same_request_same_answer(row: Row, build: Build) -> None:
             if expected.headers:
                 unexpected = answer.headers.keys() - expected.headers.keys() - {"vary"}
                 assert unexpected == set(), f"{where}: {unexpected}"
+
+
+@every_column
+def test_tokens_and_keys_stay_out_of_logs(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    """No logger, at any level, is told a part of the caller's token, of the signed one, or the key."""
+    world = World()
+    access = world.sandbox.token(world.alice)
+    with caplog.at_level(logging.DEBUG), build(world.sandbox.config) as ask:
+        answers = [ask(path, {"x-stack-access-token": access}) for path in ("/me", "/supabase", "/supabase/late")]
+    parts = [SECRET, *access.split("."), *answers[1].body["token"].split(".")]
+    logged = [f"{record.getMessage()} {vars(record)}" for record in caplog.records]
+
+    assert [answer.status for answer in answers] == [200, 200, 401]
+    assert [part for part in parts for line in logged if part in line] == []

@@ -25,7 +25,7 @@ def by_flask(config: HexclaveConfig) -> Iterator[Any]:
 
 @contextmanager
 def by_django(config: HexclaveConfig) -> Iterator[Any]:
-    patterns = tuple(django_columns.plain_patterns(is_async=False))
+    patterns = (*django_columns.plain_patterns(is_async=False), *django_columns.supabase_patterns())
     with override_settings(ROOT_URLCONF=patterns, HEXCLAVE=_django.as_settings(config)):
         yield WSGIHandler()
 
@@ -47,6 +47,8 @@ def test_lint_accepts_the_application(build: Callable[[HexclaveConfig], Any]) ->
             client.get("/me", headers={}, expect_errors=True),
             client.get(export, headers=bob, expect_errors=True),
             client.head("/me", headers=alice),
+            client.get("/supabase", headers=alice),
+            client.head("/supabase", headers=alice),
         ]
 
-    assert [answer.status_int for answer in answers] == [200, 200, 401, 403, 200]
+    assert [answer.status_int for answer in answers] == [200, 200, 401, 403, 200, 200, 200]

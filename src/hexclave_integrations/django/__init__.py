@@ -28,6 +28,7 @@ from ._requirements import (
     require_team,
     require_user,
 )
+from ._supabase import supabase_view
 from ._webhooks import webhook_view
 
 __all__ = [
@@ -42,5 +43,6 @@ __all__ = [
     "require_project_permission",
     "require_team",
     "require_user",
+    "supabase_view",
     "webhook_view",
 ]

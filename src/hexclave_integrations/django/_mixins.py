@@ -42,12 +42,13 @@ class HexclaveRequiredMixin:
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """The view function, known to the system checks; exempt from CSRF checks as decorated views are."""
+        """The view function, known to the system checks; exempt from Django's own as decorated views are."""
         view = super().as_view(**initkwargs)  # type: ignore[misc]  # of the view this is mixed into
         requirement = initkwargs.get("requirement", cls.requirement)
         if not isinstance(requirement, DjangoRequirement):
             raise ConfigurationError("The requirement given to as_view is none.")
         if not requirement.optional:
             view.csrf_exempt = True
+            view.login_required = False
         setattr(view, MARK, (*getattr(view, MARK, ()), requirement))
         return view

@@ -38,8 +38,9 @@ UNAPPLIED = (Requirement, NeedsCall, type(Requirement().allow), type(Requirement
 class DjangoRequirement(Requirement):
     """A requirement that decorates a view. `request.hexclave_user` is then the user it let through, or None.
 
-    Such a view is exempt from Django's CSRF middleware unless the requirement is optional: no other site can make
-    a browser send a header, and a user whose token came in a cookie is held against the CSRF check all the same.
+    Unless the requirement is optional, such a view is exempt from Django's CSRF middleware: no other site can make
+    a browser send a header, and a user whose token came in a cookie is held against the CSRF check all the same. It
+    is exempt from LoginRequiredMiddleware, too, which knows no tokens and would send everybody to a log-in page.
     """
 
     def __call__(self, view: V = None, /, *args: Any, **kwargs: Any) -> V:  # type: ignore[assignment]  # @require_user()
@@ -75,6 +76,7 @@ class DjangoRequirement(Requirement):
 
         if not self.optional:
             guarded.csrf_exempt = True
+            guarded.login_required = False
         setattr(guarded, MARK, (*getattr(view, MARK, ()), self))
         return guarded  # type: ignore[no-any-return]
 

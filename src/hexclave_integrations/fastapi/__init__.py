@@ -22,6 +22,7 @@ from ._dependencies import (
     require_user,
 )
 from ._extension import Hexclave
+from ._supabase import supabase_router
 from ._webhooks import webhook_router
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "require_project_permission",
     "require_team",
     "require_user",
+    "supabase_router",
     "webhook_router",
 ]

@@ -24,6 +24,7 @@ from ._requirements import (
     require_team,
     require_user,
 )
+from ._supabase import supabase_blueprint
 from ._webhooks import webhook_blueprint
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "require_project_permission",
     "require_team",
     "require_user",
+    "supabase_blueprint",
     "webhook_blueprint",
 ]

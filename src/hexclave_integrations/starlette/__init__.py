@@ -22,6 +22,7 @@ from ._requirements import (
     require_team,
     require_user,
 )
+from ._supabase import supabase_route
 
 __all__ = [
     "SELECTED_TEAM",
@@ -33,4 +34,5 @@ __all__ = [
     "require_project_permission",
     "require_team",
     "require_user",
+    "supabase_route",
 ]
