@@ -25,6 +25,7 @@ from hexclave_integrations import (
     TeamPermissionRequired,
     TokenExpired,
     Unavailable,
+    _tokens,
 )
 from hexclave_integrations._api import MAX_RETRY_AFTER, Reply, TransportError, retry_after
 from hexclave_integrations._core import Ask, Attempt, Background, Core, Fetch, Once, digest
@@ -144,7 +145,7 @@ def refused(flow: Generator[Any, Any, Any], *outcomes: Reply | TransportError) -
 
 def attempt_of(core: Core, token: str | None = TOKEN, **headers: str) -> Attempt:
     pairs = [] if token is None else [("x-stack-access-token", token)]
-    return Attempt([*pairs, *headers.items()], lambda: None, core.wanted_headers)
+    return Attempt(_tokens.collect([*pairs, *headers.items()], core.wanted_headers), lambda: None)
 
 
 def warmed(core: Core) -> Core:

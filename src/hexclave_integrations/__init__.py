@@ -43,10 +43,11 @@ if TYPE_CHECKING:
         WrongProject,
     )
     from .requirements import SELECTED_TEAM
-    from .user import HexclaveUser
+    from .user import AccessToken, HexclaveUser
 
 __all__ = [
     "SELECTED_TEAM",
+    "AccessToken",
     "AnonymousNotAllowed",
     "ApiKeyExpired",
     "ApiKeyNotFound",
@@ -81,6 +82,7 @@ __all__ = [
 
 _HOMES = {
     "SELECTED_TEAM": "requirements",
+    "AccessToken": "user",
     "AsyncHexclaveClient": "client",
     "HexclaveApiKey": "api_key",
     "HexclaveClient": "client",

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from . import _flows
+from . import _flows, _tokens
 from ._core import Attempt, Core
 from .config import HexclaveConfig
-from .errors import RequestRefused
+from .errors import NotAuthenticated, RequestRefused
 from .requirements import Requirement
 from .user import HexclaveUser
 
@@ -36,8 +36,27 @@ class BaseClient:
             headers: the request's headers.
             cookies: gives its cookies, still percent-encoded; called only with `accept_cookies`.
         """
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        return Attempt(pairs, cookies, self._core.wanted_headers)
+        return Attempt(_tokens.collect(_pairs(headers), self._core.wanted_headers), cookies)
+
+    def _find_token(self, headers: Headers, cookies: Mapping[str, str] | None) -> str | None:
+        """The access token in a request, or None.
+
+        Raises:
+            InvalidToken: credentials came that cannot be read.
+        """
+        return _tokens.find_token(_tokens.collect(_pairs(headers), self._core.wanted_headers), cookies, self.config)
+
+    def _need_token(self, headers: Headers, cookies: Mapping[str, str] | None) -> str:
+        """The access token in a request.
+
+        Raises:
+            InvalidToken: credentials came that cannot be read.
+            NotAuthenticated: none came.
+        """
+        token = self._find_token(headers, cookies)
+        if token is None:
+            raise NotAuthenticated
+        return token
 
     def _known(self, requirement: Requirement, attempt: Attempt) -> HexclaveUser | None:
         """The user let through, where that needs no question to Hexclave: the path of most requests.
@@ -48,18 +67,23 @@ class BaseClient:
         if requirement.needs_server_key:
             return None
         attempt.asked = True
-        if attempt.settled:
-            user = self._core.outcome(attempt)
-        elif self._judge(attempt):
-            user = attempt.outcome()
-        else:
+        if not self._judge(attempt):
             return None
+        user = attempt.outcome()
         if user is not None:
             _flows.check_kind(requirement, user)
         return user
 
     def _judge(self, attempt: Attempt) -> bool:
-        """Settle an attempt without asking anybody; False where that cannot be."""
+        """Settle an attempt without asking anybody; False where that cannot be.
+
+        Raises:
+            TokenExpired: it was settled, and its token is over by now: on a websocket that may be hours later.
+        """
+        if attempt.settled:
+            if attempt.user is not None:
+                self._core.check_expiry(attempt.user)
+            return True
         try:
             token = attempt.find_token(self.config)
             user = None if token is None else self._core.judge(token)
@@ -70,3 +94,9 @@ class BaseClient:
             return False
         attempt.settle(user)
         return True
+
+
+def _pairs(headers: Headers) -> Iterable[tuple[str | bytes, str | bytes]]:
+    items = getattr(headers, "items", None)  # asking the abstract class takes five times as long
+    pairs: Any = headers if items is None else items()
+    return pairs  # type: ignore[no-any-return]  # only a mapping has items

@@ -13,7 +13,7 @@ A `Flow[T]` yields one of five effects and is resumed with the outcome::
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -79,9 +79,9 @@ class Attempt:
     """The credentials of one request, and what came of them: an adapter keeps one on the request.
 
     Args:
-        headers: name/value pairs as the framework has them, text or bytes.
-        cookies: gives the request's cookies, still percent-encoded; called only with `accept_cookies`.
-        wanted: from `_tokens.wanted_headers`.
+        headers: the credential headers, as `_tokens.collect` returns them.
+        cookies: gives the request's cookies, still percent-encoded; called only with `accept_cookies`. It must not
+            hold whatever holds this attempt: a cycle would keep each request until the garbage collector comes.
 
     Attributes:
         settled: whether it is known who the caller is; then `user` and `error` say who.
@@ -90,13 +90,8 @@ class Attempt:
 
     __slots__ = ("_cookies", "asked", "error", "headers", "settled", "user")
 
-    def __init__(
-        self,
-        headers: Iterable[tuple[Any, Any]],
-        cookies: Callable[[], Mapping[str, str] | None],
-        wanted: Mapping[str | bytes, str],
-    ) -> None:
-        self.headers = _tokens.collect(headers, wanted)
+    def __init__(self, headers: Mapping[str, str], cookies: Callable[[], Mapping[str, str] | None]) -> None:
+        self.headers = headers
         self._cookies = cookies
         self.settled = False
         self.asked = False

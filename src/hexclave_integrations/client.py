@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from . import _flows, _questions, _tokens
+from . import _flows, _questions
 from ._client_base import NO_PARAMS, BaseClient, Headers
 from ._core import Attempt
 from ._drivers import AsyncDriver, SyncDriver
 from .api_key import HexclaveApiKey
 from .config import AsyncTransport, HexclaveConfig, SyncTransport
 from .requirements import Requirement
-from .user import HexclaveUser
+from .user import AccessToken, HexclaveUser, Sealed
 
 __all__ = ["AsyncHexclaveClient", "HexclaveClient"]
 
@@ -51,9 +51,23 @@ class HexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        token = _tokens.find_token(_tokens.collect(pairs, self._core.wanted_headers), cookies, self.config)
+        token = self._find_token(headers, cookies)
         return None if token is None else self.verify_token(token)
+
+    def access_token(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> AccessToken:
+        """A request's own access token, verified, to pass on to another service; its user may be of any kind.
+
+        Args:
+            headers: the request's headers.
+            cookies: its cookies, still percent-encoded; read only with `accept_cookies`.
+
+        Raises:
+            NotAuthenticated: no credentials came.
+            AuthenticationError: credentials came and are not acceptable.
+            Unavailable: it cannot be told now.
+        """
+        token = self._need_token(headers, cookies)
+        return AccessToken(user=self.verify_token(token), sealed=Sealed(token.encode()))
 
     def identify(self, attempt: Attempt) -> HexclaveUser | None:
         """As `authenticate`, worked out once for each attempt.
@@ -62,8 +76,8 @@ class HexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        if attempt.settled or self._judge(attempt):
-            return self._core.outcome(attempt)
+        if self._judge(attempt):
+            return attempt.outcome()
         return self._driver.run(_flows.identify(self._core, attempt))
 
     def admit(
@@ -237,19 +251,14 @@ class AsyncHexclaveClient(BaseClient):
         self._driver = AsyncDriver(self.config, self._transport)
 
     async def authenticate(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> HexclaveUser | None:
-        """The verified user of a request, of any kind, or None when no credentials came.
-
-        Args:
-            headers: the request's headers.
-            cookies: its cookies, still percent-encoded; read only with `accept_cookies`.
-
-        Raises:
-            AuthenticationError: credentials came and are not acceptable.
-            Unavailable: it cannot be told now.
-        """
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        token = _tokens.find_token(_tokens.collect(pairs, self._core.wanted_headers), cookies, self.config)
+        """As `HexclaveClient.authenticate`."""
+        token = self._find_token(headers, cookies)
         return None if token is None else await self.verify_token(token)
+
+    async def access_token(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> AccessToken:
+        """As `HexclaveClient.access_token`."""
+        token = self._need_token(headers, cookies)
+        return AccessToken(user=await self.verify_token(token), sealed=Sealed(token.encode()))
 
     async def identify(self, attempt: Attempt) -> HexclaveUser | None:
         """As `authenticate`, worked out once for each attempt.
@@ -258,8 +267,8 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        if attempt.settled or self._judge(attempt):
-            return self._core.outcome(attempt)
+        if self._judge(attempt):
+            return attempt.outcome()
         return await self._driver.run(_flows.identify(self._core, attempt))
 
     async def admit(
@@ -299,18 +308,7 @@ class AsyncHexclaveClient(BaseClient):
         params: Mapping[str, Any] = NO_PARAMS,
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
-        """Hold a verified user or API key, or nobody, against a requirement; return whom it lets through.
-
-        Args:
-            requirement: from `hexclave_integrations.requirements`.
-            principal: what `authenticate` or `check_api_key` returned.
-            params: route parameters, for `"{name}"` teams.
-            request: what a callable team is called with.
-
-        Raises:
-            RequestRefused: the answer is no, or cannot be told now.
-            ConfigurationError: the requirement needs something that is not configured.
-        """
+        """As `HexclaveClient.authorize`; a callable team may be a coroutine function."""
         return await self._driver.run(_flows.authorize(self._core, requirement, principal, params, request))
 
     async def list_permissions(self, user_id: str, team_id: str | None = None) -> frozenset[str]:
@@ -366,15 +364,7 @@ class AsyncHexclaveClient(BaseClient):
         return await self._driver.run(_flows.check_api_key(self._core, key))
 
     async def notice(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Forget at once what a webhook event made untrue, with Redis in every process (contract section 6).
-
-        Args:
-            kind: the event's type.
-            data: the event's data.
-
-        Raises:
-            Unavailable: the other processes cannot be told now; the sender has to come back.
-        """
+        """As `HexclaveClient.notice`."""
         await self._driver.run(_questions.notice(self._core, kind, data))
 
     async def warm(self) -> bool:

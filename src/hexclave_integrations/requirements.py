@@ -162,7 +162,7 @@ class Requirement:
     @property
     def needs_server_key(self) -> bool:
         """Whether Hexclave has to be asked on behalf of the server."""
-        return self.is_live or self.takes_api_key or self.scope != "user"
+        return self.is_live or self.api_key or self.scope != "user"
 
     @property
     def takes_api_key(self) -> bool:

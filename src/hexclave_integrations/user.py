@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from ._guards import NeverFromRequest, RefusesAsDependency
 
-__all__ = ["HexclaveUser", "Sealed", "UserKind"]
+__all__ = ["AccessToken", "HexclaveUser", "Sealed", "UserKind"]
 
 UserKind: TypeAlias = Literal["regular", "restricted", "anonymous"]
 
@@ -132,3 +132,27 @@ class HexclaveUser(NeverFromRequest):
             "primary_email_verified": self.primary_email_verified,
             "selected_team_id": self.selected_team_id,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AccessToken(NeverFromRequest):
+    """A request's own access token, verified: whoever has the text acts as this user until it ends.
+
+    Attributes:
+        user: whom it speaks for, of any kind.
+        sealed: what `text` is read from; neither `repr` nor a serializer shows it.
+    """
+
+    user: HexclaveUser
+    sealed: Sealed = field(repr=False)
+
+    # A dependency would be made of what the caller sent, unverified.
+    __signature__ = RefusesAsDependency("Call client.access_token(request.headers)")
+
+    @property
+    def text(self) -> str:
+        """The token itself, to be sent to a service that verifies it."""
+        return self.sealed.text.decode()
+
+    def _public(self) -> dict[str, Any]:
+        return {"user": self.user._public()}

@@ -502,6 +502,24 @@ def test_mounted_application_shares_the_outer_hexclave(sandbox: Sandbox, kind: s
         assert {"id": user.id} == client.get("/sub/me", headers=sandbox.headers(user)).json()
 
 
+def test_what_an_endpoint_of_a_mounted_application_asks_later(sandbox: Sandbox) -> None:
+    """A question of its own that cannot be answered is the 503 of every other route, and no failure."""
+    app, sub = FastAPI(), FastAPI()
+    hexclave = Hexclave(app, sandbox.config)
+
+    @app.get("/reports")
+    @sub.get("/reports")
+    async def reports(user: CurrentUser) -> bool:
+        return await hexclave.client.has_permission(user.id, "export_reports")
+
+    app.mount("/sub", sub)
+    headers = sandbox.headers(sandbox.create_user())
+    with TestClient(app) as client, sandbox.outage():
+        inner, outer = client.get("/sub/reports", headers=headers), client.get("/reports", headers=headers)
+
+    assert (503, outer.content) == (inner.status_code, inner.content)
+
+
 def test_mounted_application_of_another_project(sandbox: Sandbox) -> None:
     """A mounted application with its own Hexclave knows its own project only."""
     other = Sandbox()

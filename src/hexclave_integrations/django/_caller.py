@@ -151,8 +151,9 @@ class Caller:
         """
         if self.attempt.asked and isinstance(response, HttpResponseBase):
             headers, plain = response.headers, self.installation.vary
-            headers["Cache-Control"] = _http.cache_control(headers.get("Cache-Control"))
-            vary = headers.get("Vary")
+            given, vary = headers.get("Cache-Control"), headers.get("Vary")
+            if given != _http.PRIVATE:
+                headers["Cache-Control"] = _http.cache_control(given)
             if vary != plain:
                 headers["Vary"] = plain if vary is None else _http.vary_on_credentials(vary, self.installation.config)
         return response

@@ -54,8 +54,8 @@ class Installation:
 
     def attempt(self, meta: Mapping[str, Any]) -> Attempt:
         """The credentials in a request's META; `request.headers` would read all of it (design section 8)."""
-        pairs = [(name, meta[key]) for key, name in self._meta_keys if key in meta]
-        return self.client.attempt(pairs, lambda: read_cookies([meta.get("HTTP_COOKIE", "")]))
+        found = {name: meta[key] for key, name in self._meta_keys if key in meta}
+        return Attempt(found, lambda: read_cookies([meta.get("HTTP_COOKIE", "")]))
 
 
 def own_settings(values: Any) -> tuple[dict[str, Any], bool, str]:

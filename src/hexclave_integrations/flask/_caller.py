@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import current_app, request
 from werkzeug.local import LocalProxy
 
+from .._core import Attempt
 from .._tokens import HEADER_NAMES, read_cookies
 from ..api_key import HexclaveApiKey
 from ..client import HexclaveClient
@@ -31,20 +32,19 @@ class Caller:
 
     Args:
         client: verifies and authorizes.
-        pairs: the credential headers.
-        environ: the request's, for its cookies.
+        attempt: the credentials, and what came of them.
 
     Attributes:
-        attempt: the credentials, and what came of them.
+        attempt: the same.
         api_key: the API key that a requirement let through, or None.
     """
 
     __slots__ = ("_admitted", "_client", "api_key", "attempt")
 
-    def __init__(self, client: HexclaveClient, pairs: list[tuple[str, str]], environ: WSGIEnvironment) -> None:
+    def __init__(self, client: HexclaveClient, attempt: Attempt) -> None:
         self._client = client
         self._admitted: HexclaveUser | None = None
-        self.attempt = client.attempt(pairs, lambda: read_cookies([environ.get("HTTP_COOKIE", "")]))
+        self.attempt = attempt
         self.api_key: HexclaveApiKey | None = None
 
     def user(self) -> HexclaveUser | None:
@@ -68,7 +68,8 @@ class Caller:
         Raises:
             RequestRefused: he does not meet it, or it cannot be told now.
         """
-        real: object = request._get_current_object()  # type: ignore[attr-defined]  # a proxy, typed as what it stands for
+        # A callable team gets the request itself; nobody else is worth looking through the proxy.
+        real = request._get_current_object() if callable(requirement.team) else None  # type: ignore[attr-defined]
         principal = self._client.admit(requirement, self.attempt, params=params, request=real)
         if isinstance(principal, HexclaveApiKey):
             self.api_key = principal
@@ -107,8 +108,9 @@ class Installation:
         known = slot.get("caller")
         if known is not None:
             return known
-        pairs = [(name, environ[variable]) for variable, name in self._variables if variable in environ]
-        return slot.setdefault("caller", Caller(self.client, pairs, environ))
+        found = {name: environ[variable] for variable, name in self._variables if variable in environ}
+        cookie = environ.get("HTTP_COOKIE", "")
+        return slot.setdefault("caller", Caller(self.client, Attempt(found, lambda: read_cookies([cookie]))))
 
 
 def installation() -> Installation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from starlette.requests import HTTPConnection
@@ -40,7 +40,8 @@ class Caller:
         self.client = client
         self.answers_subprotocol = scope["type"] == "websocket" and _take_subprotocol_token(scope, client)
         self.is_accepted = False
-        self.attempt = client.attempt(scope.get("headers", ()), lambda: _cookies(scope))
+        headers = scope.get("headers", ())
+        self.attempt = client.attempt(headers, lambda: _cookies(headers))
 
     async def user(self) -> HexclaveUser | None:
         """The verified user, or None when no credentials came; asked once per request.
@@ -56,15 +57,12 @@ class Caller:
         Raises:
             RequestRefused: he does not meet it, or it cannot be told now.
         """
-        try:
-            return await self.client.admit(requirement, self.attempt, params=connection.path_params, request=connection)
-        except RequestRefused:
-            _show_refusal_to_app(connection.scope)
-            raise
+        _show_refusal_to_app(connection.scope)  # for what the endpoint may ask later as well
+        return await self.client.admit(requirement, self.attempt, params=connection.path_params, request=connection)
 
 
-def _cookies(scope: Any) -> Mapping[str, str] | None:
-    return read_cookies(value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"cookie")
+def _cookies(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    return read_cookies(value.decode("latin-1") for name, value in headers if name == b"cookie")
 
 
 def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:
@@ -78,11 +76,12 @@ def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:
         return False
     scope["subprotocols"] = [name for name in offered if not name.startswith(_SUBPROTOCOL_TOKEN)]
     headers = [pair for pair in scope.get("headers", ()) if pair[0] != b"sec-websocket-protocol"]
+    # uvicorn hands over 8-bit bytes as lone surrogates; no subprotocol has any, and `?` is in no token.
     if scope["subprotocols"]:
-        headers.append((b"sec-websocket-protocol", ", ".join(scope["subprotocols"]).encode("latin-1")))
+        headers.append((b"sec-websocket-protocol", ", ".join(scope["subprotocols"]).encode("latin-1", "replace")))
     # Other forms come first: the token joins as a Bearer only where the client sent none of them.
     if not client.attempt(headers).headers:
-        headers += [(b"authorization", f"Bearer {token}".encode("latin-1")) for token in tokens]
+        headers += [(b"authorization", f"Bearer {token}".encode("latin-1", "replace")) for token in tokens]
     scope["headers"] = headers
     return SUBPROTOCOL in scope["subprotocols"]
 

@@ -54,7 +54,8 @@ class CallerMiddleware:
         caller = Caller(self._client, scope)
         scope[SCOPE_KEY] = caller
         checks = scope[CHECKS_KEY] = Checks()
-        await self._identify(caller, scope)
+        if self._identifies_everybody:
+            await self._identify(caller, scope)
         started = False
 
         async def guarded_send(message: Message) -> None:
@@ -83,7 +84,7 @@ class CallerMiddleware:
             checks.close()
 
     async def _identify(self, caller: Caller, scope: Scope) -> None:
-        """Nothing ahead of time."""
+        """Find out who the caller is, ahead of the application, where `_identifies_everybody`."""
 
     def _guard_caches(self, headers: Iterable[tuple[bytes, bytes]], *, private: bool) -> list[tuple[bytes, bytes]]:
         """Name the credentials in `Vary`, and keep shared caches out unless the application said `public`."""

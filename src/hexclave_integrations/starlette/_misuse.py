@@ -109,19 +109,18 @@ class Checks:
         Raises:
             ConfigurationError: a check was not awaited; nor may any other answer start then.
         """
-        if self._unawaited():
-            raise ConfigurationError("A requirement was called and not awaited: write await require_user(connection).")
+        for check in self._begun or ():
+            if inspect.getcoroutinestate(check) == inspect.CORO_CREATED:
+                raise ConfigurationError(
+                    "A requirement was called and not awaited: write await require_user(connection)."
+                )
         self._begun = None
 
     def close(self) -> None:
         """Called when the request is over: the error has been reported, Python need not warn as well."""
-        if self._begun is not None:
-            for check in self._unawaited():
+        for check in self._begun or ():
+            if inspect.getcoroutinestate(check) == inspect.CORO_CREATED:
                 check.close()
-
-    def _unawaited(self) -> list[Coroutine[Any, Any, Any]]:
-        begun = self._begun or ()
-        return [check for check in begun if inspect.getcoroutinestate(check) == inspect.CORO_CREATED]
 
 
 def _hands_back_requirement(call: Any) -> bool:

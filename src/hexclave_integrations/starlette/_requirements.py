@@ -44,13 +44,17 @@ class StarletteRequirement(Requirement):
         if not callable(endpoint) or isinstance(endpoint, type):
             raise ConfigurationError("A requirement decorates a function, or the methods of an endpoint class.")
 
+        is_async = is_async_callable(endpoint)
+
         @functools.wraps(endpoint)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
-            connection = next((arg for arg in (*args, *kwargs.values()) if isinstance(arg, HTTPConnection)), None)
-            if connection is None:
+            for connection in (*args, *kwargs.values()):
+                if isinstance(connection, HTTPConnection):
+                    break
+            else:
                 raise ConfigurationError("A requirement decorates what takes the request or websocket; this does not.")
             connection.scope["user"] = await caller_of(connection).check(self, connection)
-            if is_async_callable(endpoint):
+            if is_async:
                 return await endpoint(*args, **kwargs)
             return await run_in_threadpool(endpoint, *args, **kwargs)
 
