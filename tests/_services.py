@@ -87,7 +87,7 @@ def running_redis() -> Iterator[Redis]:
     """A private Redis server."""
     binary = shutil.which("redis-server")
     if binary is None:
-        _do_without("redis-server is not installed")
+        do_without("redis-server is not installed")
     with tempfile.TemporaryDirectory(prefix="redis-") as directory:
         server = Redis(binary, Path(directory))
         try:
@@ -102,11 +102,11 @@ def running_postgres() -> Iterator[str]:
     """A private PostgreSQL server; yields its URL."""
     binaries = _postgres_binaries()
     if binaries is None:
-        _do_without("PostgreSQL's initdb is not installed")
+        do_without("PostgreSQL's initdb is not installed")
     as_postgres: list[str] = []
     if os.geteuid() == 0:  # which PostgreSQL refuses
         if not _has_user("postgres"):
-            _do_without("PostgreSQL does not run as root, and there is no user postgres")
+            do_without("PostgreSQL does not run as root, and there is no user postgres")
         setpriv = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
         as_postgres = setpriv if shutil.which("setpriv") else ["runuser", "-u", "postgres", "--"]
     with tempfile.TemporaryDirectory(prefix="postgres-") as name:
@@ -140,7 +140,8 @@ def running_postgres() -> Iterator[str]:
                 process.wait(LIMIT)
 
 
-def _do_without(reason: str) -> NoReturn:
+def do_without(reason: str) -> NoReturn:
+    """Skip the test, saying why; in CI fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason}, and CI must not do without it", pytrace=False)
     pytest.skip(reason)

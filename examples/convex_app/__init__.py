@@ -1,0 +1,1 @@
+"""A FastAPI application that asks Convex in its caller's name, and what stands in for Convex at home."""
