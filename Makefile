@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint types bench chaos clean
+.PHONY: demo test lint types bench chaos fuzz clean
 
 demo: $(STAMP)  ## watch FastAPI, Flask and Django judge real requests; KEEP=1 stays up
 	$(BIN)/python -m examples.demo $(if $(KEEP),--keep)
@@ -25,6 +25,13 @@ bench: $(STAMP)  ## speed, as ratios to named baselines of the same run; ARGS="-
 
 chaos: $(STAMP)  ## real servers under load while keys, API and Redis fail; exits 1 where a promise breaks
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: $(VENV)/.fuzz  ## break the parsers, bounded; ARGS="--seconds 300 --write"
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+$(VENV)/.fuzz: $(STAMP)
+	$(BIN)/python -m pip install --quiet --group fuzz
+	touch $@
 
 $(STAMP): pyproject.toml Makefile
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'

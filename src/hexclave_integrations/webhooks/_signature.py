@@ -115,9 +115,12 @@ def _read_signatures(text: str) -> list[bytes]:
         if version != "v1":
             continue
         try:
-            signature = binascii.a2b_base64(encoded.encode("ascii"), strict_mode=True)
+            spelling = encoded.encode("ascii")
+            signature = binascii.a2b_base64(spelling, strict_mode=True)
         except ValueError:
             raise WebhookVerificationFailed from None
+        if binascii.b2a_base64(signature, newline=False) != spelling:  # stray bits at the end: one spelling a value
+            raise WebhookVerificationFailed
         if len(signature) == _DIGEST_LENGTH:
             found.append(signature)
     return found
