@@ -37,9 +37,10 @@ STACK_AUTH: Final = "x-stack-auth"
 HEADER_NAMES: Final = (STACK_TOKEN, HEXCLAVE_TOKEN, AUTHORIZATION, STACK_AUTH)
 
 # Bearer credentials anywhere in the header: another scheme may have commas of its own (Digest, AWS4-HMAC-SHA256).
-_MENTIONS_BEARER = re.compile(r"(?:^|,)\s*Bearer[ \t]", re.IGNORECASE)
+_MENTIONS_BEARER = re.compile(r"(?:^|,)[ \t]*Bearer[ \t]", re.IGNORECASE)
 _BEARER = re.compile(r"Bearer[ \t]+(.+)", re.IGNORECASE | re.DOTALL)
 _ENVELOPES = ("stackauth_", "hexclave_")
+_BLANKS: Final = " \t"  # what may surround a header's value (RFC 9110 section 5.6.3); Python's own blanks are many more
 
 
 def wanted_headers(config: HexclaveConfig) -> dict[str | bytes, str]:
@@ -105,8 +106,8 @@ def find_token(found: Mapping[str, str], cookies: Mapping[str, str] | None, conf
     """
     if found:
         for name in (STACK_TOKEN, HEXCLAVE_TOKEN):
-            if value := _single(found.get(name)):
-                return _bounded(value)
+            if (value := found.get(name)) and (token := _single(value)):
+                return _bounded(token)
         bearer = _bearer(found.get(AUTHORIZATION))
         if bearer is not None:
             for prefix in _ENVELOPES:
@@ -129,7 +130,7 @@ def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> str | None
         ApiKeyNotFound: the header came more than once with different values.
     """
     try:
-        text = _single(found.get(config.api_key_header))
+        text = _single(found.get(config.api_key_header)) or None  # blank, or blank twice, is none
         if text is None:
             bearer = _bearer(found.get(AUTHORIZATION))
             text = bearer if bearer is not None and looks_like_api_key(bearer) else None
@@ -156,11 +157,11 @@ def _single(value: str | None) -> str | None:
     if len(value) > MAX_HEADER:
         raise InvalidToken
     if "," in value:
-        values = {part.strip() for part in value.split(",")}
+        values = {part.strip(_BLANKS) for part in value.split(",")}
         if len(values) != 1:
             raise InvalidToken
         return values.pop()
-    return value.strip()
+    return value.strip(_BLANKS)
 
 
 def _bearer(value: str | None) -> str | None:
@@ -168,7 +169,7 @@ def _bearer(value: str | None) -> str | None:
     if not value or not _MENTIONS_BEARER.search(value):
         return None
     match = _BEARER.fullmatch(_single(value) or "")
-    return match[1].strip() or None if match else None
+    return match[1].strip(_BLANKS) or None if match else None
 
 
 def _decode_base64(payload: str) -> bytes:
