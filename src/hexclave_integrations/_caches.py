@@ -19,10 +19,10 @@ MAX_ANSWERS: Final = 16_384
 
 
 class VerifiedToken(NamedTuple):
-    """A token that proved genuine: its user, its end in epoch seconds, and the key generation that proved it."""
+    """A token that proved genuine: its user, when it is over (epoch seconds), the key generation that proved it."""
 
     user: HexclaveUser
-    expires: int
+    over_from: float
     generation: int
 
 

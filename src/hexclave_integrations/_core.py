@@ -168,7 +168,7 @@ class Core:
         now = self.clock()
         if entry.generation != self.ring.current.generation or not self.ring.is_fresh(now):
             return None
-        if self.verifier.is_over(entry.expires, now):
+        if now >= entry.over_from:
             raise TokenExpired
         return entry.user
 
@@ -210,7 +210,8 @@ class Core:
         Raises:
             TokenExpired: it is over.
         """
-        if user.expires_at is not None and self.verifier.is_over(int(user.expires_at.timestamp()), self.clock()):
+        ends = user.expires_at
+        if ends is not None and self.clock() >= self.verifier.over_from(int(ends.timestamp())):
             raise TokenExpired
 
     def prove(self, name: bytes, parsed: Parsed, key: EllipticCurvePublicKey, generation: int) -> HexclaveUser:
@@ -220,7 +221,7 @@ class Core:
             AuthenticationError: the token is not acceptable.
         """
         user, expires = self.verifier.verify(parsed, key, self.clock())
-        self.tokens.put(name, VerifiedToken(user, expires, generation))
+        self.tokens.put(name, VerifiedToken(user, self.verifier.over_from(expires), generation))
         return user
 
 

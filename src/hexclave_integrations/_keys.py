@@ -67,7 +67,8 @@ class KeyRing:
 
     def is_fresh(self, now: float) -> bool:
         """Whether the set is younger than `jwks_max_age`: nothing to fetch, nothing to doubt."""
-        return self._younger(self._max_age, now)
+        fetched_at = self.current.fetched_at  # as `_younger`, without a call on the path of every request
+        return fetched_at is not None and 0 <= now - fetched_at < self._max_age
 
     def is_settled(self, kid: str, now: float) -> bool:
         """Whether neither a fetch nor a refresh is due for a token that names `kid`; `now` in epoch seconds."""

@@ -127,9 +127,9 @@ class Verifier(ForkAware):
                 self._headers[parsed.header_segment] = parsed.kid
         return self._user(parsed.claims, parsed.payload, now)
 
-    def is_over(self, expires: int, now: float) -> bool:
-        """Whether a token that ends at `expires` is over at `now`, both in epoch seconds."""
-        return now >= expires + self._leeway
+    def over_from(self, expires: int) -> float:
+        """When a token that ends at `expires` is over, clock skew granted; both in epoch seconds."""
+        return expires + self._leeway
 
     def _user(self, claims: dict[str, Any], payload: bytes, now: float) -> tuple[HexclaveUser, int]:
         expires, issued = claims.get("exp"), claims.get("iat")
@@ -161,7 +161,7 @@ class Verifier(ForkAware):
             or type(totp) is not bool
         ):
             raise InvalidToken
-        if self.is_over(expires, now):
+        if now >= self.over_from(expires):
             raise TokenExpired
         reason = claims.get("restricted_reason")
         return (

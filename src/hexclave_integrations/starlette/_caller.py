@@ -43,14 +43,6 @@ class Caller:
         headers = scope.get("headers", ())
         self.attempt = client.attempt(headers, lambda: _cookies(headers))
 
-    async def user(self) -> HexclaveUser | None:
-        """The verified user, or None when no credentials came; asked once per request.
-
-        Raises:
-            RequestRefused: credentials came that are not acceptable, or it cannot be told now.
-        """
-        return await self.client.identify(self.attempt)
-
     async def check(self, requirement: Requirement, connection: HTTPConnection) -> HexclaveUser | HexclaveApiKey | None:
         """Hold the caller against a requirement.
 
@@ -58,6 +50,9 @@ class Caller:
             RequestRefused: he does not meet it, or it cannot be told now.
         """
         _show_refusal_to_app(connection.scope)  # for what the endpoint may ask later as well
+        known = self.client.known(requirement, self.attempt)
+        if known is not None:
+            return known
         return await self.client.admit(requirement, self.attempt, params=connection.path_params, request=connection)
 
 

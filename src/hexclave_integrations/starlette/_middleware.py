@@ -35,6 +35,8 @@ class CallerMiddleware:
 
     # Whether answers may differ between callers although no requirement asked.
     _identifies_everybody = False
+    # What is wrong with the configuration, and stops the start.
+    _problem = ""
 
     def __init__(self, app: ASGIApp, client: AsyncHexclaveClient) -> None:
         self._app = app
@@ -43,6 +45,11 @@ class CallerMiddleware:
         self._is_checked = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._problem:
+            if scope["type"] == "lifespan":
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": self._problem})
+            raise ConfigurationError(self._problem)
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
@@ -165,24 +172,16 @@ class HexclaveMiddleware(CallerMiddleware):
     _identifies_everybody = True
 
     def __init__(self, app: ASGIApp, config: HexclaveConfig | None = None) -> None:
-        self._problem = ""
         try:
             super().__init__(app, AsyncHexclaveClient(config))
         except ConfigurationError as error:
             self._problem = str(error)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._problem:
-            if scope["type"] == "lifespan":
-                await receive()
-                await send({"type": "lifespan.startup.failed", "message": self._problem})
-            raise ConfigurationError(self._problem)
-        await super().__call__(scope, receive, send)
-
     async def _identify(self, caller: Caller, scope: Scope) -> None:
         user: Any = None
         try:
-            user = await caller.user()
+            attempt, client = caller.attempt, self._client
+            user = attempt.outcome() if client.judge(attempt) else await client.identify(attempt)
         except RequestRefused:
             caller.attempt.asked = True  # the answer may differ from the one without credentials
         if user is None:
