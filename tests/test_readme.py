@@ -151,6 +151,51 @@ def test_testing_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sand
     namespace["test_me"](hexclave_sandbox)
 
 
+def test_supabase_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox, postgres_url: str) -> None:
+    """The browser gets a token, and the server the rows of whom it asks for, of a real database."""
+    import psycopg
+    from starlette.testclient import TestClient
+
+    from ._postgrest import Postgrest, create_database
+
+    secret, key = "a secret of enough letters for HS256", "sb_publishable_x"
+    alice = hexclave_sandbox.create_user()
+    database = create_database(postgres_url, "readme")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("UPDATE data SET user_id = %s WHERE id = 3", [alice.id])
+    rest = Postgrest(database, secret=secret, api_keys=[key])
+    with hexclave_sandbox.serve() as url, rest.serve() as supabase:
+        monkeypatch.setenv("SUPABASE_URL", supabase)
+        monkeypatch.setenv("SUPABASE_ANON_KEY", key)
+        monkeypatch.setenv("SUPABASE_JWT_SECRET", secret)
+        with TestClient(run(examples()["Supabase"], monkeypatch, hexclave_sandbox, url)["app"]) as client:
+            headers = hexclave_sandbox.headers(alice)
+            assert client.get("/supabase-token").status_code == client.get("/notes").status_code == 401
+            assert set(client.get("/supabase-token", headers=headers).json()) == {"token", "expires_at"}
+            assert [row["id"] for row in client.get("/notes", headers=headers).json()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("number", ["", " 2"], ids=["fastapi", "flask"])
+def test_convex_examples(number: str, monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:
+    """What judges tokens as Convex does knows the caller by the token that was passed on."""
+    from starlette.testclient import TestClient
+
+    from hexclave_integrations.convex import providers_config
+
+    from ._convex import Deployment
+
+    alice = hexclave_sandbox.create_user(display_name="Alice")
+    with hexclave_sandbox.serve() as url:
+        deployment = Deployment(providers_config(hexclave_sandbox.config.project_id, url))
+        with deployment.serve() as convex:
+            monkeypatch.setenv("CONVEX_URL", convex)
+            app = run(examples()[f"Convex{number}"], monkeypatch, hexclave_sandbox, url)["app"]
+            client: Any = app.test_client() if number else TestClient(app)
+            answer = client.get("/whoami", headers=hexclave_sandbox.headers(alice))
+            assert client.get("/whoami").status_code == 401
+            assert (answer.status_code, answer.get_json() if number else answer.json()) == (200, {"in_convex": "Alice"})
+
+
 def test_protected_route_comes_early() -> None:
     """A reader meets the first protected route before line 25."""
     lines = README.read_text().splitlines()

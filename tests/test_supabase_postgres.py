@@ -21,15 +21,14 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from fastapi import Depends, FastAPI
-from fastapi.responses import Response
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from postgrest import APIError, SyncPostgrestClient
 
 from hexclave_integrations import HexclaveClient, HexclaveUser
 from hexclave_integrations.errors import AnonymousNotAllowed, RestrictedNotAllowed
-from hexclave_integrations.fastapi import Hexclave, require_user
+from hexclave_integrations.fastapi import Hexclave, supabase_router
 from hexclave_integrations.supabase import ClaimsRefused, SupabaseSigner
 from hexclave_integrations.testing import Sandbox, SandboxUser
 
@@ -345,17 +344,9 @@ def test_postgrest_client(database: str, alice: SandboxUser, hexclave_sandbox: S
 
 def test_whole_chain(database: str, alice: SandboxUser, hexclave_sandbox: Sandbox) -> None:
     """A browser's access token becomes a Supabase token at the application's endpoint, and that the user's rows."""
-    signer = SupabaseSigner(SECRET)
     app = FastAPI()
     Hexclave(app, hexclave_sandbox.config)
-
-    allowed: Any = Depends(signer.guard(require_user))
-
-    @app.get("/supabase/token")
-    async def token(user: HexclaveUser = allowed) -> Response:
-        issued = signer.issue(user)
-        return Response(issued.body(), headers=dict(issued.headers()))
-
+    app.include_router(supabase_router(SupabaseSigner(SECRET)))
     people = {
         "alice": alice,
         "bob": hexclave_sandbox.create_user(),
@@ -367,7 +358,7 @@ def test_whole_chain(database: str, alice: SandboxUser, hexclave_sandbox: Sandbo
     rows: dict[str, list[int]] = {}
     with serving(Postgrest(database, secret=SECRET, api_keys=[PUBLISHABLE])) as supabase, TestClient(app) as backend:
         for name, who in people.items():
-            answer = backend.get("/supabase/token", headers=hexclave_sandbox.headers(who) if who else {})
+            answer = backend.get("/supabase-token", headers=hexclave_sandbox.headers(who) if who else {})
             statuses[name] = answer.status_code
             assert answer.headers["Cache-Control"] == "private, no-store"
             headers = {"apikey": PUBLISHABLE}

@@ -81,7 +81,7 @@ def _ask(
     client: httpx.Client, backend: str, supabase: str, headers: dict[str, str]
 ) -> tuple[int, list[int], list[int] | int]:
     """What one person gets: from the token endpoint, then from Supabase itself, then through the server."""
-    token = client.get(f"{backend}/supabase/token", headers=headers)
+    token = client.get(f"{backend}/supabase-token", headers=headers)
     bearer = {"Authorization": f"Bearer {token.json()['token']}"} if token.status_code == 200 else {}
     rows = client.get(f"{supabase}/rest/v1/data", headers={"apikey": API_KEY, **bearer}).json()
     notes = client.get(f"{backend}/notes", headers=headers)

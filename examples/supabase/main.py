@@ -9,14 +9,12 @@ or the legacy anon key) and SUPABASE_JWT_SECRET (the legacy secret, or a private
 """
 
 import os
-from typing import Annotated, Any
+from typing import Any
 
 import httpx
-from fastapi import Depends, FastAPI
-from fastapi.responses import Response
+from fastapi import FastAPI
 
-from hexclave_integrations import HexclaveUser
-from hexclave_integrations.fastapi import Hexclave, OptionalUser, require_user
+from hexclave_integrations.fastapi import Hexclave, OptionalUser, supabase_router
 from hexclave_integrations.supabase import SupabaseSigner
 
 SUPABASE_URL = os.environ["SUPABASE_URL"]
@@ -27,11 +25,8 @@ Hexclave(app)
 signer = SupabaseSigner(os.environ["SUPABASE_JWT_SECRET"])
 
 
-@app.get("/supabase/token")
-async def supabase_token(user: Annotated[HexclaveUser, Depends(signer.guard(require_user))]) -> Response:
-    """What the browser's `createClient(url, key, { accessToken })` fetches, to ask Supabase by itself."""
-    issued = signer.issue(user)
-    return Response(issued.body(), headers=dict(issued.headers()))
+# What the browser's `createClient(url, key, { accessToken })` fetches, to ask Supabase by itself.
+app.include_router(supabase_router(signer, "/supabase-token"))
 
 
 @app.get("/notes")
