@@ -41,8 +41,8 @@ KNOWN: Final = {
         "webhooks/_signature.py",
         "binascii.b2a_base64(signature, newline=False) != spelling",
     ): "what a caller sent with another spelling of it: the right signature has no part in it",
-    ("supabase.py", "secret == _PUBLISHED"): "the application's own setting, at start-up, with a published text",
-    ("supabase.py", "secret == secret.strip()"): "as above, with itself",
+    ("_supabase_keys.py", "secret in _PUBLISHED"): "the application's own setting, at start-up, with published texts",
+    ("_supabase_keys.py", "bare != secret"): "as above, with itself",
     ("supabase.py", "_role_of(api_key) == 'anon'"): "a role, at start-up",
 }
 

@@ -154,6 +154,10 @@ def test_project_id_is_in_lower_case_or_internal() -> None:
         ({"project_id": f'{PROJECT}"; evil()'}, "project_id is neither a UUID nor 'internal'"),
         ({"project_id": f"{PROJECT}\n"}, "project_id is neither a UUID nor 'internal'"),
         ({"api_url": "api.hexclave.com"}, "api_url is not"),
+        (
+            {"api_url": "https://api1.hexclave.com"},
+            "api_url is the host in the tokens' issuer: https://api.hexclave.com",
+        ),
         ({"api_url": "http://api.hexclave.com"}, "api_url is not secure"),
         ({"api_url": "https://api.hexclave.com/api/v1"}, "api_url contains the API path"),
         ({"api_url": "https://user@api.hexclave.com"}, "api_url has a user name"),
@@ -453,6 +457,36 @@ def test_module_runs_without_extras(project: Path) -> None:
         check=False,
     )
     assert (failed.returncode, failed.stdout, failed.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "name", "code"),
+    [
+        (">&-", "-", 2),
+        (">/dev/full", "-", 2),
+        (">&-", "a.ts", 0),
+        (">/dev/full", "a.ts", 0),
+        ("", "\u00e9.ts", 0),
+        ("", "", 2),
+    ],
+)
+def test_output_that_cannot_be_written(project: Path, redirection: str, name: str, code: int) -> None:
+    """What was done stays done where nobody can be told; what was not is said, without a traceback."""
+    environ = {**os.environ, "HEXCLAVE_PROJECT_ID": PROJECT, "PYTHONPATH": str(ROOT / "src")}
+    environ |= {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
+    command = f'exec "$0" -m hexclave_integrations convex-auth-config --output "$1" {redirection}'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, name],
+        cwd=project,
+        env=environ,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr.count(b"\n")) == (code, 0 if code == 0 else 1), done.stderr
+    if code == 0:
+        assert (project / name).read_text() == render_auth_config(PROJECT)
 
 
 # --- a request's own token ------------------------------------------------------------------------------------
@@ -807,6 +841,10 @@ IDENTITY: dict[str, Any] = {
 }
 
 
+def issuer_of(path: str) -> str:
+    return f"https://api.hexclave.com/api/v1/projects{path}/{PROJECT}"
+
+
 def test_identity_is_the_partial_user() -> None:
     """Each of its fields, under the names of `HexclaveUser` (contract section 7)."""
     assert convex_identity(IDENTITY) == ConvexUser(
@@ -847,7 +885,7 @@ def test_identity_of_little() -> None:
 @pytest.mark.parametrize("spelling", [{"restricted_reason": {"type": "x"}}, {"restricted_reason.type": "x"}])
 def test_reason_of_a_restriction_is_found(spelling: dict[str, Any]) -> None:
     """As the token had it, or as Convex writes an object in a token."""
-    changes = {"is_restricted": True, "restricted_reason": None}
+    changes = {"is_restricted": True, "restricted_reason": None, "issuer": issuer_of("-restricted-users")}
     user = convex_identity(IDENTITY | changes | spelling)
 
     assert user is not None
@@ -878,6 +916,11 @@ def test_reason_of_a_restriction_is_found(spelling: dict[str, Any]) -> None:
         ({"is_anonymous": True}, "is_restricted"),
         ({"restricted_reason": {"type": "x"}}, "is_restricted"),
         ({"restricted_reason.type": "x"}, "is_restricted"),
+        ({"issuer": "https://x.supabase.co/auth/v1"}, "issuer"),
+        ({"issuer": f"https://api.hexclave.com/api/v1/projects-anonymous-users/{PROJECT}"}, "issuer"),
+        ({"issuer": f"https://api.hexclave.com/api/v1/projects-restricted-users/{PROJECT}"}, "issuer"),
+        ({"issuer": f"https://api.hexclave.com/api/v1/projects/{PROJECT}", "is_restricted": True}, "issuer"),
+        ({"issuer": 7}, "issuer"),
     ],
 )
 def test_wrong_identity_is_refused(changes: dict[str, Any], named: str) -> None:

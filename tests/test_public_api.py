@@ -216,7 +216,7 @@ def test_module_keeps_to_its_layer(path: Path) -> None:
     if "httpx" in foreign:
         assert name == "_drivers" or name.startswith("testing")
     if "jwt" in foreign:
-        assert name.startswith(("testing", "supabase"))
+        assert name.startswith(("testing", "supabase", "_supabase"))
     if not name.startswith("testing") and name != "_pytest_plugin":
         assert not any(one.startswith(".testing") for one in ours)
 

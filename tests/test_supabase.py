@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import copy
 import dataclasses
 import enum
 import hashlib
 import hmac
 import json
+import pickle
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -635,7 +637,9 @@ def test_api_keys_that_are_not_public(api_key: Any) -> None:
     "secret",
     [
         *("", "short", "x" * 31, "x" * 64, "abab" * 16, f"{SECRET}\n", f" {SECRET}", f"{SECRET}\r\n"),
-        *("your-super-secret-jwt-token-with-at-least-32-characters-long", f"ssh-rsa {SECRET}"),
+        *("your-super-secret-jwt-token-with-at-least-32-characters-long", f"ssh-rsa {SECRET}", f'"{SECRET}"'),
+        *(f"'{SECRET}'", "reallyreallyreallyreallyverysafe", "${SUPABASE_JWT_SECRET}-${SUPABASE_JWT_SECRET}"),
+        *("https://abcdefghijklmnopqrst.supabase.co", 'key={"kty":"EC","crv":"P-256","x":"abc"}', f"{SECRET}\0"),
     ],
 )
 def test_weak_secrets(secret: str) -> None:
@@ -646,13 +650,26 @@ def test_weak_secrets(secret: str) -> None:
     assert not secret.strip() or secret.strip() not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", [SERVICE_KEY, ANON_KEY, "sb_secret_" + "a1b2" * 8, "sb_publishable_" + "a1b2" * 8])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(SERVICE_KEY, ANON_KEY, "sb_secret_" + "a1b2" * 8, "sb_publishable_" + "a1b2" * 8),
+        *(f'"{SERVICE_KEY}"', f"Bearer {SERVICE_KEY}", "'sb_secret_" + "a1b2" * 8 + "'"),
+    ],
+)
 def test_api_keys_are_no_secrets(key: str) -> None:
     """An API key in the secret's place is told apart."""
     with pytest.raises(ConfigurationError, match="API key, not the JWT secret") as caught:
         signer(key)
 
     assert key not in shown(caught.value)
+
+
+@pytest.mark.parametrize("copying", [pickle.dumps, copy.copy, copy.deepcopy, partial(pickle.dumps, protocol=0)])
+def test_a_signer_is_not_copied(copying: Callable[[object], object]) -> None:
+    """What is made of a signer, in a task queue for instance, would hold the key."""
+    with pytest.raises(TypeError, match="make one in each process"):
+        copying(signer())
 
 
 @pytest.mark.parametrize("key", [None, 7, bytearray(SECRET.encode()), [SECRET], SECRET + "\ud800"], ids=type)

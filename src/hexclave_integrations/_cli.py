@@ -38,8 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         problem = f"{error} On this command line: --project-id, --api-url."
     except _Refused as error:
         problem = str(error)
-    except OSError as error:
-        problem = f"{options.output}: {error.strerror}."
+    except (OSError, ValueError) as error:  # a name with NUL is a ValueError
+        problem = f"{options.output or repr('')}: {getattr(error, 'strerror', None) or 'this is no name of a file'}."
+        if options.output == "-":
+            sys.stdout = None  # nor is it tried again at exit
     print(f"{COMMAND}: {problem}", file=sys.stderr)
     return 2
 
@@ -74,24 +76,37 @@ def _convex_auth_config(options: argparse.Namespace) -> int:
     if options.output == "-":
         if options.check:
             raise _Refused("--check needs a file: leave out --output -, or name one.")
+        if sys.stdout is None:
+            raise _Refused("standard output is closed.")
         sys.stdout.write(text)
+        sys.stdout.flush()  # so that a full disk is told here, and not at exit
         return 0
     path = Path(options.output)
     found = _read(path)
     if found == text:
-        print(f"{path} is up to date.")
+        _say(f"{path} is up to date.")
         return 0
     if options.check:
         state = "does not exist" if found is None else "is not what this command writes"
-        print(f"{COMMAND}: {path} {state}: run the command again without --check.", file=sys.stderr)
+        again = "without --check" if found is None or is_rendered(found) else "with --force instead of --check"
+        print(f"{COMMAND}: {path} {state}: run the command again {again}.", file=sys.stderr)
         return 1
     if found is not None and not options.force and not is_rendered(found):
         raise _Refused(f"{path} was written or edited by hand: --force overwrites it, --output - shows the new text.")
     if not path.parent.is_dir():
         raise _Refused(f"There is no folder {path.parent}: run this in the Convex project, or name a file by --output.")
     path.write_text(text, encoding="utf-8", newline="\n")
-    print(f"Wrote {path}. `npx convex dev` or `npx convex deploy` puts it into force.")
+    _say(f"Wrote {path}. `npx convex dev` or `npx convex deploy` puts it into force.")
     return 0
+
+
+def _say(text: str) -> None:
+    """Tell how it went. What was done stays done where nobody listens, or where a name cannot be shown."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError:
+        sys.stdout = None  # nor is it tried again at exit
 
 
 def _read(path: Path) -> str | None:

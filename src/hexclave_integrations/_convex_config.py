@@ -60,6 +60,8 @@ def providers_config(
     config = HexclaveConfig(project_id=project_id, api_url=api_url)
     if not isinstance(include_restricted, bool):
         raise ConfigurationError("include_restricted is True or False: any text would be true.")
+    if config.api_url not in config.issuer_bases:
+        raise ConfigurationError(f"api_url is the host in the tokens' issuer: {' or '.join(config.issuer_bases)}.")
     segment = quote(config.project_id, safe=_AS_ENCODE_URI_COMPONENT)
     base = f"{config.api_url}/api/v1"
     return [

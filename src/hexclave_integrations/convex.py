@@ -5,11 +5,13 @@
     token = client.access_token(request.headers)
     httpx.post(f"{CONVEX_URL}/api/query", json={"path": "messages:list", "args": {}}, headers=convex_headers(token))
 
-Convex verifies the token itself. It is passed on as it came; nothing is refreshed.
+Convex verifies the token itself. It is passed on as it came; nothing is refreshed. Guard such a route as any other
+(`CurrentUser`, `@require_user`): that refuses whom it should, and keeps the answer out of caches.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 _RESTRICTED_TOO = require_user.allow(restricted=True)
+_ISSUER = re.compile(r"https?://[^\s?#]+/api/v1/projects(|-anonymous-users|-restricted-users)/[^/\s?#]+", re.ASCII)
 
 
 class ConvexAuth(Protocol):
@@ -152,7 +155,7 @@ def convex_identity(claims: Mapping[str, Any] | None) -> ConvexUser | None:
     reason = _reason(claims)
     if not restricted and (anonymous or reason is not None):
         raise InvalidIdentity("The Convex identity contradicts itself about is_restricted.")
-    return ConvexUser(
+    user = ConvexUser(
         id=_uuid(claims, "subject"),
         display_name=_optional(claims, "name"),
         primary_email=_optional(claims, "email"),
@@ -163,6 +166,18 @@ def convex_identity(claims: Mapping[str, Any] | None) -> ConvexUser | None:
         requires_totp_mfa=_boolean(claims, "requires_totp_mfa", False),
         selected_team_id=None if claims.get("selected_team_id") is None else _uuid(claims, "selected_team_id"),
     )
+    _check_issuer(claims, "-anonymous-users" if anonymous else "-restricted-users" if restricted else "")
+    return user
+
+
+def _check_issuer(claims: Mapping[str, Any], path: str) -> None:
+    """Hold the issuer, which a function may have left out, against the kind of user: a deployment may have others."""
+    issuer = claims.get("issuer")
+    if issuer is None:
+        return
+    found = _ISSUER.fullmatch(issuer) if isinstance(issuer, str) else None
+    if found is None or found[1] != path:
+        raise _wrong("issuer")
 
 
 def _wrong(name: str) -> InvalidIdentity:

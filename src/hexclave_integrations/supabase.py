@@ -7,24 +7,19 @@ user, one harmless role, an end within the hour.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, NoReturn, TypeVar, get_args
 
 import jwt
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, derive_private_key
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from jwt.algorithms import HMACAlgorithm, RSAAlgorithm
 
 from . import _strict
 from ._flows import check_kind
 from ._http import PRIVATE
+from ._supabase_keys import read_key
 from .errors import ConfigurationError, NotAuthenticated, TokenExpired
 from .requirements import Requirement, require_user
 from .user import HexclaveUser, UserKind
@@ -34,21 +29,15 @@ __all__ = ["MAX_EXPIRES_IN", "ClaimsRefused", "SupabaseSigner", "SupabaseToken"]
 MAX_EXPIRES_IN: Final = 3600
 """Seconds that a token may live at most: no sign-out ends it before."""
 
-_MIN_SECRET: Final = 32  # bytes: a key for HS256 is as long as its hash (RFC 7518 section 3.2)
-_MIN_RSA: Final = 2048  # bits (RFC 7518 section 3.3)
-_MIN_LETTERS: Final = 5  # different ones: less is a placeholder, however long
-_PUBLISHED: Final = b"your-super-secret-jwt-token-with-at-least-32-characters-long"  # in self-hosting's .env.example
 _MAX_CLAIMS: Final = 4096  # bytes of JSON: beyond, the token outgrows the 8 KiB that gateways give a header
 _RESERVED: Final = frozenset({"sub", "role", "aud", "exp", "iat", "nbf", "is_anonymous"})
 _ROLE = re.compile(r"(?!none$)[a-z_][a-z0-9_]{0,62}")  # after `SET ROLE none` a request is the authenticator's own
 _PRIVILEGED = re.compile(r"postgres|authenticator|dashboard_user|(?:supabase_|pgbouncer|pgsodium|pg_).*", re.IGNORECASE)
 _SERVICE_ROLE = re.compile("service_role", re.IGNORECASE)
 _OUTSIDE = re.compile(r"^\W+|\W+$")
-_API_KEY = re.compile(r"sb_(?:secret|publishable)_|sbp_|eyJ[\w-]*\.[\w-]*\.")
 _PUBLISHABLE = re.compile(r"sb_publishable_[\w-]+", re.ASCII)
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
-_SigningKey = EllipticCurvePrivateKey | RSAPrivateKey
 R = TypeVar("R", bound=Requirement)
 
 
@@ -119,11 +108,15 @@ class SupabaseSigner:
             )
         if not isinstance(allow_restricted, bool) or not isinstance(allow_anonymous, bool):
             raise ConfigurationError("allow_restricted and allow_anonymous are True or False: any text would be true.")
-        self._key, self._algorithm, self._kid = _read_key(key, kid)
+        self._key, self._algorithm, self._kid = read_key(key, kid)
         self._expires_in = expires_in
         self._role = role
         self._clock = clock
         self._requirement = require_user.allow(restricted=allow_restricted, anonymous=allow_anonymous)
+
+    def __reduce__(self) -> NoReturn:
+        """No copy and no pickle: it would hold the key."""
+        raise TypeError("A signer holds the key: make one in each process.")
 
     def guard(self, requirement: R) -> R:
         """The requirement that lets through exactly those whom this signs for: for a token endpoint.
@@ -243,144 +236,6 @@ def _texts(value: object) -> Iterator[tuple[str, bool]]:
 def _is_privileged(text: str) -> bool:
     """Whether PostgREST could read a privileged role there: `jwt-role-claim-key` names any claim, and can cut it."""
     return bool(_SERVICE_ROLE.search(text) or _PRIVILEGED.fullmatch(_OUTSIDE.sub("", text)))
-
-
-# --- keys -----------------------------------------------------------------------------------------------------
-
-
-def _read_key(key: str | bytes | Mapping[str, Any], kid: str | None) -> tuple[bytes | _SigningKey, str, str | None]:
-    """The key, its algorithm, and its id.
-
-    Raises:
-        ConfigurationError: it is no key that Supabase tokens may be signed with.
-    """
-    if kid is not None and not _is_kid(kid):
-        raise ConfigurationError("kid is the signing key's id, as Supabase's dashboard shows it, without blanks.")
-    if isinstance(key, Mapping):
-        jwk = dict(key)
-        found, kid = _from_jwk(jwk), _same_kid(jwk.get("kid"), kid)
-    else:
-        text = _as_bytes(key)
-        if b"-----BEGIN" in text:  # some tools write a few lines of their own above it
-            found = _from_pem(text)
-        elif text.lstrip()[:1] in (b"{", b"["):
-            return _read_key(_json_object(text), kid)
-        else:
-            return _check_secret(text), "HS256", kid
-    if kid is None:
-        raise ConfigurationError("A Supabase signing key needs its kid: without it Supabase does not find the key.")
-    return found, _algorithm(found), kid
-
-
-def _is_kid(kid: object) -> bool:
-    return isinstance(kid, str) and kid != "" and kid == kid.strip()
-
-
-def _as_bytes(key: object) -> bytes:
-    try:
-        text = key.encode() if isinstance(key, str) else key
-    except UnicodeEncodeError:
-        text = None  # nothing is raised in here: that error holds the key
-    if not isinstance(text, bytes):
-        raise ConfigurationError("The Supabase key is the JWT secret, or a private key as PEM or JWK.")
-    return text
-
-
-def _check_secret(secret: bytes) -> bytes:
-    if _API_KEY.match(secret.decode(errors="replace").strip()):
-        raise ConfigurationError(
-            "This is a Supabase API key, not the JWT secret: take the legacy JWT secret from the project's JWT "
-            "settings, or import a signing key of your own."
-        )
-    if secret == _PUBLISHED or len(set(secret)) < _MIN_LETTERS or not _fits_hmac(secret):
-        raise ConfigurationError(
-            f"The Supabase JWT secret is weak or cut off: it has at least {_MIN_SECRET} random bytes and no blanks "
-            "around it. Copy it from the project's JWT settings, or make one: openssl rand -base64 48."
-        )
-    return secret
-
-
-def _fits_hmac(secret: bytes) -> bool:
-    try:
-        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)  # refuses public keys in their many forms
-    except jwt.InvalidKeyError:
-        return False
-    return len(secret) >= _MIN_SECRET and secret == secret.strip()
-
-
-def _json_object(text: bytes) -> Mapping[str, Any]:
-    with contextlib.suppress(ValueError):  # and nothing is raised in there: that error holds the key
-        return _strict.json_object(text.strip())
-    raise ConfigurationError("The Supabase signing key is no JWK: give one JSON object, not a list of keys.")
-
-
-def _from_pem(text: bytes) -> _SigningKey:
-    try:
-        return _private(load_pem_private_key(text, password=None))
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ConfigurationError(
-            "The Supabase signing key cannot be read: give the private key itself, unencrypted, as PEM with its line "
-            "breaks."
-        ) from None
-
-
-def _from_jwk(jwk: dict[str, Any]) -> _SigningKey:
-    try:
-        key = _private(_ec_key(jwk) if jwk.get("kty") == "EC" else RSAAlgorithm.from_jwk(jwk))
-        algorithm = _algorithm(key)
-        if jwk.get("alg", algorithm) != algorithm or jwk.get("use", "sig") != "sig":
-            raise ValueError("for another algorithm, or for encryption")
-        if "sign" not in jwk.get("key_ops", ["sign"]):
-            raise ValueError("for verifying only")
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
-        raise ConfigurationError(
-            "The Supabase signing key cannot be used: give the private JWK as it was made, for ES256 or RS256."
-        ) from None
-    return key
-
-
-def _ec_key(jwk: Mapping[str, Any]) -> _SigningKey:
-    """Read a P-256 key as Supabase's CLI writes it: without leading zeros, which PyJWT insists on.
-
-    Raises:
-        ValueError, KeyError, AttributeError: it is none, or its public part belongs to another.
-    """
-    if jwk["crv"] != "P-256":
-        raise ValueError("another curve")
-    x, y, secret = (int.from_bytes(_strict.base64url(jwk[name].encode())) for name in ("x", "y", "d"))
-    key = derive_private_key(secret, SECP256R1())
-    numbers = key.public_key().public_numbers()
-    if (numbers.x, numbers.y) != (x, y):
-        raise ValueError("not a pair")
-    return key
-
-
-def _same_kid(inner: object, given: str | None) -> str | None:
-    if inner is None:
-        return given
-    if not isinstance(inner, str) or not _is_kid(inner) or given not in (None, inner):
-        raise ConfigurationError("The JWK's kid is not the kid that was given, or is no id.")
-    return inner
-
-
-def _private(key: object) -> _SigningKey:
-    """The key, if Supabase takes its kind.
-
-    Raises:
-        ConfigurationError: it is a public key, or of another kind.
-    """
-    if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
-        return key
-    if isinstance(key, RSAPrivateKey) and key.key_size >= _MIN_RSA:
-        return key
-    raise ConfigurationError(
-        f"A Supabase signing key is a private key: P-256 for ES256, or RSA of {_MIN_RSA} bits and more for RS256. "
-        "Make one: supabase gen signing-key --algorithm ES256."
-    )
-
-
-def _algorithm(key: _SigningKey) -> str:
-    return "ES256" if isinstance(key, EllipticCurvePrivateKey) else "RS256"
 
 
 def _check_api_key(api_key: str) -> None:

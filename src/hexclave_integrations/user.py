@@ -140,7 +140,7 @@ class AccessToken(NeverFromRequest):
 
     Attributes:
         user: whom it speaks for, of any kind.
-        sealed: what `text` is read from; neither `repr` nor a serializer shows it.
+        sealed: what `text` is read from; neither `repr` nor a serializer shows it, but a pickle holds it.
     """
 
     user: HexclaveUser

@@ -51,6 +51,7 @@ from hexclave_integrations import (
     requirements,
     starlette,
 )
+from hexclave_integrations.convex import convex_identity
 from hexclave_integrations.fastapi import (
     CurrentUser,
     FastAPIRequirement,
@@ -1653,6 +1654,22 @@ def test_misuse_that_would_let_in_is_refused_at_start(sandbox: Sandbox, name: st
     MISUSES[name](app)
 
     with pytest.raises(ConfigurationError, match="Depends"), TestClient(app):
+        pass
+
+
+@pytest.mark.parametrize("name", ["get_user", "get_current_user", "access_token", "check_api_key", "convex_identity"])
+@pytest.mark.parametrize("wrap", [lambda call: call, functools.partial], ids=["plain", "partial"])
+def test_functions_of_the_kit_are_no_dependencies(sandbox: Sandbox, name: str, wrap: Any) -> None:
+    """FastAPI would take their arguments from the caller: whose user, for instance. It stops the start."""
+    app = FastAPI()
+    client = Hexclave(app, sandbox.config).client
+    call = convex_identity if name == "convex_identity" else getattr(client, name)
+
+    @app.get("/x")
+    async def view(user: Annotated[Any, Depends(wrap(call))]) -> str:
+        return "in"
+
+    with pytest.raises(ConfigurationError, match="call it in the route"), TestClient(app):
         pass
 
 

@@ -58,6 +58,11 @@ def check_dependency(dependant: Any, path: str) -> None:
             f"{path} depends on a function that returns a requirement and does not apply it: "
             "write Depends(require_user), without the function."
         )
+    if any(_is_ours(each.call) for each in dependant.dependencies):
+        raise ConfigurationError(
+            f"{path} depends on a function of this package that would take its arguments from what the caller sends: "
+            "call it in the route, with what CurrentUser or require_user vouched for."
+        )
     for kind in _PARAMETERS:
         for field in getattr(dependant, kind, ()):
             info = field.field_info
@@ -121,6 +126,14 @@ class Checks:
         for check in self._begun or ():
             if inspect.getcoroutinestate(check) == inspect.CORO_CREATED:
                 check.close()
+
+
+def _is_ours(call: Any) -> bool:
+    """Whether a dependency is a function or method of this package: only its requirements ask who the caller is."""
+    while isinstance(call, functools.partial):
+        call = call.func
+    module = getattr(call, "__module__", None) or ""
+    return not isinstance(call, _UNAPPLIED) and module.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _hands_back_requirement(call: Any) -> bool:

@@ -21,7 +21,7 @@ __all__ = ["answer_token", "supabase_route"]
 def supabase_route(signer: SupabaseSigner, path: str = "/supabase-token") -> Route:
     """A route for GET that answers `{"token", "expires_at"}`: `Starlette(routes=[supabase_route(signer), ...])`.
 
-    It lets through whom the signer signs for, and refuses as `require_user` does.
+    It lets through whom the signer signs for, and refuses as `require_user` does; it needs `HexclaveMiddleware`.
 
     Args:
         signer: signs the tokens.
