@@ -61,6 +61,24 @@ def test_an_attempt_ends_with_its_token(hexclave_sandbox: Sandbox) -> None:
         client.identify(attempt)
 
 
+@pytest.mark.parametrize("late", [0.0, 1.0])
+def test_a_remembered_token_ends_although_its_keys_are_fresh(hexclave_sandbox: Sandbox, late: float) -> None:
+    """A token that was verified before is over at its end, too, when the keys have been refreshed since."""
+    clock = Moment()
+    client = HexclaveClient(hexclave_sandbox.config, clock=clock)
+    headers = hexclave_sandbox.headers(hexclave_sandbox.create_user())
+    user = client.authenticate(headers)
+    assert user is not None
+    assert user.expires_at is not None
+    end = user.expires_at.timestamp() + client.config.leeway
+    clock.now = end - 0.001
+    assert client.warm()
+    assert client.authenticate(headers) == user
+    clock.now = end + late
+    with pytest.raises(TokenExpired):
+        client.admit(require_user, client.attempt(headers))
+
+
 def test_authorize_believes_no_user_whose_token_is_over(hexclave_sandbox: Sandbox) -> None:
     """A user who was kept for longer than his token is refused."""
     clock = Moment()

@@ -187,11 +187,28 @@ def test_an_answer_lives_from_when_it_was_asked_for(redis_url: str) -> None:
         assert 0 < server.pttl(key) <= 59_900
 
 
+def test_an_answer_never_lives_longer_than_its_time(redis_url: str) -> None:
+    """Nor where the server's clock was set back meanwhile; and drops are remembered for longer than any answer."""
+    project = str(uuid.uuid4())
+    answers = SharedAnswers(RedisScripts(redis_url, 1), project)
+    number, _, asked = str(answers.recall("question", ["tag"]).sequence).partition("@")
+
+    answers.remember("question", REPLY, f"{number}@{int(asked) + 3_600_000}", 60)
+    answers.drop(["tag"])
+    with redis.Redis.from_url(redis_url) as server:
+        (answer,) = server.scan_iter(f"hexclave:{project}:answer:*")
+        (dropped,) = server.scan_iter(f"hexclave:{project}:dropped:*")
+        assert 0 < server.pttl(answer) <= 60_000
+        assert server.ttl(dropped) > 3600
+
+
 def test_a_lost_sequence_does_not_go_back(redis_url: str) -> None:
     """After Redis lost its memory, an older answer still counts as asked for before the next drop."""
     project = str(uuid.uuid4())
     scripts = RedisScripts(redis_url, 1)
     answers = SharedAnswers(scripts, project)
+    for _ in range(3):
+        answers.drop(["other"])  # so that a sequence that began anew would be behind
     sequence = answers.recall("question", ["tag"]).sequence
     assert sequence is not None
     time.sleep(1.1)  # the sequence begins with the second

@@ -59,7 +59,7 @@ class BaseClient:
         return token
 
     def known(self, requirement: Requirement, attempt: Attempt) -> HexclaveUser | None:
-        """The user let through, where that needs no question to Hexclave: the path of most requests.
+        """The user let through, where that needs no question to Hexclave, else None: then ask `admit`.
 
         Raises:
             RequestRefused: the answer is no.

@@ -12,6 +12,7 @@ A `Flow[T]` yields one of five effects and is resumed with the outcome::
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass
@@ -117,7 +118,9 @@ class Attempt:
 
     def settle(self, user: HexclaveUser | None, error: RequestRefused | None = None) -> None:
         """Remember who the caller is, so that nothing is verified twice in a request."""
-        self.user, self.error, self.settled = user, error, True
+        # Without its traceback, whose frames hold this attempt.
+        self.user, self.error = user, None if error is None else error.with_traceback(None)
+        self.settled = True
 
     def outcome(self) -> HexclaveUser | None:
         """The settled user, or nobody.
@@ -126,7 +129,7 @@ class Attempt:
             RequestRefused: what the credentials came to.
         """
         if self.error is not None:
-            raise self.error
+            raise copy.copy(self.error)  # the traceback of what is raised will hold this attempt
         return self.user
 
 

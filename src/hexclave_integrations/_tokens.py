@@ -20,6 +20,7 @@ __all__ = [
     "HEADER_NAMES",
     "MAX_HEADER",
     "MAX_TOKEN",
+    "are_there",
     "collect",
     "find_api_key",
     "find_token",
@@ -106,7 +107,8 @@ def find_token(found: Mapping[str, str], cookies: Mapping[str, str] | None, conf
     """
     if found:
         value = found.get(STACK_TOKEN, "")
-        if "," not in value and (plain := value.strip(_BLANKS)):  # as below, at once: most requests end here
+        # As below, at once: most requests end here.
+        if "," not in value and len(value) <= MAX_HEADER and (plain := value.strip(_BLANKS)):
             return _bounded(plain)
         for name in (STACK_TOKEN, HEXCLAVE_TOKEN):
             if (value := found.get(name, "")) and (token := _single(value)):
@@ -124,6 +126,18 @@ def find_token(found: Mapping[str, str], cookies: Mapping[str, str] | None, conf
     if cookies and config.accept_cookies:
         return _from_cookies(cookies, config.project_id)
     return None
+
+
+def are_there(found: Mapping[str, str]) -> bool:
+    """Whether a header has credentials of ours where an access token may be, good or bad.
+
+    Args:
+        found: the credential headers, as `collect` returns them.
+    """
+    given = {name: value for name in HEADER_NAMES if (value := found.get(name, "").strip(_BLANKS))}
+    if AUTHORIZATION in given and not _MENTIONS_BEARER.search(given[AUTHORIZATION]):
+        del given[AUTHORIZATION]
+    return bool(given)
 
 
 def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> str | None:

@@ -329,12 +329,17 @@ def test_a_site_that_requires_a_login(world: World, form: str, colour: str) -> N
         "django.contrib.auth.middleware.LoginRequiredMiddleware",
         "hexclave_integrations.django.middleware.HexclaveMiddleware",
     ]
-    patterns = (path("me", FORMS[form]()), path("optional", make_view("sync view", optional_user)))
+    patterns = (
+        path("me", FORMS[form]()),
+        path("optional", make_view("sync view", optional_user)),
+        path("optional-class", Mixed.as_view(requirement=optional_user)),
+    )
     sessions = "django.contrib.sessions.backends.signed_cookies"
     with world.settings(*patterns, MIDDLEWARE=middleware, SESSION_ENGINE=sessions):
         assert ask(colour, "/me").status_code == 401
         assert id_in(ask(colour, "/me", world.headers(world.alice))) == world.alice.id
         assert ask(colour, "/optional", world.headers(world.alice)).status_code == 302
+        assert ask(colour, "/optional-class", world.headers(world.alice)).status_code == 302
 
 
 @both_colours

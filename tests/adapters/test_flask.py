@@ -306,6 +306,28 @@ def test_not_knowing_is_not_nobody(world: World) -> None:
         assert world.get("/").json == {"id": None}
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("max-age=60", "max-age=60, private"),
+        ("no-cache", "no-cache, private"),
+        ("public, max-age=60", "public, max-age=60"),
+        ("private, max-age=5", "private, max-age=5"),
+    ],
+)
+def test_shared_caches_are_kept_out(world: World, given: str, sent: str) -> None:
+    """An age alone is for the caller's own cache; shared ones get the page where the view says `public`."""
+
+    @world.app.get("/")
+    @require_user
+    def index() -> flask.Response:
+        response = flask.jsonify(id=current_user.id)
+        response.headers["Cache-Control"] = given
+        return response
+
+    assert world.get("/", world.alice).headers.getlist("Cache-Control") == [sent]
+
+
 def test_view_may_say_how_to_cache(world: World) -> None:
     """`Cache-Control` of the view stays; `Vary` joins what is there."""
 

@@ -203,13 +203,36 @@ def test_hexclave_alone_is_the_applications_business(sandbox: Sandbox, build: Bu
     assert said == ({"id": None, "offered": ["hexclave", "chat"], "protocol header": "hexclave, chat"}, None)
 
 
+@pytest.mark.parametrize("form", ["x-stack-access-token: ", "x-hexclave-access-token: ", "authorization: Bearer "])
 @pytest.mark.parametrize("build", APPS)
-def test_header_comes_before_subprotocol(sandbox: Sandbox, build: Build) -> None:
+def test_header_comes_before_subprotocol(sandbox: Sandbox, build: Build, form: str) -> None:
     """Where both are sent the header speaks, and the subprotocol is taken away all the same."""
     user, other = sandbox.create_user(), sandbox.create_user()
+    name, _, value = (form + sandbox.token(user)).partition(": ")
     offered = ["hexclave", PREFIX + sandbox.token(other)]
-    said, selected = greeting(build(sandbox.config), headers=sandbox.headers(user), subprotocols=offered)
+    said, selected = greeting(build(sandbox.config), headers={name: value}, subprotocols=offered)
     assert ({"id": user.id, "offered": ["hexclave"], "protocol header": "hexclave"}, "hexclave") == (said, selected)
+
+
+@pytest.mark.parametrize("header", ["authorization: Basic YTpi", "x-stack-access-token:  ", "x-api-key: x"])
+@pytest.mark.parametrize("build", APPS)
+def test_what_is_no_token_does_not_come_before_subprotocol(sandbox: Sandbox, build: Build, header: str) -> None:
+    """A browser sends Basic credentials by itself."""
+    user = sandbox.create_user()
+    name, _, value = header.partition(": ")
+    offered = ["hexclave", PREFIX + sandbox.token(user)]
+    said, _ = greeting(build(sandbox.config), headers={name: value}, subprotocols=offered)
+    assert said["id"] == user.id
+
+
+@pytest.mark.parametrize("value", ["a.b.c", "Bearer a.b.c"])
+@pytest.mark.parametrize("build", APPS)
+def test_bad_header_comes_before_subprotocol(sandbox: Sandbox, build: Build, value: str) -> None:
+    """A header that is refused is not made good by another credential."""
+    offered = ["hexclave", PREFIX + sandbox.token(sandbox.create_user())]
+    name = "authorization" if " " in value else "x-stack-access-token"
+    with pytest.raises(WebSocketDenialResponse):
+        greeting(build(sandbox.config), headers={name: value}, subprotocols=offered)
 
 
 @pytest.mark.parametrize("build", APPS)
@@ -402,7 +425,7 @@ def test_token_is_out_of_sight_of_a_plain_application(sandbox: Sandbox) -> None:
     assert sent == [{"type": "websocket.accept", "subprotocol": "hexclave"}]
     assert seen[0]["subprotocols"] == ["chat", "hexclave"]
     headers = [(name, value) for name, value in seen[0]["headers"] if token.encode() in value]
-    assert [(b"authorization", f"Bearer {token}".encode())] == headers
+    assert [(b"x-stack-access-token", token.encode())] == headers
     assert (b"sec-websocket-protocol", b"chat, hexclave") in seen[0]["headers"]
 
 

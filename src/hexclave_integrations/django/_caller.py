@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -73,7 +74,7 @@ class Caller:
             self._check_csrf(principal, request)
             return _let_in(principal, request)
         except RequestRefused as error:
-            self.refused = error
+            self.refused = copy.copy(error)  # its own traceback holds this caller
             raise
 
     async def aadmit(
@@ -87,7 +88,7 @@ class Caller:
             await self._acheck_csrf(principal, request)
             return _let_in(principal, request)
         except RequestRefused as error:
-            self.refused = error
+            self.refused = copy.copy(error)  # its own traceback holds this caller
             raise
 
     def identify(self, request: Any) -> HexclaveUser | None:
@@ -103,7 +104,7 @@ class Caller:
             user = self.installation.client.identify(self.attempt)
             self._check_csrf(user, request)
         except RequestRefused as error:
-            self.refused = error
+            self.refused = copy.copy(error)  # its own traceback holds this caller
             raise
         return user
 

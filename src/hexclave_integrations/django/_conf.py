@@ -54,7 +54,7 @@ class Installation:
 
     def attempt(self, meta: Mapping[str, Any]) -> Attempt:
         """The credentials in a request's META; `request.headers` would read all of it (design section 8)."""
-        found = {name: meta[key] for key, name in self._meta_keys if key in meta}
+        found = {name: value for key, name in self._meta_keys if isinstance(value := meta.get(key), str)}
         return Attempt(found, lambda: read_cookies([meta.get("HTTP_COOKIE", "")]))
 
 

@@ -48,17 +48,16 @@ class CallerMiddleware:
         """Name the credentials in `Vary`, and keep shared caches out unless the application said `public`."""
         kept: list[tuple[str, str]] = []
         vary: list[str] = []
-        private = True
+        given: list[str] = []
         for name, value in headers:
             lowered = name.lower()
             if lowered == "vary":
                 vary.append(value)
-                continue
-            if lowered == "cache-control":
-                private = False
-            kept.append((name, value))
-        if private:
-            kept.append(("Cache-Control", _http.PRIVATE))
+            elif lowered == "cache-control":
+                given.append(value)
+            else:
+                kept.append((name, value))
+        kept.append(("Cache-Control", _http.cache_control(", ".join(given))))
         config = self._installation.client.config
         kept.append(("Vary", _http.vary_on_credentials(", ".join(vary), config) if vary else self._vary))
         return kept

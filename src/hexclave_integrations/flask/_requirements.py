@@ -50,12 +50,12 @@ class FlaskRequirement(Requirement):
                 "A requirement decorates a function or method; for a view class, write decorators = [require_user]."
             )
 
-        is_async = inspect.iscoroutinefunction(view)
+        is_plain = inspect.isfunction(view) and not inspect.iscoroutinefunction(view)  # which Flask calls as it is
 
         @functools.wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
             current_caller().admit(self, _params(view, args, kwargs) if self.team_parameter else {})
-            return current_app.ensure_sync(view)(*args, **kwargs) if is_async else view(*args, **kwargs)
+            return view(*args, **kwargs) if is_plain else current_app.ensure_sync(view)(*args, **kwargs)
 
         guarded.__hexclave_requirement__ = self  # type: ignore[attr-defined]  # read by the check at start-up
         for layer in layers(view):

@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
-from .._tokens import read_cookies
+from .._tokens import STACK_TOKEN, are_there, read_cookies
 from ..api_key import HexclaveApiKey
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused, Unavailable
@@ -22,6 +22,7 @@ SCOPE_KEY: Final = "hexclave_integrations.caller"
 SUBPROTOCOL: Final = "hexclave"
 # Browsers cannot set headers on a websocket; they can offer subprotocols, and a JWT has only letters allowed there.
 _SUBPROTOCOL_TOKEN: Final = "hexclave.access-token."
+_TOKEN_HEADER: Final = STACK_TOKEN.encode()
 
 
 class Caller:
@@ -74,9 +75,11 @@ def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:
     # uvicorn hands over 8-bit bytes as lone surrogates; no subprotocol has any, and `?` is in no token.
     if scope["subprotocols"]:
         headers.append((b"sec-websocket-protocol", ", ".join(scope["subprotocols"]).encode("latin-1", "replace")))
-    # Other forms come first: the token joins as a Bearer only where the client sent none of them.
-    if not client.attempt(headers).headers:
-        headers += [(b"authorization", f"Bearer {token}".encode("latin-1", "replace")) for token in tokens]
+    # Other forms come first: the token joins only where the client sent none of them. Basic credentials, which a
+    # browser sends by itself, are none, and a blank header says nothing.
+    if not are_there(client.attempt(headers).headers):
+        headers = [pair for pair in headers if pair[0] != _TOKEN_HEADER]
+        headers += [(_TOKEN_HEADER, token.encode("latin-1", "replace")) for token in tokens]
     scope["headers"] = headers
     return SUBPROTOCOL in scope["subprotocols"]
 
