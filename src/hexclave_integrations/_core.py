@@ -181,8 +181,8 @@ class Core:
         Raises:
             AuthenticationError: the token is not acceptable.
         """
-        if len(token) > _tokens.MAX_TOKEN:
-            raise InvalidToken
+        if not _tokens.MIN_TOKEN <= len(token) <= _tokens.MAX_TOKEN:
+            raise InvalidToken  # by its length alone, before anything is read
         name = digest(token)
         known = self.recall(name)
         if known is not None:

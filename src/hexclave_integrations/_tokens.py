@@ -20,6 +20,7 @@ __all__ = [
     "HEADER_NAMES",
     "MAX_HEADER",
     "MAX_TOKEN",
+    "MIN_TOKEN",
     "are_there",
     "collect",
     "find_api_key",
@@ -28,6 +29,7 @@ __all__ = [
     "wanted_headers",
 ]
 
+MIN_TOKEN: Final = 90  # two dots, a signature of 86 characters, and at least one before each dot
 MAX_TOKEN: Final = 16 * 1024
 MAX_HEADER: Final = 32 * 1024
 
