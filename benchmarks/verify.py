@@ -21,7 +21,7 @@ from ._snippet import Snippet
 
 __all__ = ["FIRST_SIGHT", "GARBAGE", "REPEATED", "TITLE", "UNKNOWN_KEY", "tables"]
 
-ROUNDS = 60
+ROUNDS = 150
 BATCH = 40
 
 TITLE = "Verification"
