@@ -137,7 +137,7 @@ def _lax(found: Mapping[str, str], cookies: Mapping[str, str]) -> set[str]:
             sessions.add(str(content.get("refresh_token")) if isinstance(content, dict) else unquote(value))
     for name in ("hexclave-access", "stack-access"):
         pair = _loads(unquote(cookies.get(name, "")))
-        if isinstance(pair, list) and len(pair) == 2 and pair[0] in sessions:
+        if isinstance(pair, list) and len(pair) == 2 and str(pair[0]) in sessions:
             tokens.add(str(pair[1]))
     return tokens
 
