@@ -5,20 +5,16 @@ The stand-in, which judges a token as Convex does, is the tests' own: run it fro
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import uvicorn
 
 from hexclave_integrations.convex import providers_config
 from hexclave_integrations.testing import Sandbox
 from tests._convex import Deployment
+
+from ..demo.servers import running_asgi
 
 # Of each person: what the application answers, and what Convex says to the token itself.
 EXPECTED = {
@@ -42,7 +38,7 @@ def main() -> int:
         }
         with Deployment(providers_config(project_id, hexclave)).serve() as convex:
             environ = {"HEXCLAVE_API_URL": hexclave, "HEXCLAVE_PROJECT_ID": project_id, "CONVEX_URL": convex}
-            with _application(environ) as backend, httpx.Client(timeout=20) as client:
+            with running_asgi("examples.convex_app.main:app", environ) as backend, httpx.Client(timeout=20) as client:
                 seen = {who: _ask(client, backend, convex, headers) for who, headers in people.items()}
     print(f"\n{'who':<12}{'status':>7}  {'seen in Convex':<16}the token itself, in Convex")
     for who, (status, name, direct) in seen.items():
@@ -63,27 +59,6 @@ def _ask(client: httpx.Client, backend: str, convex: str, headers: dict[str, str
     direct: dict[str, Any] = client.post(f"{convex}/api/query", json=call, headers=bearer).json()
     said = str(direct["code"]) if "code" in direct else "known" if direct["value"] else "nobody"
     return answer.status_code, name, said
-
-
-@contextmanager
-def _application(environ: dict[str, str]) -> Iterator[str]:
-    """Run the example on a free port; yields its URL."""
-    os.environ.update(environ)
-    from .main import app  # reads the environment
-
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        deadline = time.monotonic() + 30
-        while not server.started:
-            if not thread.is_alive() or time.monotonic() > deadline:
-                raise RuntimeError("The application did not come up.")
-            time.sleep(0.02)
-        yield "http://127.0.0.1:{1}".format(*server.servers[0].sockets[0].getsockname())
-    finally:
-        server.should_exit = True
-        thread.join(30)
 
 
 if __name__ == "__main__":

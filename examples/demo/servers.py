@@ -13,9 +13,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
+_UVICORN = ["-m", "uvicorn", "--port", "{port}", "--log-level", "warning"]
 _GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--threads", "4", "--log-level", "warning"]
 COMMANDS: dict[str, list[str]] = {
-    "FastAPI": ["-m", "uvicorn", "examples.fastapi_app.main:app", "--port", "{port}", "--log-level", "warning"],
+    "FastAPI": [*_UVICORN, "examples.fastapi_app.main:app"],
     "Flask": [*_GUNICORN, "examples.flask_app.main:app"],
     "Django": [*_GUNICORN, "examples.django_project.wsgi"],
 }
@@ -29,12 +30,21 @@ def running(names: list[str], environ: Mapping[str, str]) -> Iterator[dict[str, 
         RuntimeError: one did not come up within 30 seconds.
     """
     with contextlib.ExitStack() as stack:
-        urls = {name: stack.enter_context(_server(COMMANDS[name], environ)) for name in names}
+        urls = {name: stack.enter_context(_running(COMMANDS[name], environ)) for name in names}
         yield urls
 
 
+def running_asgi(app: str, environ: Mapping[str, str]) -> contextlib.AbstractContextManager[str]:
+    """Run one ASGI application, named as for uvicorn; yields its base URL.
+
+    Raises:
+        RuntimeError: it did not come up within 30 seconds.
+    """
+    return _running([*_UVICORN, app], environ)
+
+
 @contextlib.contextmanager
-def _server(command: list[str], environ: Mapping[str, str]) -> Iterator[str]:
+def _running(command: list[str], environ: Mapping[str, str]) -> Iterator[str]:
     port = _free_port()
     process = subprocess.Popen(
         [sys.executable, *(part.format(port=port) for part in command)],

@@ -6,22 +6,18 @@ run it from the root of the repository.
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import psycopg
 import pytest
-import uvicorn
 
 from hexclave_integrations.testing import Sandbox
 from tests._postgrest import Postgrest, create_database
 from tests._services import running_postgres
+
+from ..demo.servers import running_asgi
 
 API_KEY = "sb_publishable_for_this_demo"
 # Of each person: the status of the token endpoint, the rows the browser sees with what it got, those the server reads.
@@ -66,7 +62,7 @@ def _play(database: str) -> int:
                 "SUPABASE_ANON_KEY": API_KEY,
                 "SUPABASE_JWT_SECRET": secret,
             }
-            with _application(environ) as backend, httpx.Client(timeout=20) as client:
+            with running_asgi("examples.supabase.main:app", environ) as backend, httpx.Client(timeout=20) as client:
                 seen = {who: _ask(client, backend, supabase, headers) for who, headers in people.items()}
     print(f"\n{'who':<12}{'token':>7}  {'rows in the browser':<21}{'rows through the server'}")
     for who, (status, browser, through_server) in seen.items():
@@ -87,27 +83,6 @@ def _ask(
     notes = client.get(f"{backend}/notes", headers=headers)
     through_server = [row["id"] for row in notes.json()] if notes.status_code == 200 else notes.status_code
     return token.status_code, [row["id"] for row in rows], through_server
-
-
-@contextmanager
-def _application(environ: dict[str, str]) -> Iterator[str]:
-    """Run the example on a free port; yields its URL."""
-    os.environ.update(environ)
-    from .main import app  # reads the environment
-
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        deadline = time.monotonic() + 30
-        while not server.started:
-            if not thread.is_alive() or time.monotonic() > deadline:
-                raise RuntimeError("The application did not come up.")
-            time.sleep(0.02)
-        yield "http://127.0.0.1:{1}".format(*server.servers[0].sockets[0].getsockname())
-    finally:
-        server.should_exit = True
-        thread.join(30)
 
 
 if __name__ == "__main__":

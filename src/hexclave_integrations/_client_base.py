@@ -58,7 +58,7 @@ class BaseClient:
             raise NotAuthenticated
         return token
 
-    def known(self, requirement: Requirement, attempt: Attempt) -> HexclaveUser | None:
+    def _known(self, requirement: Requirement, attempt: Attempt) -> HexclaveUser | None:
         """The user let through, where that needs no question to Hexclave, else None: then ask `admit`.
 
         Raises:
@@ -67,14 +67,14 @@ class BaseClient:
         if requirement.needs_server_key:
             return None
         attempt.asked = True
-        if not self.judge(attempt):
+        if not self._judge(attempt):
             return None
         user = attempt.outcome()
         if user is not None:
             _flows.check_kind(requirement, user)
         return user
 
-    def judge(self, attempt: Attempt) -> bool:
+    def _judge(self, attempt: Attempt) -> bool:
         """Settle an attempt without asking anybody; False where that cannot be.
 
         Raises:

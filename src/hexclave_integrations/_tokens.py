@@ -113,7 +113,7 @@ def find_token(found: Mapping[str, str], cookies: Mapping[str, str] | None, conf
         if "," not in value and len(value) <= MAX_HEADER and (plain := value.strip(_BLANKS)):
             return _bounded(plain)
         for name in (STACK_TOKEN, HEXCLAVE_TOKEN):
-            if (value := found.get(name, "")) and (token := _single(value)):
+            if token := _single(found.get(name)):
                 return _bounded(token)
         bearer = _bearer(found.get(AUTHORIZATION))
         if bearer is not None:
@@ -173,8 +173,7 @@ def _single(value: str | None) -> str | None:
     """The one value of a header whose grammar has no comma; repeats of the same value count once."""
     if not value:
         return None
-    if len(value) > MAX_HEADER:
-        raise InvalidToken
+    _cap(value)
     if "," in value:
         values = {part.strip(_BLANKS) for part in value.split(",")}
         if len(values) != 1:

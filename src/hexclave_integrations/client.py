@@ -76,7 +76,7 @@ class HexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        if self.judge(attempt):
+        if self._judge(attempt):
             return attempt.outcome()
         return self._driver.run(_flows.identify(self._core, attempt))
 
@@ -100,7 +100,7 @@ class HexclaveClient(BaseClient):
             RequestRefused: the answer is no, or cannot be told now.
             ConfigurationError: the requirement needs something that is not configured.
         """
-        known = self.known(requirement, attempt)
+        known = self._known(requirement, attempt)
         if known is not None:
             return known
         return self._driver.run(_flows.admit(self._core, requirement, attempt, params, request))
@@ -267,7 +267,7 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        if self.judge(attempt):
+        if self._judge(attempt):
             return attempt.outcome()
         return await self._driver.run(_flows.identify(self._core, attempt))
 
@@ -285,7 +285,7 @@ class AsyncHexclaveClient(BaseClient):
             RequestRefused: the answer is no, or cannot be told now.
             ConfigurationError: the requirement needs something that is not configured.
         """
-        known = self.known(requirement, attempt)
+        known = self._known(requirement, attempt)
         if known is not None:
             return known
         return await self._driver.run(_flows.admit(self._core, requirement, attempt, params, request))

@@ -51,9 +51,6 @@ class Caller:
             RequestRefused: he does not meet it, or it cannot be told now.
         """
         _show_refusal_to_app(connection.scope)  # for what the endpoint may ask later as well
-        known = self.client.known(requirement, self.attempt)
-        if known is not None:
-            return known
         return await self.client.admit(requirement, self.attempt, params=connection.path_params, request=connection)
 
 

@@ -180,8 +180,7 @@ class HexclaveMiddleware(CallerMiddleware):
     async def _identify(self, caller: Caller, scope: Scope) -> None:
         user: Any = None
         try:
-            attempt, client = caller.attempt, self._client
-            user = attempt.outcome() if client.judge(attempt) else await client.identify(attempt)
+            user = await self._client.identify(caller.attempt)
         except RequestRefused:
             caller.attempt.asked = True  # the answer may differ from the one without credentials
         if user is None:

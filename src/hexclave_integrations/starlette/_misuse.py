@@ -114,18 +114,18 @@ class Checks:
         Raises:
             ConfigurationError: a check was not awaited; nor may any other answer start then.
         """
-        for check in self._begun or ():
-            if inspect.getcoroutinestate(check) == inspect.CORO_CREATED:
-                raise ConfigurationError(
-                    "A requirement was called and not awaited: write await require_user(connection)."
-                )
+        if self._unawaited():
+            raise ConfigurationError("A requirement was called and not awaited: write await require_user(connection).")
         self._begun = None
 
     def close(self) -> None:
         """Called when the request is over: the error has been reported, Python need not warn as well."""
-        for check in self._begun or ():
-            if inspect.getcoroutinestate(check) == inspect.CORO_CREATED:
-                check.close()
+        for check in self._unawaited():
+            check.close()
+
+    def _unawaited(self) -> list[Coroutine[Any, Any, Any]]:
+        begun = self._begun or ()
+        return [check for check in begun if inspect.getcoroutinestate(check) == inspect.CORO_CREATED]
 
 
 def _is_ours(call: Any) -> bool:
