@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from hexclave_integrations import HexclaveClient
-from hexclave_integrations._caches import MAX_ANSWERS
-from hexclave_integrations._keys import MAX_KEYS
+from hexclave_integrations._memory.caches import MAX_ANSWERS
+from hexclave_integrations._token.keys import MAX_KEYS
 from hexclave_integrations.testing import Sandbox
 
 from ._measure import Contender, Scale, Table, compare, interleave

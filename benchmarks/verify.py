@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from hexclave_integrations import HexclaveClient, HexclaveConfig
-from hexclave_integrations._strict import base64url
+from hexclave_integrations._base.strict import base64url
 from hexclave_integrations.testing import Sandbox
 
 from ._measure import Contender, Scale, Table, compare, interleave, refusing

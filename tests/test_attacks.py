@@ -18,10 +18,11 @@ from hexclave_integrations import (
     TokenExpired,
     Unavailable,
     WrongProject,
-    _http,
 )
-from hexclave_integrations._api import MAX_RETRY_AFTER, Reply, retry_after
-from hexclave_integrations._shared import _read
+from hexclave_integrations._adapter import cache_headers
+from hexclave_integrations._memory.fleet import _read
+from hexclave_integrations._wire.api import MAX_RETRY_AFTER, retry_after
+from hexclave_integrations._wire.messages import Reply
 from hexclave_integrations.requirements import require_team, require_user
 from hexclave_integrations.testing import Sandbox
 
@@ -190,7 +191,7 @@ def test_an_answer_of_redis_that_is_none(result: Any) -> None:
 )
 def test_an_age_does_not_open_shared_caches(given: str | None, expected: str) -> None:
     """An application's own `max-age` speaks of the caller's cache, unless it says `public`."""
-    assert _http.cache_control(given) == expected
+    assert cache_headers.cache_control(given) == expected
 
 
 def test_users_from_the_api_have_no_end(hexclave_sandbox: Sandbox) -> None:

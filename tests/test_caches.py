@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
-from hexclave_integrations import HexclaveUser, _caches
-from hexclave_integrations._caches import AnswerCache, TokenCache, VerifiedToken
-from hexclave_integrations._core import digest
+from hexclave_integrations import HexclaveUser
+from hexclave_integrations._memory import caches
+from hexclave_integrations._memory.caches import AnswerCache, TokenCache, VerifiedToken
+from hexclave_integrations._policy.state import digest
 
 NOW = 1_800_000_000.0
 USER = HexclaveUser(id="3241a285-8329-4d69-8f3d-316e08cf140c", kind="regular", project_id="internal")
@@ -93,13 +94,13 @@ def test_empty_values_are_answers(value: object) -> None:
 def test_answers_are_bounded_and_the_least_recently_used_goes_first() -> None:
     """A flood of questions cannot fill the memory, and does not push out what is in use."""
     cache = AnswerCache()
-    for number in range(_caches.MAX_ANSWERS):
+    for number in range(caches.MAX_ANSWERS):
         cache.put(number, "answer", now=NOW, ttl=60)
     assert cache.get(0, NOW) == "answer"
     for number in range(100):
         cache.put(("flood", number), "answer", now=NOW, ttl=60)
 
-    assert len(cache) == _caches.MAX_ANSWERS
+    assert len(cache) == caches.MAX_ANSWERS
     assert cache.get(0, NOW) == "answer"
     assert cache.get(1, NOW) is None
 
@@ -124,10 +125,10 @@ def test_drops_are_bounded() -> None:
     before = cache.sequence
     cache.put("key", "old", now=NOW, ttl=60, tags=("user:1",))
     cache.drop(["user:1"])
-    for number in range(_caches.MAX_ANSWERS + 10):
+    for number in range(caches.MAX_ANSWERS + 10):
         cache.drop([f"team:{number}"])
 
-    assert len(cache._dropped) <= _caches.MAX_ANSWERS + 1
+    assert len(cache._dropped) <= caches.MAX_ANSWERS + 1
     assert cache.get("key", NOW) is None
     cache.put("key", "late", now=NOW, ttl=60, tags=("user:1",), sequence=before)
     assert cache.get("key", NOW) is None

@@ -26,8 +26,8 @@ from hexclave_integrations import (
     SessionEnded,
     TeamPermissionRequired,
     Unavailable,
-    _caches,
 )
+from hexclave_integrations._memory import caches
 from hexclave_integrations.requirements import (
     optional_user,
     require_api_key,
@@ -219,11 +219,11 @@ def test_lifetime_of_zero_asks_every_time(drive: Drive, sandbox: Sandbox, user: 
 def test_memory_of_permissions_is_bounded(drive: Drive, sandbox: Sandbox) -> None:
     """A flood of teams cannot fill the process."""
     client = drive.client(sandbox.config)
-    for number in range(_caches.MAX_ANSWERS + 50):
+    for number in range(caches.MAX_ANSWERS + 50):
         client._core.answers.put(number, "x", now=client._core.clock(), ttl=60)
     drive.run(client, "is_team_member", UNKNOWN, UNKNOWN)
 
-    assert len(client._core.answers) == _caches.MAX_ANSWERS
+    assert len(client._core.answers) == caches.MAX_ANSWERS
 
 
 def test_failure_is_shared_and_soon_forgotten(

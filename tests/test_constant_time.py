@@ -30,7 +30,7 @@ SECRET_WORDS: Final = re.compile(r"secret|signature|digest|token|password|csrf|r
 
 # The comparisons of something with such a name that may stop at the first difference, and why each of them may.
 KNOWN: Final = {
-    ("_tokens.py", "items[0] == refresh"): "two cookies of one caller, who knows both",
+    ("_token/find.py", "items[0] == refresh"): "two cookies of one caller, who knows both",
     ("django/stores.py", "holder == token"): "names of claims, both ours: no caller sends one",
     ("django/stores.py", "cache.get(name, token) not in (token, _DONE + token)"): "as above",
     ("django/stores.py", "cache.get(name) == token"): "as above",
@@ -41,9 +41,9 @@ KNOWN: Final = {
         "webhooks/_signature.py",
         "binascii.b2a_base64(signature, newline=False) != spelling",
     ): "what a caller sent with another spelling of it: the right signature has no part in it",
-    ("_supabase_keys.py", "secret in _PUBLISHED"): "the application's own setting, at start-up, with published texts",
-    ("_supabase_keys.py", "bare != secret"): "as above, with itself",
-    ("supabase.py", "_role_of(api_key) == 'anon'"): "a role, at start-up",
+    ("supabase/_keys.py", "secret in _PUBLISHED"): "the application's own setting, at start-up, with published texts",
+    ("supabase/_keys.py", "bare != secret"): "as above, with itself",
+    ("supabase/_signer.py", "_role_of(api_key) == 'anon'"): "a role, at start-up",
 }
 
 

@@ -22,8 +22,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.testclient import TestClient
 
 from hexclave_integrations import ConfigurationError, HexclaveClient, HexclaveConfig, HexclaveError, HexclaveUser
-from hexclave_integrations._cli import main
-from hexclave_integrations._convex_config import is_rendered
+from hexclave_integrations._tools.console import main
 from hexclave_integrations.convex import (
     ConvexUser,
     InvalidIdentity,
@@ -33,6 +32,7 @@ from hexclave_integrations.convex import (
     render_auth_config,
     set_convex_auth,
 )
+from hexclave_integrations.convex._config import is_rendered
 from hexclave_integrations.errors import (
     InvalidToken,
     NotAuthenticated,
@@ -433,7 +433,7 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
 def test_module_runs_without_extras(project: Path) -> None:
     """`python -m hexclave_integrations` is the command; it loads no framework, no HTTP and no cryptography."""
     code = (
-        "import sys, hexclave_integrations._cli as cli\n"
+        "import sys, hexclave_integrations._tools.console as cli\n"
         "cli.main(['convex-auth-config', '--output', '-'])\n"
         "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
     )

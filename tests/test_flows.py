@@ -25,26 +25,21 @@ from hexclave_integrations import (
     TeamPermissionRequired,
     TokenExpired,
     Unavailable,
-    _tokens,
 )
-from hexclave_integrations._api import MAX_RETRY_AFTER, Reply, TransportError, retry_after
-from hexclave_integrations._core import Ask, Attempt, Background, Core, Fetch, Once, digest
-from hexclave_integrations._flows import (
-    admit,
-    authorize,
-    check_kind,
-    current_user,
-    identify,
-    verify_token,
-    warm,
-)
-from hexclave_integrations._questions import (
+from hexclave_integrations._policy.attempt import Attempt
+from hexclave_integrations._policy.effects import Ask, Background, Fetch, Once
+from hexclave_integrations._policy.flows import admit, authorize, current_user, identify, verify_token, warm
+from hexclave_integrations._policy.questions import (
     is_team_member,
     project_permissions,
     session_ids,
     team_permissions,
     user_by_id,
 )
+from hexclave_integrations._policy.state import Core, digest
+from hexclave_integrations._token import find
+from hexclave_integrations._wire.api import MAX_RETRY_AFTER, retry_after
+from hexclave_integrations._wire.messages import Reply, TransportError
 from hexclave_integrations.requirements import (
     optional_user,
     require_permission,
@@ -145,7 +140,7 @@ def refused(flow: Generator[Any, Any, Any], *outcomes: Reply | TransportError) -
 
 def attempt_of(core: Core, token: str | None = TOKEN, **headers: str) -> Attempt:
     pairs = [] if token is None else [("x-stack-access-token", token)]
-    return Attempt(_tokens.collect([*pairs, *headers.items()], core.wanted_headers), lambda: None)
+    return Attempt(find.collect([*pairs, *headers.items()], core.wanted_headers), lambda: None)
 
 
 def warmed(core: Core) -> Core:
@@ -616,7 +611,7 @@ def test_kind_is_judged_before_anything_is_asked(core: Core) -> None:
     anonymous = replace(VERIFIED, kind="anonymous", restricted_reason="anonymous")
     for requirement in (require_user.live(), require_project_permission("read"), require_team(TEAM)):
         assert isinstance(refused(authorize(core, requirement, anonymous, {}, None)), AnonymousNotAllowed)
-    check_kind(require_user.allow(anonymous=True), anonymous)
+    require_user.allow(anonymous=True).check_kind(anonymous)
 
 
 def test_admit_marks_the_attempt_as_asked(core: Core) -> None:

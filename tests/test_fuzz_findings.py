@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from hexclave_integrations import HexclaveClient, HexclaveConfig, NotAuthenticated
-from hexclave_integrations._tokens import collect, find_api_key, wanted_headers
+from hexclave_integrations._token.find import collect, find_api_key, wanted_headers
 from hexclave_integrations.errors import WebhookVerificationFailed
 from hexclave_integrations.requirements import require_api_key
 from hexclave_integrations.testing import Sandbox

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hexclave_integrations import HexclaveConfig
-from hexclave_integrations._keys import MAX_KEYS, Decision, KeyRing, parse_key_set
+from hexclave_integrations._token.keys import MAX_KEYS, Decision, KeyRing, parse_key_set
 
 from ._minting import ABSENT, PROJECT, P, data, encode, jwk, key_set, new_key
 

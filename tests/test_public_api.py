@@ -16,7 +16,7 @@ import pytest
 import hexclave_integrations
 
 SOURCE = Path(hexclave_integrations.__file__).parent
-ADAPTERS = {"django", "fastapi", "flask", "starlette"}
+ADAPTERS = {"_asgi", "django", "fastapi", "flask", "starlette"}
 FRAMEWORKS = {
     *("asgiref", "django", "fastapi", "flask", "ninja", "pydantic", "quart", "redis", "rest_framework", "starlette"),
     *("werkzeug", "pytest", "sqlalchemy"),
@@ -184,13 +184,19 @@ def test_pytest_plugin_is_light_and_opens_no_socket() -> None:
     """pytest loads it in every project that has the package installed."""
     code = (
         "import pytest; sys.addaudithook(lambda event, args: event.startswith('socket.') and print('AUDIT', event));"
-        "before = set(sys.modules); import hexclave_integrations._pytest_plugin; print(*(set(sys.modules) - before))"
+        "before = set(sys.modules); import hexclave_integrations._tools.pytest_plugin;"
+        "print(*(set(sys.modules) - before))"
     )
     loaded = set(run(code))
 
     assert "AUDIT" not in loaded
     assert set() == {name.partition(".")[0] for name in loaded} & (FRAMEWORKS | HEAVY)
-    assert {"hexclave_integrations", "hexclave_integrations._version", "hexclave_integrations._pytest_plugin"} == loaded
+    assert {
+        "hexclave_integrations",
+        "hexclave_integrations._version",
+        "hexclave_integrations._tools",
+        "hexclave_integrations._tools.pytest_plugin",
+    } == loaded
 
 
 # --- who may know whom ----------------------------------------------------------------------------------------
@@ -198,7 +204,7 @@ def test_pytest_plugin_is_light_and_opens_no_socket() -> None:
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=module_name(path) or "package") for path in PATHS])
 def test_module_keeps_to_its_layer(path: Path) -> None:
-    """Frameworks in their adapters, HTTP in the drivers and the sandbox, adapters apart (design section 5)."""
+    """Frameworks stay in their adapters, HTTP in the drivers and the sandbox, and no adapter knows another."""
     name = module_name(path)
     found = imports(path)
     foreign = {one for one in found if not one.startswith(".")}
@@ -206,50 +212,75 @@ def test_module_keeps_to_its_layer(path: Path) -> None:
     adapter = adapter_of(name)
 
     if adapter is None:
-        allowed = {"_guards": {"pydantic_core"}, "_pytest_plugin": {"pytest"}, "_redis": {"redis"}}.get(name, set())
-        assert set() == (foreign & (FRAMEWORKS | {"pydantic_core"})) - allowed
+        allowed = {"_base.guards": {"pydantic_core"}, "_tools.pytest_plugin": {"pytest"}, "_memory.redis": {"redis"}}
+        assert set() == (foreign & (FRAMEWORKS | {"pydantic_core"})) - allowed.get(name, set())
         assert set() == {one for one in ours if adapter_of(one)}
     else:
-        allowed_adapters = {adapter} | ({"starlette"} if adapter == "fastapi" else set())
+        allowed_adapters = {adapter} | ({"_asgi"} if adapter in ("fastapi", "starlette") else set())
         assert {adapter_of(one) for one in ours} - {None} <= allowed_adapters
         assert not foreign & {"httpx", "jwt", "cryptography"}
     if "httpx" in foreign:
         assert name == "_drivers" or name.startswith("testing")
     if "jwt" in foreign:
-        assert name.startswith(("testing", "supabase", "_supabase"))
-    if not name.startswith("testing") and name != "_pytest_plugin":
+        assert name.startswith(("testing", "supabase"))
+    if not name.startswith("testing") and name != "_tools.pytest_plugin":
         assert not any(one.startswith(".testing") for one in ours)
 
 
-# Lowest first; a module may import those before it.
+# The folders and top-level modules of the package, lowest first: each imports only what stands before it, and within
+# a line of several names, only names to the left.
 LAYERS = [
-    *("_version", "errors", "_guards", "_fork", "_strict", "config", "user", "api_key", "requirements", "_http"),
-    *("_tokens", "_keys", "_verify", "_api", "_caches", "_redis", "_shared", "_core", "_questions", "_flows"),
-    *("_drivers", "_client_base", "client"),
+    *("_version", "errors", "_base", "config", "user", "api_key", "requirements"),
+    *("_token", "_wire", "_memory", "_policy"),
+    *("_drivers", "client"),
+    *("stores", "webhooks", "supabase", "convex"),
+    *("_adapter", "_asgi"),
+    *("django", "fastapi", "flask", "starlette"),
+    *("testing", "_tools", "__main__"),
 ]
-ORDER = {name: number for number, name in enumerate(LAYERS)}
-EARLY = {"_http": "_tokens"}
-"""Exceptions that are no cycle: who may import whom although it stands later."""
+RANK = {name: number for number, name in enumerate(LAYERS)}
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_dependencies_point_one_way(name: str) -> None:
-    """Errors and configuration at the bottom, pure modules above, then flows, drivers, clients."""
-    ours = {one[1:] for one, runs in imports(SOURCE / f"{name}.py").items() if one.startswith(".") and runs}
-    later = {one for one in ours - {EARLY.get(name)} if one in ORDER and ORDER[one] >= ORDER[name]}
+def layer_of(name: str) -> str:
+    return name.lstrip(".").partition(".")[0]
+
+
+def test_every_part_has_its_layer() -> None:
+    """A new folder or module has to be placed before it can import anything."""
+    parts = {layer_of(module_name(path)) for path in PATHS} - {""}
+
+    assert set(LAYERS) == parts
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_dependencies_point_one_way(layer: str) -> None:
+    """Errors and configuration at the bottom, pure modules above, then flows, drivers, clients, adapters."""
+    later = {
+        (module_name(path), one)
+        for path in PATHS
+        if layer_of(module_name(path)) == layer
+        for one, runs in imports(path).items()
+        if runs and one.startswith(".") and layer_of(one) != layer and layer_of(one) in RANK
+        if RANK[layer_of(one)] > RANK[layer]
+    }
 
     assert set() == later
-    assert set() == {one for one in ours if one and one not in ORDER}
+
+
+def in_layers(*layers: str) -> list[Path]:
+    return [path for path in PATHS if layer_of(module_name(path)) in layers]
 
 
 def test_flows_and_drivers_do_not_know_each_other() -> None:
     """A flow has no colour, a driver no policy: they meet in the effects."""
-    assert "._drivers" not in imports(SOURCE / "_flows.py")
-    assert {"._flows", "._questions", "._keys", "._verify"}.isdisjoint(imports(SOURCE / "_drivers.py"))
+    assert [path for path in in_layers("_policy") if any("_drivers" in one for one in imports(path))] == []
+    decided = {"._policy.flows", "._policy.questions", "._token.keys", "._token.verify"}
+    assert decided.isdisjoint(imports(SOURCE / "_drivers.py"))
 
 
 def test_pure_modules_do_no_input_or_output() -> None:
     """No socket, thread, event loop or clock where decisions are made; who keeps a lock says so here."""
-    pure = {"errors", "user", "api_key", "requirements", "_tokens", "_keys", "_api", "_core", "_questions", "_flows"}
-    for name in pure | {"_strict", "_guards", "_http"}:
-        assert set() == set(imports(SOURCE / f"{name}.py")) & {"asyncio", "socket", "threading", "time", "ssl"}, name
+    locks = {"_token.verify"}
+    for path in in_layers("errors", "user", "api_key", "requirements", "_token", "_wire", "_policy"):
+        if module_name(path) not in locks:
+            assert set() == set(imports(path)) & {"asyncio", "socket", "threading", "time", "ssl"}, path

@@ -754,7 +754,7 @@ class TestPackage:
             "def test_before():\n    assert 'hexclave_integrations.testing' not in sys.modules\n"
             "def test_fixture(hexclave_sandbox):\n    assert hexclave_sandbox.config.transport\n"
         )
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "hexclave_integrations._pytest_plugin"]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "hexclave_integrations._tools.pytest_plugin"]
         command += ["-p", "no:cacheprovider", str(tmp_path)]
         environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
@@ -762,7 +762,7 @@ class TestPackage:
 
     def test_loading_the_plugin_imports_nothing_heavy(self) -> None:
         script = (
-            "import sys, pytest; before = set(sys.modules); import hexclave_integrations._pytest_plugin; "
+            "import sys, pytest; before = set(sys.modules); import hexclave_integrations._tools.pytest_plugin; "
             "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "
             "print(sorted(new & {'httpx', 'jwt', 'cryptography', 'standardwebhooks', 'socketserver', 'http'}))"
         )

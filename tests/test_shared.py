@@ -17,17 +17,11 @@ import httpx
 import pytest
 import redis
 
-from hexclave_integrations import (
-    AsyncHexclaveClient,
-    ConfigurationError,
-    HexclaveClient,
-    HexclaveConfig,
-    Unavailable,
-)
-from hexclave_integrations._api import Reply
-from hexclave_integrations._questions import FLEET_TTL
-from hexclave_integrations._redis import RedisScripts, RedisUnavailable
-from hexclave_integrations._shared import SharedAnswers
+from hexclave_integrations import AsyncHexclaveClient, ConfigurationError, HexclaveClient, HexclaveConfig, Unavailable
+from hexclave_integrations._memory.fleet import SharedAnswers
+from hexclave_integrations._memory.redis import RedisScripts, RedisUnavailable
+from hexclave_integrations._policy.questions import FLEET_TTL
+from hexclave_integrations._wire.messages import Reply
 from hexclave_integrations.testing import Sandbox
 
 from ._services import Redis, free_port

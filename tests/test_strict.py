@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hexclave_integrations import _strict
+from hexclave_integrations._base import strict
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def at_depth(depth: int, function: Callable[[], T]) -> T:
 )
 def test_an_object_is_read(text: bytes, expected: object) -> None:
     """Plain RFC 8259 objects are read as json would."""
-    assert expected == _strict.json_object(text)
+    assert expected == strict.json_object(text)
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,14 @@ def test_an_object_is_read(text: bytes, expected: object) -> None:
 def test_anything_else_is_a_value_error(text: bytes) -> None:
     """What two parsers could read differently, or what no genuine sender writes, is refused."""
     with pytest.raises(ValueError):  # noqa: PT011 (the contract names no message)
-        _strict.json_object(text)
+        strict.json_object(text)
 
 
 def test_many_brackets_are_allowed_where_asked_for() -> None:
     """A long list from a trusted server may be read without the bracket limit."""
     text = json.dumps({"items": [{}] * 1000}).encode()
 
-    assert len(_strict.json_object(text, max_brackets=None)["items"]) == 1000
+    assert len(strict.json_object(text, max_brackets=None)["items"]) == 1000
 
 
 @pytest.mark.parametrize("nested", [pytest.param(100, id="100-levels"), pytest.param(500, id="500-levels")])
@@ -104,7 +104,7 @@ def test_a_deep_stack_of_the_caller_never_shows_as_a_recursion_error(nested: int
 
     def outcome() -> str:
         try:
-            _strict.json_object(text)
+            strict.json_object(text)
         except ValueError:
             return "refused"
         return "read"
@@ -119,7 +119,7 @@ def test_a_deep_stack_of_the_caller_never_shows_as_a_recursion_error(nested: int
 def test_random_bytes_raise_nothing_but_value_error(text: bytes) -> None:
     """No other exception leaves the JSON reader."""
     try:
-        _strict.json_object(text)
+        strict.json_object(text)
     except ValueError:
         return
 
@@ -135,14 +135,14 @@ json_values = st.recursive(
 @given(st.dictionaries(st.text(max_size=8), json_values, max_size=5), st.booleans())
 def test_what_json_writes_is_read_back(value: dict[str, object], ascii_only: bool) -> None:
     """Every object that json can write, escaped or not, comes back equal."""
-    assert value == _strict.json_object(json.dumps(value, ensure_ascii=ascii_only).encode())
+    assert value == strict.json_object(json.dumps(value, ensure_ascii=ascii_only).encode())
 
 
 @settings(max_examples=200, deadline=None, database=None)
 @given(st.binary(max_size=100))
 def test_base64url_reads_what_is_encoded(raw: bytes) -> None:
     """Canonical base64url without padding comes back."""
-    assert raw == _strict.base64url(base64.urlsafe_b64encode(raw).rstrip(b"="))
+    assert raw == strict.base64url(base64.urlsafe_b64encode(raw).rstrip(b"="))
 
 
 @settings(max_examples=300, deadline=None, database=None)
@@ -150,7 +150,7 @@ def test_base64url_reads_what_is_encoded(raw: bytes) -> None:
 def test_base64url_has_one_spelling_a_value(segment: bytes) -> None:
     """What is read would be written exactly so."""
     try:
-        raw = _strict.base64url(segment)
+        raw = strict.base64url(segment)
     except ValueError:
         return
 
@@ -180,7 +180,7 @@ def test_base64url_has_one_spelling_a_value(segment: bytes) -> None:
 def test_base64url_refuses_slack(segment: bytes) -> None:
     """Padding, foreign characters and stray bits are no base64url."""
     with pytest.raises(ValueError):  # noqa: PT011
-        _strict.base64url(segment)
+        strict.base64url(segment)
 
 
 @pytest.mark.parametrize(
@@ -203,4 +203,4 @@ def test_base64url_refuses_slack(segment: bytes) -> None:
 )
 def test_a_uuid_has_its_usual_spelling(value: object, expected: bool) -> None:
     """Ids are compared and put into paths, so only the 36-character form counts."""
-    assert expected is _strict.is_uuid(value)
+    assert expected is strict.is_uuid(value)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hexclave_integrations import HexclaveConfig
-from hexclave_integrations._tokens import MAX_HEADER, MAX_TOKEN, collect, find_token, read_cookies, wanted_headers
-from hexclave_integrations._verify import Verifier
+from hexclave_integrations._token.find import MAX_HEADER, MAX_TOKEN, collect, find_token, read_cookies, wanted_headers
+from hexclave_integrations._token.verify import Verifier
 from hexclave_integrations.errors import InvalidToken, RequestRefused
 
 from ._minting import KINDS, PROJECT, claims_of, data, mint, new_key

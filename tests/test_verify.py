@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hexclave_integrations import HexclaveConfig, HexclaveUser
-from hexclave_integrations._keys import parse_key_set
-from hexclave_integrations._tokens import MAX_TOKEN
-from hexclave_integrations._verify import Verifier
+from hexclave_integrations._token.find import MAX_TOKEN
+from hexclave_integrations._token.keys import parse_key_set
+from hexclave_integrations._token.verify import Verifier
 from hexclave_integrations.errors import InvalidToken, RequestRefused, TokenExpired, WrongProject
 
 from ._minting import (

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hexclave_integrations import HexclaveConfig
-from hexclave_integrations._verify import Verifier
+from hexclave_integrations._token.verify import Verifier
 from hexclave_integrations.errors import RequestRefused
 
 from ._minting import (

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from hexclave_integrations import HexclaveClient, HexclaveConfig, InvalidToken, RequestRefused, Unavailable
-from hexclave_integrations._keys import Decision, KeyRing, parse_key_set
-from hexclave_integrations._verify import Verifier
+from hexclave_integrations._token.keys import Decision, KeyRing, parse_key_set
+from hexclave_integrations._token.verify import Verifier
 
 from ._minting import KID, NOW, PROJECT, claims_of, decode, jwk, key_set, mint, new_key, raw_signature
 

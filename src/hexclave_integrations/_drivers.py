@@ -1,4 +1,4 @@
-"""Run flows: the only module that does HTTP, and where sync and async part (see `_core.py`).
+"""Run flows: the only module that does HTTP, and where sync and async part (see `_policy/effects.py`).
 
 Whoever needs something that is already being fetched waits for that fetch, whichever thread or event loop makes
 it. The wait is on a `concurrent.futures.Future`, which belongs to no loop: a cancelled waiter disturbs nobody, and
@@ -17,10 +17,10 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ._api import Reply, Request, TransportError, logger
-from ._core import Background, Effect, Fetch, Flow, Once, Shared
-from ._fork import ForkAware
-from ._redis import RedisUnavailable
+from ._base.fork import ForkAware
+from ._memory.redis import RedisUnavailable
+from ._policy.effects import Background, Effect, Fetch, Flow, Once, Shared
+from ._wire.messages import Reply, Request, TransportError, logger
 from .config import HexclaveConfig
 from .errors import ConfigurationError, HexclaveError, Unavailable
 

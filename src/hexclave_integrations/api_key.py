@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from ._guards import NeverFromRequest, RefusesAsDependency
+from ._base.guards import NeverFromRequest, RefusesAsDependency
 
 __all__ = ["HexclaveApiKey", "ParsedApiKey", "looks_like_api_key", "parse_api_key"]
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from . import _flows, _questions
-from ._client_base import NO_PARAMS, BaseClient, Headers
-from ._core import Attempt
 from ._drivers import AsyncDriver, SyncDriver
+from ._policy import flows, questions
+from ._policy.attempt import Attempt
+from ._policy.client_base import NO_PARAMS, BaseClient, Headers
 from .api_key import HexclaveApiKey
 from .config import AsyncTransport, HexclaveConfig, SyncTransport
 from .requirements import Requirement
@@ -78,7 +78,7 @@ class HexclaveClient(BaseClient):
         """
         if self._judge(attempt):
             return attempt.outcome()
-        return self._driver.run(_flows.identify(self._core, attempt))
+        return self._driver.run(flows.identify(self._core, attempt))
 
     def admit(
         self,
@@ -103,7 +103,7 @@ class HexclaveClient(BaseClient):
         known = self._known(requirement, attempt)
         if known is not None:
             return known
-        return self._driver.run(_flows.admit(self._core, requirement, attempt, params, request))
+        return self._driver.run(flows.admit(self._core, requirement, attempt, params, request))
 
     def verify_token(self, token: str) -> HexclaveUser:
         """The verified user of an access token, of any kind (contract section 2).
@@ -113,7 +113,7 @@ class HexclaveClient(BaseClient):
             Unavailable: it cannot be told now.
         """
         known = self._core.judge(token)
-        return self._driver.run(_flows.verify_token(self._core, token)) if known is None else known
+        return self._driver.run(flows.verify_token(self._core, token)) if known is None else known
 
     def authorize(
         self,
@@ -135,7 +135,7 @@ class HexclaveClient(BaseClient):
             RequestRefused: the answer is no, or cannot be told now.
             ConfigurationError: the requirement needs something that is not configured.
         """
-        return self._driver.run(_flows.authorize(self._core, requirement, principal, params, request))
+        return self._driver.run(flows.authorize(self._core, requirement, principal, params, request))
 
     def list_permissions(self, user_id: str, team_id: str | None = None) -> frozenset[str]:
         """The ids of the permissions a user holds in a team, or in the project; nested ones included.
@@ -144,8 +144,8 @@ class HexclaveClient(BaseClient):
             Unavailable: it cannot be told now.
         """
         if team_id is None:
-            return self._driver.run(_questions.project_permissions(self._core, user_id))
-        return self._driver.run(_questions.team_permissions(self._core, user_id, team_id))
+            return self._driver.run(questions.project_permissions(self._core, user_id))
+        return self._driver.run(questions.team_permissions(self._core, user_id, team_id))
 
     def has_permission(self, user_id: str, permission: str, team_id: str | None = None) -> bool:
         """Whether a user holds a permission in a team, or in the project.
@@ -161,7 +161,7 @@ class HexclaveClient(BaseClient):
         Raises:
             Unavailable: it cannot be told now.
         """
-        return self._driver.run(_questions.is_team_member(self._core, user_id, team_id))
+        return self._driver.run(questions.is_team_member(self._core, user_id, team_id))
 
     def get_user(self, user_id: str) -> HexclaveUser | None:
         """The user with this id as Hexclave knows him now, of any kind, or None.
@@ -169,7 +169,7 @@ class HexclaveClient(BaseClient):
         Raises:
             Unavailable: it cannot be told now.
         """
-        return self._driver.run(_questions.user_by_id(self._core, user_id))
+        return self._driver.run(questions.user_by_id(self._core, user_id))
 
     def get_current_user(self, token: str) -> HexclaveUser:
         """The user of an access token as Hexclave knows him now, of any kind.
@@ -178,7 +178,7 @@ class HexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable, or the user is gone.
             Unavailable: it cannot be told now.
         """
-        return self._driver.run(_flows.current_user(self._core, token))
+        return self._driver.run(flows.current_user(self._core, token))
 
     def check_api_key(self, key: str) -> HexclaveApiKey:
         """What a user's or team's API key is (contract 4.4); the owner of a user's key may be of any kind.
@@ -187,7 +187,7 @@ class HexclaveClient(BaseClient):
             AuthenticationError: the key is unknown, revoked, expired, or its owner is gone.
             Unavailable: it cannot be told now.
         """
-        return self._driver.run(_flows.check_api_key(self._core, key))
+        return self._driver.run(flows.check_api_key(self._core, key))
 
     def notice(self, kind: str, data: Mapping[str, Any]) -> None:
         """Forget at once what a webhook event made untrue, with Redis in every process (contract section 6).
@@ -199,11 +199,11 @@ class HexclaveClient(BaseClient):
         Raises:
             Unavailable: the other processes cannot be told now; the sender has to come back.
         """
-        self._driver.run(_questions.notice(self._core, kind, data))
+        self._driver.run(questions.notice(self._core, kind, data))
 
     def warm(self) -> bool:
         """Fetch the keys ahead of the first request; False if they cannot be had now."""
-        return self._driver.run(_flows.warm(self._core))
+        return self._driver.run(flows.warm(self._core))
 
     def _twin(self) -> AsyncHexclaveClient:
         """An async client over the same keys and memories, for a process that answers in both colours."""
@@ -269,7 +269,7 @@ class AsyncHexclaveClient(BaseClient):
         """
         if self._judge(attempt):
             return attempt.outcome()
-        return await self._driver.run(_flows.identify(self._core, attempt))
+        return await self._driver.run(flows.identify(self._core, attempt))
 
     async def admit(
         self,
@@ -288,7 +288,7 @@ class AsyncHexclaveClient(BaseClient):
         known = self._known(requirement, attempt)
         if known is not None:
             return known
-        return await self._driver.run(_flows.admit(self._core, requirement, attempt, params, request))
+        return await self._driver.run(flows.admit(self._core, requirement, attempt, params, request))
 
     async def verify_token(self, token: str) -> HexclaveUser:
         """The verified user of an access token, of any kind (contract section 2).
@@ -298,7 +298,7 @@ class AsyncHexclaveClient(BaseClient):
             Unavailable: it cannot be told now.
         """
         known = self._core.judge(token)
-        return await self._driver.run(_flows.verify_token(self._core, token)) if known is None else known
+        return await self._driver.run(flows.verify_token(self._core, token)) if known is None else known
 
     async def authorize(
         self,
@@ -309,7 +309,7 @@ class AsyncHexclaveClient(BaseClient):
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
         """As `HexclaveClient.authorize`; a callable team may be a coroutine function."""
-        return await self._driver.run(_flows.authorize(self._core, requirement, principal, params, request))
+        return await self._driver.run(flows.authorize(self._core, requirement, principal, params, request))
 
     async def list_permissions(self, user_id: str, team_id: str | None = None) -> frozenset[str]:
         """The ids of the permissions a user holds in a team, or in the project; nested ones included.
@@ -318,8 +318,8 @@ class AsyncHexclaveClient(BaseClient):
             Unavailable: it cannot be told now.
         """
         if team_id is None:
-            return await self._driver.run(_questions.project_permissions(self._core, user_id))
-        return await self._driver.run(_questions.team_permissions(self._core, user_id, team_id))
+            return await self._driver.run(questions.project_permissions(self._core, user_id))
+        return await self._driver.run(questions.team_permissions(self._core, user_id, team_id))
 
     async def has_permission(self, user_id: str, permission: str, team_id: str | None = None) -> bool:
         """Whether a user holds a permission in a team, or in the project.
@@ -335,7 +335,7 @@ class AsyncHexclaveClient(BaseClient):
         Raises:
             Unavailable: it cannot be told now.
         """
-        return await self._driver.run(_questions.is_team_member(self._core, user_id, team_id))
+        return await self._driver.run(questions.is_team_member(self._core, user_id, team_id))
 
     async def get_user(self, user_id: str) -> HexclaveUser | None:
         """The user with this id as Hexclave knows him now, of any kind, or None.
@@ -343,7 +343,7 @@ class AsyncHexclaveClient(BaseClient):
         Raises:
             Unavailable: it cannot be told now.
         """
-        return await self._driver.run(_questions.user_by_id(self._core, user_id))
+        return await self._driver.run(questions.user_by_id(self._core, user_id))
 
     async def get_current_user(self, token: str) -> HexclaveUser:
         """The user of an access token as Hexclave knows him now, of any kind.
@@ -352,7 +352,7 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable, or the user is gone.
             Unavailable: it cannot be told now.
         """
-        return await self._driver.run(_flows.current_user(self._core, token))
+        return await self._driver.run(flows.current_user(self._core, token))
 
     async def check_api_key(self, key: str) -> HexclaveApiKey:
         """What a user's or team's API key is (contract 4.4); the owner of a user's key may be of any kind.
@@ -361,15 +361,15 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: the key is unknown, revoked, expired, or its owner is gone.
             Unavailable: it cannot be told now.
         """
-        return await self._driver.run(_flows.check_api_key(self._core, key))
+        return await self._driver.run(flows.check_api_key(self._core, key))
 
     async def notice(self, kind: str, data: Mapping[str, Any]) -> None:
         """As `HexclaveClient.notice`."""
-        await self._driver.run(_questions.notice(self._core, kind, data))
+        await self._driver.run(questions.notice(self._core, kind, data))
 
     async def warm(self) -> bool:
         """Fetch the keys ahead of the first request; False if they cannot be had now."""
-        return await self._driver.run(_flows.warm(self._core))
+        return await self._driver.run(flows.warm(self._core))
 
     async def close(self) -> None:
         """Close the running loop's connections; a later call opens new ones."""

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 __all__ = [
     "AnonymousNotAllowed",
@@ -62,6 +62,10 @@ __all__ = [
     "WrongApiKeyType",
     "WrongProject",
 ]
+
+
+PRIVATE: Final = "private, no-store"
+"""The `Cache-Control` of an answer that is meant for one caller."""
 
 
 class HexclaveError(Exception):
@@ -97,7 +101,7 @@ class RequestRefused(HexclaveError):
 
     def headers(self) -> list[tuple[str, str]]:
         """The answer's headers, without `Vary`, whose value depends on the configuration (design section 3)."""
-        fields = [("Content-Type", "application/json"), ("Cache-Control", "private, no-store")]
+        fields = [("Content-Type", "application/json"), ("Cache-Control", PRIVATE)]
         if self.challenge is not None:
             fields.append(("WWW-Authenticate", 'Bearer realm="hexclave"' + self.challenge))
         return fields

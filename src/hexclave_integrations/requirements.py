@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeAlias, TypeVar
 
-from . import _strict
-from ._guards import NotADependency, RefusesAsDependency, needs_call
-from .errors import ConfigurationError
+from ._base import strict
+from ._base.guards import NotADependency, RefusesAsDependency, needs_call
+from .errors import AnonymousNotAllowed, ConfigurationError, RestrictedNotAllowed
+from .user import HexclaveUser
 
 __all__ = [
     "SELECTED_TEAM",
@@ -137,7 +138,7 @@ class Requirement:
         if self.scope.startswith("team") and not (
             self.team is SELECTED_TEAM
             or callable(self.team)
-            or (isinstance(self.team, str) and (_PARAMETER.fullmatch(self.team) or _strict.is_uuid(self.team)))
+            or (isinstance(self.team, str) and (_PARAMETER.fullmatch(self.team) or strict.is_uuid(self.team)))
         ):
             raise ConfigurationError(
                 'A team is a UUID, "{name}" for a route parameter, SELECTED_TEAM, or a callable taking the request.'
@@ -168,6 +169,20 @@ class Requirement:
     def takes_api_key(self) -> bool:
         """Whether API keys are looked for in the request."""
         return self.api_key or self.scope == "api key"
+
+    def check_kind(self, user: HexclaveUser) -> None:
+        """Hold the kind of a user against this requirement.
+
+        Args:
+            user: who makes the request.
+
+        Raises:
+            AnonymousNotAllowed, RestrictedNotAllowed: this kind is not let through.
+        """
+        if user.kind == "anonymous" and not self.anonymous:
+            raise AnonymousNotAllowed
+        if user.kind == "restricted" and not self.restricted:
+            raise RestrictedNotAllowed(details={"restricted_reason": {"type": user.restricted_reason}})
 
     def team_id(self, params: Mapping[str, Any], request: object, selected: str | None) -> Any:
         """Resolve the team reference; an adapter awaits the result if it is awaitable.

@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol
 
 from cachetools import LRUCache
 
-from ._fork import ForkAware
-from ._redis import RedisScripts, RedisUnavailable
+from ._base.fork import ForkAware
+from ._memory.redis import RedisScripts, RedisUnavailable
 
 __all__ = ["AsyncDeliveryStore", "Claim", "DeliveryStore", "MemoryStore", "RedisStore", "StoreUnavailable"]
 

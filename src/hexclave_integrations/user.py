@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from ._guards import NeverFromRequest, RefusesAsDependency
+from ._base.guards import NeverFromRequest, RefusesAsDependency
 
 __all__ = ["AccessToken", "HexclaveUser", "Sealed", "UserKind"]
 

@@ -29,12 +29,7 @@ from rest_framework.generics import ListAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 
-from hexclave_integrations.django import (
-    HexclaveRequiredMixin,
-    require_permission,
-    require_team,
-    require_user,
-)
+from hexclave_integrations.django import HexclaveRequiredMixin, require_permission, require_team, require_user
 from hexclave_integrations.django.drf import HexclaveAuthentication, HexclavePermission
 from hexclave_integrations.django.middleware import HexclaveMiddleware
 from hexclave_integrations.django.ninja import HexclaveAuth

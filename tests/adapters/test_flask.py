@@ -29,7 +29,7 @@ from werkzeug.serving import make_server
 from werkzeug.test import Client, TestResponse
 
 from hexclave_integrations import ConfigurationError, HexclaveConfig, RequestRefused, Unavailable, errors
-from hexclave_integrations._http import vary_on_credentials
+from hexclave_integrations._adapter.cache_headers import vary_on_credentials
 from hexclave_integrations.flask import (
     SELECTED_TEAM,
     FlaskRequirement,

@@ -22,13 +22,7 @@ from ninja import NinjaAPI
 from ninja.decorators import decorate_view
 
 from hexclave_integrations import ConfigurationError, errors
-from hexclave_integrations.django import (
-    optional_user,
-    require_api_key,
-    require_permission,
-    require_team,
-    require_user,
-)
+from hexclave_integrations.django import optional_user, require_api_key, require_permission, require_team, require_user
 from hexclave_integrations.django._csrf import CsrfFailed
 from hexclave_integrations.django.middleware import HexclaveMiddleware
 from hexclave_integrations.django.ninja import HexclaveAuth

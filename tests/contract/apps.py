@@ -27,8 +27,8 @@ from hexclave_integrations import (
     requirements,
     starlette,
 )
-from hexclave_integrations._http import PRIVATE, vary_on_credentials
-from hexclave_integrations._tokens import read_cookies
+from hexclave_integrations._adapter.cache_headers import PRIVATE, vary_on_credentials
+from hexclave_integrations._token.find import read_cookies
 
 from . import django_columns, flask_columns
 from .signers import SIGNERS

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 
-from hexclave_integrations._keys import KeyRing, parse_key_set
+from hexclave_integrations._token.keys import KeyRing, parse_key_set
 
 from .._minting import NOW, P, decode, encode, jwk, key_set
 from ._target import Target, change_json, finding

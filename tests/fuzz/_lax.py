@@ -12,8 +12,9 @@ from typing import Any, Final
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from hexclave_integrations import HexclaveConfig, HexclaveUser, InvalidToken, _tokens
-from hexclave_integrations._verify import Verifier
+from hexclave_integrations import HexclaveConfig, HexclaveUser, InvalidToken
+from hexclave_integrations._token import find
+from hexclave_integrations._token.verify import Verifier
 from hexclave_integrations.errors import WebhookVerificationFailed
 from hexclave_integrations.webhooks import WebhookEvent
 from hexclave_integrations.webhooks._events import read_event
@@ -41,7 +42,7 @@ def _no_contradiction(
 ) -> str | None:
     """Takes the last of two tokens that contradict each other."""
     last = found.get("x-stack-access-token", "").rpartition(",")[2].strip()
-    if len(last) > _tokens.MAX_TOKEN:
+    if len(last) > find.MAX_TOKEN:
         raise InvalidToken
     return last or None
 

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from hexclave_integrations import _strict
+from hexclave_integrations._base import strict
 from hexclave_integrations.api_key import looks_like_api_key, parse_api_key
 
 from ._target import Target, change_bytes, change_json, finding
@@ -23,7 +23,7 @@ JsonReader: TypeAlias = Callable[[bytes, int | None], dict[str, Any]]
 
 
 def _ours(text: bytes, max_brackets: int | None) -> dict[str, Any]:
-    return _strict.json_object(text, max_brackets=max_brackets)
+    return strict.json_object(text, max_brackets=max_brackets)
 
 
 # --- JSON -------------------------------------------------------------------------------------------------
@@ -34,7 +34,7 @@ def json_target(read: JsonReader = _ours) -> Target:
 
     def check(data: bytes) -> bool:
         accepted = False
-        for max_brackets in (_strict.MAX_BRACKETS, None):
+        for max_brackets in (strict.MAX_BRACKETS, None):
             lax, forbidden = _lax(data, max_brackets)
             try:
                 value = read(data, max_brackets)
@@ -103,7 +103,7 @@ def _same(one: Any, other: Any) -> bool:
 # --- base64url --------------------------------------------------------------------------------------------
 
 
-def base64url_target(read: Callable[[bytes], bytes] = _strict.base64url) -> Target:
+def base64url_target(read: Callable[[bytes], bytes] = strict.base64url) -> Target:
     """Accepted is exactly the one spelling that the standard library writes, without its padding."""
 
     def check(data: bytes) -> bool:
@@ -133,7 +133,7 @@ def base64url_target(read: Callable[[bytes], bytes] = _strict.base64url) -> Targ
 _UUID: Final = b"e0b52f4d-dece-408c-af49-d23061bb0f8d"
 
 
-def ids_target(is_uuid: Callable[[str], bool] = _strict.is_uuid) -> Target:
+def ids_target(is_uuid: Callable[[str], bool] = strict.is_uuid) -> Target:
     """UUIDs in their one spelling; API keys whose check sum holds, and which are known for keys in a request."""
 
     def check(data: bytes) -> bool:

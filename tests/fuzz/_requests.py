@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote
 
 from starlette.requests import cookie_parser
 
-from hexclave_integrations import HexclaveConfig, _tokens
+from hexclave_integrations import HexclaveConfig
+from hexclave_integrations._token import find
 from hexclave_integrations.errors import ApiKeyNotFound, InvalidToken
 
 from .._minting import PROJECT
@@ -22,7 +23,7 @@ __all__ = ["request_target"]
 
 CONFIG: Final = HexclaveConfig(project_id=PROJECT, accept_cookies=True)
 WITHOUT_COOKIES: Final = HexclaveConfig(project_id=PROJECT)
-WANTED: Final = _tokens.wanted_headers(CONFIG)
+WANTED: Final = find.wanted_headers(CONFIG)
 _ENVELOPE: Final = re.compile(r"(stackauth_|hexclave_)(.*)", re.DOTALL)
 
 _BLANKS: Final = " \t"  # RFC 9110 section 5.6.3
@@ -31,22 +32,20 @@ Find: TypeAlias = Callable[[Mapping[str, str], Mapping[str, str] | None, Hexclav
 Pairs: TypeAlias = list[tuple[bytes, bytes]]
 
 
-def request_target(find: Find = _tokens.find_token) -> Target:
+def request_target(reader: Find = find.find_token) -> Target:
     """A request is lines of `name: value`: what is found in it stands in it, whoever reads it in whatever order."""
 
     def check(data: bytes) -> bool:
         pairs = [(name, value) for name, _, value in (line.partition(b": ") for line in data.split(b"\n"))]
-        found = _tokens.collect(pairs, WANTED)
-        if found != _tokens.collect([(a.decode("latin-1"), b.decode("latin-1")) for a, b in pairs], WANTED):
+        found = find.collect(pairs, WANTED)
+        if found != find.collect([(a.decode("latin-1"), b.decode("latin-1")) for a, b in pairs], WANTED):
             finding("bytes and text are read differently")
         cookies = _cookies(pairs)
-        token = _outcome(find, found, cookies, CONFIG)
-        _check_order(find, pairs, cookies, token)
-        if _outcome(find, found, cookies, WITHOUT_COOKIES) != _outcome(find, found, None, WITHOUT_COOKIES):
+        token = _outcome(reader, found, cookies, CONFIG)
+        _check_order(reader, pairs, cookies, token)
+        if _outcome(reader, found, cookies, WITHOUT_COOKIES) != _outcome(reader, found, None, WITHOUT_COOKIES):
             finding("cookies are read where they are not accepted")
-        if isinstance(token, str) and (
-            not token or len(token) > _tokens.MAX_TOKEN or token not in _lax(found, cookies)
-        ):
+        if isinstance(token, str) and (not token or len(token) > find.MAX_TOKEN or token not in _lax(found, cookies)):
             finding("a token is found that did not come")
         if (
             len({part.strip(_BLANKS) for part in found.get("x-stack-access-token", "").split(",")}) > 1
@@ -59,7 +58,7 @@ def request_target(find: Find = _tokens.find_token) -> Target:
         return isinstance(token, str) or isinstance(key, str)
 
     words = [
-        *(name.encode() + b": " for name in (*_tokens.HEADER_NAMES, "x-api-key", "cookie")),
+        *(name.encode() + b": " for name in (*find.HEADER_NAMES, "x-api-key", "cookie")),
         *(b"Bearer ", b"Bearer stackauth_", b"Bearer hexclave_", b"Basic ", b"__Host-", b"--default=", b"--custom-"),
         *(b"hexclave-access=", b"stack-access=", f"hexclave-refresh-{PROJECT}--default=".encode(), b"stack-refresh="),
         *(b'{"accessToken":', b'"refreshToken":null}', b"%22", b"%5B", b"574ck4u7h", b",", b"; ", b"\n", b"\xff"),
@@ -68,34 +67,34 @@ def request_target(find: Find = _tokens.find_token) -> Target:
 
 
 def _outcome(
-    find: Find, found: Mapping[str, str], cookies: Mapping[str, str] | None, config: HexclaveConfig
+    reader: Find, found: Mapping[str, str], cookies: Mapping[str, str] | None, config: HexclaveConfig
 ) -> str | type[Exception] | None:
     try:
-        return find(found, cookies, config)
+        return reader(found, cookies, config)
     except InvalidToken:
         return InvalidToken
 
 
 def _api_key(found: Mapping[str, str]) -> str | type[Exception] | None:
     try:
-        return _tokens.find_api_key(found, CONFIG)
+        return find.find_api_key(found, CONFIG)
     except ApiKeyNotFound:
         return ApiKeyNotFound
 
 
-def _check_order(find: Find, pairs: Pairs, cookies: Mapping[str, str], token: object) -> None:
+def _check_order(reader: Find, pairs: Pairs, cookies: Mapping[str, str], token: object) -> None:
     """Servers keep the order of one header's values, and nothing else."""
     ordered = sorted(pairs, key=lambda pair: pair[0].lower())
     shouted = [(name.upper(), value) for name, value in ordered]
-    if any(_outcome(find, _tokens.collect(some, WANTED), cookies, CONFIG) != token for some in (ordered, shouted)):
+    if any(_outcome(reader, find.collect(some, WANTED), cookies, CONFIG) != token for some in (ordered, shouted)):
         finding("the order or the case of header names counts")
 
 
 def _cookies(pairs: Pairs) -> dict[str, str]:
     """Our cookies, which Starlette's reader has to see as well; it unquotes, and is slow at it (CVE-2024-7592)."""
     texts = [value.decode("latin-1") for name, value in pairs if name.lower() == b"cookie"]
-    cookies = _tokens.read_cookies(texts)
-    if not any('"' in text or len(text) > _tokens.MAX_HEADER for text in texts):
+    cookies = find.read_cookies(texts)
+    if not any('"' in text or len(text) > find.MAX_HEADER for text in texts):
         theirs: dict[str, str] = {}
         for text in texts:
             theirs |= cookie_parser(text)

@@ -11,7 +11,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 
 from hexclave_integrations import HexclaveConfig, HexclaveUser
-from hexclave_integrations._verify import Verifier
+from hexclave_integrations._token.verify import Verifier
 from hexclave_integrations.errors import RequestRefused
 
 from .._minting import (

@@ -14,8 +14,8 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from .. import _http
-from .._tokens import find_token
+from .._adapter import cache_headers
+from .._token.find import find_token
 from ..api_key import HexclaveApiKey, looks_like_api_key
 from ..errors import AuthenticationError, ConfigurationError, InvalidToken, RequestRefused
 from ..requirements import Requirement
@@ -153,10 +153,12 @@ class Caller:
         if self.attempt.asked and isinstance(response, HttpResponseBase):
             headers, plain = response.headers, self.installation.vary
             given, vary = headers.get("Cache-Control"), headers.get("Vary")
-            if given != _http.PRIVATE:
-                headers["Cache-Control"] = _http.cache_control(given)
+            if given != cache_headers.PRIVATE:
+                headers["Cache-Control"] = cache_headers.cache_control(given)
             if vary != plain:
-                headers["Vary"] = plain if vary is None else _http.vary_on_credentials(vary, self.installation.config)
+                headers["Vary"] = (
+                    plain if vary is None else cache_headers.vary_on_credentials(vary, self.installation.config)
+                )
         return response
 
     def _check_csrf(self, principal: HexclaveUser | HexclaveApiKey | None, request: Any) -> None:

@@ -12,9 +12,9 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.signals import setting_changed
 
-from .._core import Attempt
-from .._http import vary_on_credentials
-from .._tokens import read_cookies, wanted_headers
+from .._adapter.cache_headers import vary_on_credentials
+from .._policy.attempt import Attempt
+from .._token.find import read_cookies, wanted_headers
 from ..client import AsyncHexclaveClient, HexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 
-from .._guards import NeedsCall, needs_call
+from .._base.guards import NeedsCall, needs_call
 from ..errors import ConfigurationError, RequestRefused
 from ..requirements import Requirement, TeamReference
 from ._caller import caller_of, django_request, in_event_loop

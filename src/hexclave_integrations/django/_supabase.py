@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from .._token_endpoint import guard_for
+from .._adapter.token_endpoint import guard_for
 from ._requirements import require_user
 
 if TYPE_CHECKING:

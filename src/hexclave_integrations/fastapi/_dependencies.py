@@ -14,11 +14,11 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
-from .._guards import needs_call
+from .._asgi.caller import caller_of
+from .._asgi.misuse import CHECKS_KEY
+from .._base.guards import needs_call
 from ..errors import ConfigurationError
 from ..requirements import Requirement, TeamReference
-from ..starlette._caller import caller_of
-from ..starlette._misuse import CHECKS_KEY
 from ..user import HexclaveUser
 
 __all__ = [

@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from .._asgi.caller import refuse
+from .._asgi.middleware import CallerMiddleware
 from ..client import AsyncHexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused
-from ..starlette._caller import refuse
-from ..starlette._middleware import CallerMiddleware
 from ._dependencies import SCHEME_NAME
 
 __all__ = ["Hexclave"]

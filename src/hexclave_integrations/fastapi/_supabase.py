@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from .._token_endpoint import guard_for
-from ..starlette._supabase import answer_token
+from .._adapter.token_endpoint import guard_for
+from .._asgi.token_endpoint import answer_token
 from ..user import HexclaveUser
 from ._dependencies import require_user
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from fastapi.requests import Request
 from fastapi.responses import Response
 
-from ..starlette._webhooks import receive_webhook
+from .._asgi.webhooks import receive_webhook
 from ..webhooks import Webhooks
 
 __all__ = ["webhook_router"]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import current_app, request
 from werkzeug.local import LocalProxy
 
-from .._core import Attempt
-from .._tokens import HEADER_NAMES, read_cookies
+from .._policy.attempt import Attempt
+from .._token.find import HEADER_NAMES, read_cookies
 from ..api_key import HexclaveApiKey
 from ..client import HexclaveClient
 from ..errors import AuthenticationError, ConfigurationError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .. import _http
+from .._adapter import cache_headers
 from ._caller import Installation
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class CallerMiddleware:
         self._wsgi_app = wsgi_app
         self._installation = installation
         self._check = check
-        self._vary = _http.vary_on_credentials(None, installation.client.config)
+        self._vary = cache_headers.vary_on_credentials(None, installation.client.config)
         self._checked = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -57,7 +57,7 @@ class CallerMiddleware:
                 given.append(value)
             else:
                 kept.append((name, value))
-        kept.append(("Cache-Control", _http.cache_control(", ".join(given))))
+        kept.append(("Cache-Control", cache_headers.cache_control(", ".join(given))))
         config = self._installation.client.config
-        kept.append(("Vary", _http.vary_on_credentials(", ".join(vary), config) if vary else self._vary))
+        kept.append(("Vary", cache_headers.vary_on_credentials(", ".join(vary), config) if vary else self._vary))
         return kept

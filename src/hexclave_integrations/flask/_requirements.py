@@ -10,7 +10,7 @@ from typing import Any, NoReturn, ParamSpec
 
 from flask import current_app, request
 
-from .._guards import NeedsCall, needs_call
+from .._base.guards import NeedsCall, needs_call
 from ..errors import ConfigurationError
 from ..requirements import Requirement, TeamReference
 from ._caller import current_caller

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response
 
-from .._token_endpoint import guard_for
+from .._adapter.token_endpoint import guard_for
 from ._caller import current_user
 from ._requirements import require_user
 

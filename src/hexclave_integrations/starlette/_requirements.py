@@ -10,10 +10,10 @@ from starlette._utils import is_async_callable
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from .._guards import needs_call
+from .._asgi.caller import caller_of
+from .._base.guards import needs_call
 from ..errors import ConfigurationError
 from ..requirements import Requirement, TeamReference
-from ._caller import caller_of
 
 __all__ = [
     "StarletteRequirement",

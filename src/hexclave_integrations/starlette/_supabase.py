@@ -8,14 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .._token_endpoint import guard_for
-from ..user import HexclaveUser
+from .._adapter.token_endpoint import guard_for
+from .._asgi.token_endpoint import answer_token
 from ._requirements import require_user
 
 if TYPE_CHECKING:
     from ..supabase import SupabaseSigner
 
-__all__ = ["answer_token", "supabase_route"]
+__all__ = ["supabase_route"]
 
 
 def supabase_route(signer: SupabaseSigner, path: str = "/supabase-token") -> Route:
@@ -36,17 +36,3 @@ def supabase_route(signer: SupabaseSigner, path: str = "/supabase-token") -> Rou
         return answer_token(signer, request.user)
 
     return Route(path, supabase_token, methods=["GET"])
-
-
-def answer_token(signer: SupabaseSigner, user: HexclaveUser) -> Response:
-    """The endpoint's answer.
-
-    Args:
-        signer: signs the token.
-        user: whom its guard let through.
-
-    Raises:
-        RequestRefused: the signer does not sign for him any more, as when his access token has just ended.
-    """
-    issued = signer.issue(user)
-    return Response(issued.body(), 200, dict(issued.headers()))

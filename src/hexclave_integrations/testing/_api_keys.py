@@ -3,20 +3,7 @@
 from __future__ import annotations
 
 from ._records import ApiKey, KeyOwner
-from ._routing import (
-    BOOLEAN,
-    NUMBER,
-    STRING,
-    USER,
-    UUID,
-    AccessType,
-    Call,
-    Field,
-    Route,
-    nullable,
-    one_of,
-    required,
-)
+from ._routing import BOOLEAN, NUMBER, STRING, USER, UUID, AccessType, Call, Field, Route, nullable, one_of, required
 from ._wire import Refusal, Reply, json_reply, known_error, text_reply
 
 __all__ = ["ROUTES"]

@@ -7,19 +7,7 @@ from typing import Any
 
 from ._project import Project
 from ._records import User
-from ._routing import (
-    ANYTHING,
-    BOOLEAN,
-    BOOLEAN_TEXT,
-    STRING,
-    UUID,
-    AccessType,
-    Call,
-    Field,
-    Route,
-    nullable,
-    one_of,
-)
+from ._routing import ANYTHING, BOOLEAN, BOOLEAN_TEXT, STRING, UUID, AccessType, Call, Field, Route, nullable, one_of
 from ._wire import Reply, json_reply, known_error
 
 __all__ = ["ROUTES"]

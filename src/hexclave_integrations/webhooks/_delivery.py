@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
-from .. import _strict
+from .._base import strict
 from ..config import HexclaveConfig
 from ..errors import (
     ConfigurationError,
@@ -158,7 +158,7 @@ class Webhooks:
         pairs = headers.items() if isinstance(headers, Mapping) else headers
         delivery_id, timestamp = self._signer.verify(delivery_headers(pairs), body, self._clock())
         try:
-            payload = _strict.json_object(body, max_brackets=None)
+            payload = strict.json_object(body, max_brackets=None)
             return read_event(payload, delivery_id=delivery_id, timestamp=timestamp, body=body)
         except ValueError:
             raise WebhookVerificationFailed from None

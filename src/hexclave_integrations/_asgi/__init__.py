@@ -1,0 +1,1 @@
+"""What the adapters for Starlette and FastAPI share."""

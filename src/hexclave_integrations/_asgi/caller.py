@@ -1,0 +1,126 @@
+"""Who makes this request: asked at most once per request, and kept in its ASGI scope."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketState
+
+from .._token.find import STACK_TOKEN, are_there, read_cookies
+from ..api_key import HexclaveApiKey
+from ..client import AsyncHexclaveClient
+from ..errors import ConfigurationError, RequestRefused, Unavailable
+from ..requirements import Requirement
+from ..user import HexclaveUser
+
+__all__ = ["SCOPE_KEY", "SUBPROTOCOL", "Caller", "caller_of", "refuse"]
+
+SCOPE_KEY: Final = "hexclave_integrations.caller"
+SUBPROTOCOL: Final = "hexclave"
+# Browsers cannot set headers on a websocket; they can offer subprotocols, and a JWT has only letters allowed there.
+_SUBPROTOCOL_TOKEN: Final = "hexclave.access-token."
+_TOKEN_HEADER: Final = STACK_TOKEN.encode()
+
+
+class Caller:
+    """The caller of one http or websocket request.
+
+    Attributes:
+        attempt: the credentials, and what came of them.
+        client: verifies and authorizes.
+        answers_subprotocol: whether the client offered `hexclave` next to its token, and expects it selected.
+        is_accepted: whether the application accepted a websocket, which then can only be closed.
+    """
+
+    __slots__ = ("answers_subprotocol", "attempt", "client", "is_accepted")
+
+    def __init__(self, client: AsyncHexclaveClient, scope: Any) -> None:
+        self.client = client
+        self.answers_subprotocol = scope["type"] == "websocket" and _take_subprotocol_token(scope, client)
+        self.is_accepted = False
+        headers = scope.get("headers", ())
+        self.attempt = client.attempt(headers, lambda: _cookies(headers))
+
+    async def check(self, requirement: Requirement, connection: HTTPConnection) -> HexclaveUser | HexclaveApiKey | None:
+        """Hold the caller against a requirement.
+
+        Raises:
+            RequestRefused: he does not meet it, or it cannot be told now.
+        """
+        _show_refusal_to_app(connection.scope)  # for what the endpoint may ask later as well
+        return await self.client.admit(requirement, self.attempt, params=connection.path_params, request=connection)
+
+
+def _cookies(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    return read_cookies(value.decode("latin-1") for name, value in headers if name == b"cookie")
+
+
+def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:
+    """Move a token offered as a subprotocol into a header, so that no application echoes or logs it.
+
+    Returns whether the client offered `hexclave` besides.
+    """
+    offered = scope.get("subprotocols") or []
+    tokens = [name[len(_SUBPROTOCOL_TOKEN) :] for name in offered if name.startswith(_SUBPROTOCOL_TOKEN)]
+    if not tokens:
+        return False
+    scope["subprotocols"] = [name for name in offered if not name.startswith(_SUBPROTOCOL_TOKEN)]
+    headers = [pair for pair in scope.get("headers", ()) if pair[0] != b"sec-websocket-protocol"]
+    # uvicorn hands over 8-bit bytes as lone surrogates; no subprotocol has any, and `?` is in no token.
+    if scope["subprotocols"]:
+        headers.append((b"sec-websocket-protocol", ", ".join(scope["subprotocols"]).encode("latin-1", "replace")))
+    # Other forms come first: the token joins only where the client sent none of them. Basic credentials, which a
+    # browser sends by itself, are none, and a blank header says nothing.
+    if not are_there(client.attempt(headers).headers):
+        headers = [pair for pair in headers if pair[0] != _TOKEN_HEADER]
+        headers += [(_TOKEN_HEADER, token.encode("latin-1", "replace")) for token in tokens]
+    scope["headers"] = headers
+    return SUBPROTOCOL in scope["subprotocols"]
+
+
+def _show_refusal_to_app(scope: Any) -> None:
+    """Let the innermost Starlette application turn refusals into answers.
+
+    A mounted application has exception handlers of its own and would answer 500 to an error it does not know;
+    one that handles refusals itself is left alone.
+    """
+    handlers = scope.get("starlette.exception_handlers")
+    if handlers is not None:
+        handlers[0].setdefault(RequestRefused, refuse)
+
+
+def caller_of(connection: HTTPConnection) -> Caller:
+    """The caller that the middleware put into the scope.
+
+    Raises:
+        ConfigurationError: there is no middleware around this application.
+    """
+    caller = connection.scope.get(SCOPE_KEY)
+    if caller is None:
+        raise ConfigurationError(
+            "A requirement is used and Hexclave is not installed on this application: "
+            "call Hexclave(app) (FastAPI) or add HexclaveMiddleware (Starlette)."
+        )
+    found: Caller = caller
+    return found
+
+
+async def refuse(connection: HTTPConnection, error: Exception) -> Response | None:
+    """The exception handler for refusals: an answer for http, a denial or a close for a websocket."""
+    assert isinstance(error, RequestRefused)
+    response = Response(error.body(), error.status, dict(error.headers()))
+    if not isinstance(connection, WebSocket):
+        return response
+    denial = "websocket.http.response" in (connection.scope.get("extensions") or {})
+    # The connection object of an exception handler may be another one than the application accepted.
+    caller: Caller | None = connection.scope.get(SCOPE_KEY)
+    accepted = caller is not None and caller.is_accepted
+    if denial and not accepted and connection.application_state is WebSocketState.CONNECTING:
+        await connection.send_denial_response(response)
+    else:
+        # 1008 policy violation, 1013 try again later (RFC 6455 section 7.4 and its registry)
+        await connection.close(1013 if isinstance(error, Unavailable) else 1008, error.code)
+    return None

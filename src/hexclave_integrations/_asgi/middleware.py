@@ -1,0 +1,152 @@
+"""The ASGI middleware: puts the caller into the scope, guards caches, and lives with the application's lifespan."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from .._adapter import cache_headers
+from ..client import AsyncHexclaveClient
+from ..errors import ConfigurationError, RequestRefused
+from .caller import SCOPE_KEY, SUBPROTOCOL, Caller, refuse
+from .misuse import CHECKS_KEY, Checks
+from .startup import check_routes
+
+__all__ = ["CallerMiddleware"]
+
+logger = logging.getLogger("hexclave_integrations")
+
+
+class CallerMiddleware:
+    """Makes requirements work in the application it wraps; asks who the caller is only when one of them does.
+
+    Args:
+        app: the ASGI application.
+        client: verifies and authorizes; closed when the application's lifespan ends.
+    """
+
+    # Whether answers may differ between callers although no requirement asked.
+    _identifies_everybody = False
+    # What is wrong with the configuration, and stops the start.
+    _problem = ""
+
+    def __init__(self, app: ASGIApp, client: AsyncHexclaveClient) -> None:
+        self._app = app
+        self._client = client
+        self._vary = cache_headers.vary_on_credentials(None, client.config).encode()
+        self._is_checked = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._problem:
+            if scope["type"] == "lifespan":
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": self._problem})
+            raise ConfigurationError(self._problem)
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        if not self._is_checked:  # a mounted application has no lifespan, and a server may leave it out
+            self._check(scope)
+        caller = Caller(self._client, scope)
+        scope[SCOPE_KEY] = caller
+        checks = scope[CHECKS_KEY] = Checks()
+        if self._identifies_everybody:
+            await self._identify(caller, scope)
+        started = False
+
+        async def guarded_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                checks.expect_awaited()
+                if caller.attempt.asked or self._identifies_everybody:
+                    headers = self._guard_caches(message.get("headers", ()), private=caller.attempt.asked)
+                    message = {**message, "headers": headers}  # an application may send one message many times
+            elif message["type"] == "websocket.accept":
+                checks.expect_awaited()
+                caller.is_accepted = True
+                if caller.answers_subprotocol and not message.get("subprotocol"):
+                    # Browsers drop a connection that selects nothing of what they offered.
+                    message = {**message, "subprotocol": SUBPROTOCOL}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, guarded_send)
+        except RequestRefused as error:  # from an application that knows no exception handlers
+            if started:
+                raise
+            await self._answer(scope, receive, guarded_send, error)
+        finally:
+            checks.close()
+
+    async def _identify(self, caller: Caller, scope: Scope) -> None:
+        """Find out who the caller is, ahead of the application, where `_identifies_everybody`."""
+
+    def _guard_caches(self, headers: Iterable[tuple[bytes, bytes]], *, private: bool) -> list[tuple[bytes, bytes]]:
+        """Name the credentials in `Vary`, and keep shared caches out unless the application said `public`."""
+        kept: list[tuple[bytes, bytes]] = []
+        vary: list[str] = []
+        given: list[str] = []
+        for name, value in headers:
+            lowered = name.lower()
+            if lowered == b"vary":
+                vary.append(value.decode("latin-1"))
+            elif lowered == b"cache-control" and private:
+                given.append(value.decode("latin-1"))
+            else:
+                kept.append((name, value))
+        if private:
+            kept.append((b"cache-control", cache_headers.cache_control(", ".join(given)).encode("latin-1")))
+        full = cache_headers.vary_on_credentials(", ".join(vary), self._client.config).encode() if vary else self._vary
+        kept.append((b"vary", full))
+        return kept
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, error: RequestRefused) -> None:
+        connection = WebSocket(scope, receive, send) if scope["type"] == "websocket" else HTTPConnection(scope)
+        response: Response | None = await refuse(connection, error)
+        if response is not None:
+            await response(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded_receive() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._start(scope, send)
+            return message
+
+        async def guarded_send(message: Message) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"):
+                await self._client.close()
+            await send(message)
+
+        await self._app(scope, guarded_receive, guarded_send)
+
+    async def _start(self, scope: Scope, send: Send) -> None:
+        try:
+            self._check(scope)
+        except Exception as error:
+            # A server that only sees the exception takes the lifespan for unsupported and starts all the same.
+            # Any exception: FastAPI looks at the dependencies of an included router only now.
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        await self._client.__aenter__()
+        if not await self._client.warm():
+            logger.warning("Hexclave's keys are not there yet: the first request will ask for them again")
+
+    def _check(self, scope: Scope) -> None:
+        """Check the routes of the application around this middleware, or in it.
+
+        Raises:
+            ConfigurationError: one of them cannot work as it is written.
+        """
+        app = self._app if hasattr(self._app, "routes") else scope.get("app")
+        check_routes(app, self._client.config, scope.get("path_params", ()))
+        self._is_checked = True

@@ -1,0 +1,31 @@
+"""The webhook endpoint as an ASGI answer; works without the authentication middleware."""
+
+from __future__ import annotations
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from ..webhooks import Webhooks
+from .caller import SCOPE_KEY
+
+__all__ = ["receive_webhook"]
+
+
+async def receive_webhook(webhooks: Webhooks, request: Request) -> Response:
+    """Receive one delivery: the endpoint of a route for POST.
+
+    Args:
+        webhooks: verifies and handles it.
+    """
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > webhooks.max_body:
+                break  # too much to be genuine: it is refused by its length
+    except ClientDisconnect:
+        body.clear()  # what has arrived is no delivery, and nobody waits for the refusal
+    caller = request.scope.get(SCOPE_KEY)
+    client = None if caller is None else caller.client
+    status, headers, content = await webhooks.areceive(bytes(body), request.scope["headers"], client)
+    return Response(content, status, dict(headers))

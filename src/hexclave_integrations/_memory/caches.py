@@ -1,0 +1,142 @@
+"""The two memories: verified tokens, and answers of Hexclave. Bounded, and safe for threads and after a fork."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from cachetools import LRUCache
+
+from .._base.fork import ForkAware
+from ..user import HexclaveUser
+
+__all__ = ["AnswerCache", "TokenCache", "VerifiedToken"]
+
+MAX_ANSWERS: Final = 16_384
+
+
+class VerifiedToken(NamedTuple):
+    """A token that proved genuine: its user, when it is over (epoch seconds), the key generation that proved it."""
+
+    user: HexclaveUser
+    over_from: float
+    generation: int
+
+
+class TokenCache(ForkAware):
+    """Verified tokens by digest. Only genuine tokens get in, and the oldest goes first: tokens end in that order.
+
+    Args:
+        size: most entries to keep; 0 keeps none.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+        self._entries: OrderedDict[bytes, VerifiedToken] = OrderedDict()
+        # Reading takes no lock: one dict look-up is atomic, and first-in first-out needs no reordering.
+        self.get = self._entries.get
+
+    def reset_after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    def put(self, digest: bytes, entry: VerifiedToken) -> None:
+        """Remember a token, forgetting the oldest if there are too many."""
+        with self._lock:
+            self._entries[digest] = entry
+            while len(self._entries) > self._size:
+                self._entries.popitem(last=False)
+
+    def discard(self, digest: bytes) -> None:
+        """Forget one token."""
+        with self._lock:
+            self._entries.pop(digest, None)
+
+    def clear(self) -> None:
+        """Forget all tokens."""
+        with self._lock:
+            self._entries.clear()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An answer: good from `since` until `until`, unless one of its tags was dropped after `sequence`."""
+
+    since: float
+    until: float
+    value: Any
+    tags: tuple[str, ...]
+    sequence: int
+
+
+class AnswerCache(ForkAware):
+    """Answers of Hexclave, each until its own time; the least recently used goes first.
+
+    An answer is about somebody, and its tags say whom. Dropping a tag also keeps out an answer that was asked for
+    before and comes after: who asks notes the `sequence` first, and every drop begins a new one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: LRUCache[Hashable, _Entry] = LRUCache(MAX_ANSWERS)
+        self._dropped: dict[str, int] = {}
+        self._oldest = 0
+        self.sequence = 0
+
+    def reset_after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, now: float) -> Any:
+        """The answer that is still good at `now` (epoch seconds), or None."""
+        with self._lock:
+            entry = self._entries.get(key)
+            # `now` before `since` means that the clock was set back: the answer's age is unknown.
+            if entry is None or not entry.since <= now < entry.until:
+                return None
+            if any(self._dropped.get(tag, 0) > entry.sequence for tag in entry.tags):
+                return None
+            return entry.value
+
+    def put(
+        self,
+        key: Hashable,
+        value: Any,
+        *,
+        now: float,
+        ttl: float,
+        tags: tuple[str, ...] = (),
+        sequence: int | None = None,
+    ) -> None:
+        """Remember `value`, which is not None.
+
+        Args:
+            now: epoch seconds.
+            ttl: how long it is good for, seconds.
+            tags: whom it is about.
+            sequence: what `sequence` was when it was asked for; as now when None.
+        """
+        if ttl > 0:
+            with self._lock:
+                asked = self.sequence if sequence is None else sequence
+                if asked < self._oldest:
+                    return
+                self._entries[key] = _Entry(now, now + ttl, value, tags, asked)
+
+    def drop(self, tags: Iterable[str]) -> None:
+        """Forget every answer under any of the tags, those still under way included."""
+        with self._lock:
+            self.sequence += 1
+            self._dropped.update(dict.fromkeys(tags, self.sequence))
+            if len(self._dropped) > MAX_ANSWERS:  # forgetting a drop must not bring an answer back
+                self._entries.clear()
+                self._dropped.clear()
+                self._oldest = self.sequence  # what was asked for before comes too late
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,206 @@
+"""Hexclave's answers in Redis: one question for a whole fleet, and forgotten by all of it at once.
+
+An answer is kept as Hexclave gave it, under tags that say whom it is about. Each drop of a tag gets the next
+number of a sequence, and an answer counts only if it was asked for after the last drop of each of its tags. So
+an answer that was under way while a permission was revoked cannot come back to life.
+
+Redis being away costs speed: nothing is found then, and Hexclave is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .._base import strict
+from .._wire.messages import Reply, logger
+from ..config import HexclaveConfig
+from .redis import RedisScripts, RedisUnavailable
+
+__all__ = ["Recalled", "SharedAnswers"]
+
+# Drops are remembered for longer than any answer lives (permission_ttl and api_key_ttl are at most an hour).
+_TAG_SECONDS: Final = 2 * 3600
+# A shared memory that is slower than asking Hexclave is none; while it is away, it is not tried at every request.
+_TIMEOUT: Final = 0.5
+_AWAY_SECONDS: Final = 1.0
+
+# A sequence that is lost with Redis's memory goes on from the clock, above any number it gave before.
+_SEQUENCE: Final = """
+local function sequence()
+  local number = redis.call('GET', KEYS[1])
+  if not number then
+    number = redis.call('TIME')[1] .. '000000'
+    redis.call('SET', KEYS[1], number)
+  end
+  return number
+end
+"""
+_CLOCK: Final = """
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+"""
+# KEYS: sequence, answer, tags...; returns where we are now (sequence and time), and the answer if no tag was dropped
+# since it was asked.
+_RECALL: Final = (
+    _SEQUENCE
+    + _CLOCK
+    + """
+local now, entry = sequence() .. '@' .. string.format('%.0f', clock()), redis.call('GET', KEYS[2])
+if not entry then return {now, false} end
+local asked, value = string.match(entry, '^(%d+)|(.*)$')
+if not asked then return {now, false} end
+for index = 3, #KEYS do
+  local dropped = redis.call('GET', KEYS[index])
+  if dropped and tonumber(dropped) > tonumber(asked) then return {now, false} end
+end
+return {now, value}
+"""
+)
+# KEYS: answer; ARGV: where we were when it was asked, value, milliseconds. They count from then: a server that hung
+# runs what was sent to it meanwhile when it wakes, and an old answer must not begin a new life.
+_REMEMBER: Final = (
+    _CLOCK
+    + """
+local sequence, asked = string.match(ARGV[1], '^(%d+)@(%d+)$')
+if not asked then return 0 end
+local left = math.min(ARGV[3], asked + ARGV[3] - clock())
+if left >= 1 then redis.call('SET', KEYS[1], sequence .. '|' .. ARGV[2], 'PX', string.format('%.0f', left)) end
+return 1
+"""
+)
+# KEYS: sequence, tags...; ARGV: seconds.
+_DROP: Final = (
+    _SEQUENCE
+    + """
+sequence()
+local number = redis.call('INCR', KEYS[1])
+for index = 2, #KEYS do redis.call('SET', KEYS[index], number, 'EX', ARGV[1]) end
+return number
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What Redis knew: the reply, if any, and where it was then (number and time), to remember a new one under.
+
+    Without a `sequence` nothing may be remembered.
+    """
+
+    reply: Reply | None
+    sequence: str | None
+
+
+_NOTHING: Final = Recalled(None, None)
+
+
+class SharedAnswers:
+    """Answers of one project in one Redis server.
+
+    Args:
+        scripts: the server.
+        project_id: keeps projects that share a server apart.
+    """
+
+    def __init__(self, scripts: RedisScripts, project_id: str) -> None:
+        self.scripts = scripts
+        self._prefix = f"hexclave:{project_id}:"
+        self._away_until = 0.0
+
+    @classmethod
+    def connect(cls, config: HexclaveConfig) -> SharedAnswers:
+        """The answers of a configuration's project at its `redis_url`.
+
+        Raises:
+            ConfigurationError: `redis_url` is no Redis URL, or the package is missing.
+        """
+        return cls(RedisScripts(str(config.redis_url), min(config.http_timeout, _TIMEOUT)), config.project_id)
+
+    def recall(self, key: str, tags: Sequence[str]) -> Recalled:
+        """What is remembered under `key`; nothing while Redis is away."""
+        if self._is_away():
+            return _NOTHING
+        try:
+            return _read(self.scripts.run(_RECALL, self._keys("sequence", f"answer:{key}", *_tags(tags)), []))
+        except RedisUnavailable as error:
+            return self._went_away(error)
+
+    async def arecall(self, key: str, tags: Sequence[str]) -> Recalled:
+        """As `recall`."""
+        if self._is_away():
+            return _NOTHING
+        try:
+            keys = self._keys("sequence", f"answer:{key}", *_tags(tags))
+            return _read(await self.scripts.arun(_RECALL, keys, []))
+        except RedisUnavailable as error:
+            return self._went_away(error)
+
+    def remember(self, key: str, reply: Reply, sequence: str, ttl: float) -> None:
+        """Remember a reply for `ttl` seconds, asked for at `sequence`; without Redis, do not."""
+        try:
+            self.scripts.run(_REMEMBER, self._keys(f"answer:{key}"), _written(reply, sequence, ttl))
+        except RedisUnavailable as error:
+            self._went_away(error)
+
+    async def aremember(self, key: str, reply: Reply, sequence: str, ttl: float) -> None:
+        """As `remember`."""
+        try:
+            await self.scripts.arun(_REMEMBER, self._keys(f"answer:{key}"), _written(reply, sequence, ttl))
+        except RedisUnavailable as error:
+            self._went_away(error)
+
+    def drop(self, tags: Sequence[str]) -> None:
+        """Forget every answer under any of the tags, in every process.
+
+        Raises:
+            RedisUnavailable: Redis cannot be told now.
+        """
+        self.scripts.run(_DROP, self._keys("sequence", *_tags(tags)), [str(_TAG_SECONDS)])
+
+    async def adrop(self, tags: Sequence[str]) -> None:
+        """As `drop`."""
+        await self.scripts.arun(_DROP, self._keys("sequence", *_tags(tags)), [str(_TAG_SECONDS)])
+
+    def _is_away(self) -> bool:
+        return time.monotonic() < self._away_until
+
+    def _went_away(self, error: RedisUnavailable) -> Recalled:
+        logger.warning("Redis cannot be asked for remembered answers: %s", error)
+        self._away_until = time.monotonic() + _AWAY_SECONDS
+        return _NOTHING
+
+    def _keys(self, *names: str) -> list[str]:
+        return [self._prefix + name for name in names]
+
+
+def _tags(tags: Sequence[str]) -> list[str]:
+    return [f"dropped:{tag}" for tag in tags]
+
+
+def _read(result: Any) -> Recalled:
+    if not isinstance(result, list) or len(result) != 2:
+        return _NOTHING
+    sequence, value = result
+    if value is None:
+        return Recalled(None, str(sequence))
+    # Redis is ours and yet not believed: an entry that another program wrote there must not become an error.
+    try:
+        status, code, body = strict.json_object(str(value).encode(), max_brackets=None)["reply"]
+        if type(status) is int and isinstance(code, str | None) and isinstance(body, str):
+            headers = {} if code is None else {"x-stack-known-error": code}
+            return Recalled(Reply(status, headers, body.encode()), str(sequence))
+    except (ValueError, TypeError, KeyError):
+        pass
+    return Recalled(None, str(sequence))
+
+
+def _written(reply: Reply, sequence: str, ttl: float) -> list[str]:
+    kept = [reply.real_status, reply.known_error, reply.body.decode()]
+    value = json.dumps({"reply": kept}, separators=(",", ":"))
+    return [sequence, value, str(max(1, int(ttl * 1000)))]

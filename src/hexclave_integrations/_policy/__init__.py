@@ -1,0 +1,1 @@
+"""What is decided: effects, state, flows. No input or output."""

@@ -1,0 +1,349 @@
+"""Policy, written once for sync and async: generators that yield what they need and return what they decided.
+
+A flow does no I/O, takes no lock and has no colour: `_drivers.py` runs it, and a test steps it by hand with
+`next(flow)` and `flow.send(reply)`. What it may yield stands in `effects.py`. A flow that was waited for has
+written its result into the key ring or a cache before anybody is woken, so whoever waited looks there again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from .._base import strict
+from .._token.keys import Decision
+from .._wire import api
+from .._wire.messages import TransportError, logger
+from ..api_key import HexclaveApiKey, looks_like_api_key
+from ..config import HexclaveConfig
+from ..errors import (
+    ApiKeyExpired,
+    ApiKeyNotFound,
+    ConfigurationError,
+    InvalidToken,
+    NotAuthenticated,
+    ProjectPermissionRequired,
+    RequestRefused,
+    SessionEnded,
+    TeamMembershipRequired,
+    TeamPermissionRequired,
+    TokenExpired,
+    Unavailable,
+    WrongApiKeyType,
+    WrongProject,
+)
+from ..requirements import Requirement
+from ..user import HexclaveUser
+from . import questions
+from .attempt import Attempt
+from .effects import Ask, Background, Fetch, Flow, Once
+from .state import Core, digest
+
+__all__ = ["admit", "authorize", "current_user", "identify", "verify_token", "warm"]
+
+JWKS: Final = "jwks"
+_MAX_WAITS: Final = 2
+
+
+# --- keys ---------------------------------------------------------------------------------------------------
+
+
+def warm(core: Core) -> Flow[bool]:
+    """Fetch the keys if they are missing or old; say whether they are fresh now."""
+    if core.ring.wants_refresh(core.clock()):
+        with contextlib.suppress(Unavailable):  # whoever fetches did not come to an end
+            yield Once(JWKS, partial(_fetch_keys, core, None))
+    return core.ring.is_fresh(core.clock())
+
+
+def _refresh(core: Core) -> Flow[None]:
+    yield from warm(core)
+
+
+def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
+    """Fetch the key set into the ring, or note the failure there; `wanted` is the key id it is fetched for."""
+    now = core.clock()
+    if not (core.ring.wants_refresh(now) if wanted is None else core.ring.decide(wanted, now) is Decision.FETCH):
+        return  # another fetch ended between the decision and this one's turn
+    before = core.ring.current.generation
+    try:
+        reply = yield Fetch(api.jwks_request(core.config))
+        if reply.status != 200:
+            raise ValueError(f"status {reply.status}")
+        core.ring.accept(reply.body, core.clock(), wanted=wanted)
+    except (TransportError, ValueError) as error:
+        core.ring.failed(core.clock())
+        logger.warning("Hexclave gave no usable key set: %s", error)
+    if core.ring.current.generation != before:
+        core.tokens.clear()
+
+
+def _key_for(core: Core, kid: str) -> Flow[tuple[EllipticCurvePublicKey, int]]:
+    """The public key that `kid` names, and the generation of its set.
+
+    Raises:
+        InvalidToken: the key set is known and has no such key.
+        Unavailable: there is no usable key set, or it may be out of date.
+    """
+    may_fetch, waits = True, 0
+    while True:
+        now = core.clock()
+        current = core.ring.current
+        decision = core.ring.decide(kid, now, may_fetch=may_fetch)
+        if decision is Decision.FETCH:
+            fetched, _ = yield Once(JWKS, partial(_fetch_keys, core, kid))
+            waits += 1
+            # Who waited for another's fetch that was given up may fetch himself, once.
+            may_fetch = not fetched and waits < _MAX_WAITS
+        elif decision is Decision.REFUSE:
+            raise InvalidToken
+        elif decision is Decision.CANNOT_TELL:
+            raise Unavailable(retry_after=core.ring.retry_after(now))
+        else:
+            if decision is Decision.USE_AND_REFRESH:
+                yield Background(partial(_refresh, core))
+            if kid in current.keys:  # unless another thread replaced the set between the two looks
+                return current.keys[kid], current.generation
+
+
+# --- who is this? -------------------------------------------------------------------------------------------
+
+
+def identify(core: Core, attempt: Attempt) -> Flow[HexclaveUser | None]:
+    """The verified user of a request, of any kind, or None when no credentials came; worked out once.
+
+    Raises:
+        AuthenticationError: credentials came and are not acceptable.
+        Unavailable: it cannot be told now.
+    """
+    if not attempt.settled:
+        try:
+            token = attempt.find_token(core.config)
+            attempt.settle(None if token is None else (yield from verify_token(core, token)))
+        except RequestRefused as error:
+            attempt.settle(None, error)
+    return core.outcome(attempt)
+
+
+def verify_token(core: Core, token: str) -> Flow[HexclaveUser]:
+    """The user of an access token, verified locally.
+
+    Raises:
+        AuthenticationError: the token is not acceptable.
+        Unavailable: it cannot be told now.
+    """
+    known = core.judge(token)
+    if known is not None:
+        return known
+    name, parsed = digest(token), core.verifier.parse(token)
+    key, generation = yield from _key_for(core, parsed.kid)
+    entry = core.tokens.get(name)
+    if entry is not None and entry.generation == generation:
+        # Keys past their age that cannot be refreshed: what they proved once need not be proved again.
+        if core.clock() >= entry.over_from:
+            core.tokens.discard(name)
+            raise TokenExpired
+        return entry.user
+    return core.prove(name, parsed, key, generation)
+
+
+def current_user(core: Core, token: str) -> Flow[HexclaveUser]:
+    """The user of an access token as Hexclave knows him now, of any kind.
+
+    Raises:
+        AuthenticationError: the token is not acceptable, or the user is gone.
+        Unavailable: it cannot be told now.
+    """
+    user = yield from verify_token(core, token)
+    return _same_session((yield from questions.user_of_token(core, token)), user)
+
+
+def _same_session(fresh: HexclaveUser, user: HexclaveUser) -> HexclaveUser:
+    """The fresh facts with the session, end and claims of the verified token.
+
+    Raises:
+        SessionEnded: Hexclave speaks of another user.
+    """
+    if fresh.id != user.id:
+        raise SessionEnded
+    return dataclasses.replace(fresh, session_id=user.session_id, expires_at=user.expires_at, sealed=user.sealed)
+
+
+# --- may they? ----------------------------------------------------------------------------------------------
+
+
+def admit(
+    core: Core, requirement: Requirement, attempt: Attempt, params: Mapping[str, Any], request: object
+) -> Flow[HexclaveUser | HexclaveApiKey | None]:
+    """Hold a request against a requirement; return who is let through: the whole decision of a protected route.
+
+    Args:
+        params: the route's parameters, for `"{name}"` teams.
+        request: what a callable team is called with.
+
+    Raises:
+        ConfigurationError: the requirement needs a server key, or a route parameter, that is not there.
+        RequestRefused: the answer is no, or cannot be told now.
+    """
+    attempt.asked = True
+    principal: HexclaveUser | HexclaveApiKey | None
+    text = _api_key_text(attempt, requirement, core.config)
+    if text is None:
+        principal = None if requirement.scope == "api key" else (yield from identify(core, attempt))
+    else:
+        principal = yield from _admit_api_key(core, requirement, text)
+    return (yield from _decide(core, requirement, principal, params, request, is_confirmed=text is not None))
+
+
+def authorize(
+    core: Core,
+    requirement: Requirement,
+    principal: HexclaveUser | HexclaveApiKey | None,
+    params: Mapping[str, Any],
+    request: object,
+) -> Flow[HexclaveUser | HexclaveApiKey | None]:
+    """Hold a verified user or API key, or nobody, against a requirement; arguments and errors as for `admit`."""
+    return (yield from _decide(core, requirement, principal, params, request, is_confirmed=False))
+
+
+def _decide(
+    core: Core,
+    requirement: Requirement,
+    principal: HexclaveUser | HexclaveApiKey | None,
+    params: Mapping[str, Any],
+    request: object,
+    *,
+    is_confirmed: bool,
+) -> Flow[HexclaveUser | HexclaveApiKey | None]:
+    """As `authorize`; `is_confirmed` says that the principal is an API key, or its owner, as `api_key` checked it."""
+    if requirement.needs_server_key:
+        core.config.require_server_key("this requirement")
+    if principal is None:
+        if requirement.optional:
+            return None
+        raise NotAuthenticated
+    if isinstance(principal, HexclaveApiKey):
+        if requirement.scope != "api key":
+            raise NotAuthenticated
+        if not is_confirmed:
+            yield from _check_key_again(core, requirement, principal)
+        return principal
+    if requirement.scope == "api key":
+        raise NotAuthenticated
+    user = principal
+    if user.project_id != core.config.project_id:
+        raise WrongProject
+    core.check_expiry(user)
+    requirement.check_kind(user)
+    if requirement.is_live and not is_confirmed:
+        user = yield from _confirm(core, user)
+        requirement.check_kind(user)
+    if requirement.scope == "project permission":
+        held = yield from questions.project_permissions(core, user.id, fresh=requirement.is_live)
+        if requirement.permission not in held:
+            raise ProjectPermissionRequired(details={"permission_id": requirement.permission})
+    elif requirement.scope != "user":
+        team_id = yield Ask(partial(requirement.team_id, params, request, user.selected_team_id))
+        yield from _check_team(core, requirement, user, team_id)
+    return user
+
+
+def _check_team(core: Core, requirement: Requirement, user: HexclaveUser, team_id: object) -> Flow[None]:
+    is_team = isinstance(team_id, str) and strict.is_uuid(team_id)
+    if requirement.scope == "team":
+        ask = questions.is_team_member
+        if not is_team or not (yield from ask(core, user.id, str(team_id), fresh=requirement.is_live)):
+            raise TeamMembershipRequired
+    else:
+        held: frozenset[str] = frozenset()
+        if is_team:
+            held = yield from questions.team_permissions(core, user.id, str(team_id), fresh=requirement.is_live)
+        if requirement.permission not in held:
+            raise TeamPermissionRequired(details={"permission_id": requirement.permission})
+
+
+def _confirm(core: Core, user: HexclaveUser) -> Flow[HexclaveUser]:
+    """Ask Hexclave whether user and session still exist; return the user as he is now (contract 9.20 and 11).
+
+    Raises:
+        SessionEnded: signed out, session revoked, or user deleted.
+        Unavailable: it cannot be told now.
+    """
+    sessions = yield from questions.session_ids(core, user.id)
+    if user.session_id is None or user.session_id not in sessions:
+        raise SessionEnded
+    fresh = yield from questions.user_by_id(core, user.id)
+    if fresh is None:
+        raise SessionEnded
+    return _same_session(fresh, user)
+
+
+def _api_key_text(attempt: Attempt, requirement: Requirement, config: HexclaveConfig) -> str | None:
+    """The API key to judge a request by, or None: a requirement that takes both prefers the user's token."""
+    if not requirement.takes_api_key:
+        return None
+    text = attempt.find_api_key(config)
+    if text is None or requirement.scope == "api key":
+        return text
+    try:
+        token = attempt.find_token(config)
+    except InvalidToken:
+        return None
+    return text if token is None or looks_like_api_key(token) else None
+
+
+def _admit_api_key(core: Core, requirement: Requirement, text: str) -> Flow[HexclaveUser | HexclaveApiKey]:
+    """The key, or for a requirement about users its owner.
+
+    Raises:
+        AuthenticationError: the key is not acceptable, or is a team's where a user is asked for.
+        PermissionDenied: its owner is restricted: Hexclave's own check does not look (contract 4.4).
+        Unavailable: it cannot be told now.
+    """
+    core.config.require_server_key("checking API keys")
+    key, owner = yield from questions.api_key(core, text, fresh=requirement.is_live)
+    if owner is not None:
+        requirement.check_kind(owner)
+    if requirement.scope == "api key":
+        return key
+    if owner is None:
+        raise WrongApiKeyType
+    return owner
+
+
+def _check_key_again(core: Core, requirement: Requirement, key: HexclaveApiKey) -> Flow[None]:
+    """Hold a key from `check_api_key`, which lets any owner pass, against a requirement.
+
+    Raises:
+        ConfigurationError: nobody can confirm a key now without its text.
+        AuthenticationError: it has expired since, its owner is gone, or anonymous.
+        PermissionDenied: its owner is restricted.
+        Unavailable: it cannot be told now.
+    """
+    if requirement.is_live:
+        raise ConfigurationError("A live API key requirement needs the request's own key: use admit, not authorize.")
+    if key.expires_at is not None and key.expires_at.timestamp() <= core.clock():
+        raise ApiKeyExpired
+    if key.user_id is not None:
+        owner = yield from questions.user_by_id(core, key.user_id)
+        if owner is None:
+            raise ApiKeyNotFound
+        requirement.check_kind(owner)
+
+
+def check_api_key(core: Core, text: str) -> Flow[HexclaveApiKey]:
+    """What an API key is; its owner may be of any kind, but has to exist.
+
+    Raises:
+        AuthenticationError: the key is not acceptable.
+        Unavailable: it cannot be told now.
+    """
+    if not isinstance(text, str):
+        raise ApiKeyNotFound
+    key, _ = yield from questions.api_key(core, text)
+    return key

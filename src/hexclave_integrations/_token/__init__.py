@@ -1,0 +1,1 @@
+"""Find a token in a request, choose its key, verify it. Pure: `now` is passed in."""

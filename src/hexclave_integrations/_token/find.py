@@ -1,0 +1,269 @@
+"""Find the access token in a request: every form the real clients send, in one fixed order (contract 1.1).
+
+Pure. An adapter hands over the headers as it has them; nothing here knows a framework.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import unquote
+
+from .._base import strict
+from ..api_key import looks_like_api_key
+from ..config import HexclaveConfig
+from ..errors import ApiKeyNotFound, InvalidToken
+
+__all__ = [
+    "HEADER_NAMES",
+    "MAX_HEADER",
+    "MAX_TOKEN",
+    "MIN_TOKEN",
+    "are_there",
+    "collect",
+    "find_api_key",
+    "find_token",
+    "read_cookies",
+    "wanted_headers",
+]
+
+MIN_TOKEN: Final = 90  # two dots, a signature of 86 characters, and at least one before each dot
+MAX_TOKEN: Final = 16 * 1024
+MAX_HEADER: Final = 32 * 1024
+
+STACK_TOKEN: Final = "x-stack-access-token"
+HEXCLAVE_TOKEN: Final = "x-hexclave-access-token"
+AUTHORIZATION: Final = "authorization"
+STACK_AUTH: Final = "x-stack-auth"
+HEADER_NAMES: Final = (STACK_TOKEN, HEXCLAVE_TOKEN, AUTHORIZATION, STACK_AUTH)
+
+# Bearer credentials anywhere in the header: another scheme may have commas of its own (Digest, AWS4-HMAC-SHA256).
+_MENTIONS_BEARER = re.compile(r"(?:^|,)[ \t]*Bearer[ \t]", re.IGNORECASE)
+_BEARER = re.compile(r"Bearer[ \t]+(.+)", re.IGNORECASE | re.DOTALL)
+_ENVELOPES = ("stackauth_", "hexclave_")
+_BLANKS: Final = " \t"  # what may surround a header's value (RFC 9110 section 5.6.3); Python's own blanks are many more
+
+
+def wanted_headers(config: HexclaveConfig) -> dict[str | bytes, str]:
+    """The headers that credentials are read from, by their name as text and as bytes, in lower case."""
+    names = (*HEADER_NAMES, config.api_key_header)
+    return {name: name for name in names} | {name.encode(): name for name in names}
+
+
+def collect(headers: Iterable[tuple[Any, Any]], wanted: Mapping[str | bytes, str]) -> dict[str, str]:
+    """Pick the credential headers out of name/value pairs, text or bytes (ASGI).
+
+    A repeated header is joined with a comma, as WSGI servers do, so that every framework judges the same
+    text (RFC 9110 section 5.2).
+
+    Args:
+        wanted: from `wanted_headers`.
+    """
+    found: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
+    for name, value in headers:
+        known = wanted.get(name.lower())
+        if known is None:
+            continue
+        text = value.decode("latin-1") if type(value) is bytes else value
+        if known not in found:
+            found[known] = text
+            continue
+        parts = repeated.setdefault(known, [found[known]])
+        if len(parts) <= MAX_HEADER:  # more of them are too long whatever they are, and are refused for it
+            parts.append(text)
+    for known, parts in repeated.items():
+        found[known] = ",".join(parts)
+    return found
+
+
+def read_cookies(headers: Iterable[str]) -> dict[str, str]:
+    """The cookies of ours in `Cookie` headers, still percent-encoded; of several of a name the last counts.
+
+    Our own, since the standard library's unquoting, which frameworks use, takes time in the square of the length
+    (CVE-2024-7592), and nothing of ours is quoted (RFC 6265 section 5.4; contract 1.3).
+    """
+    found: dict[str, str] = {}
+    for header in headers:
+        for pair in header[:MAX_HEADER].split(";"):
+            name, equals, value = pair.partition("=")
+            name = name.strip()
+            if equals and name.removeprefix("__Host-").startswith(("stack-", "hexclave-")):
+                found[name] = value.strip()
+    return found
+
+
+def find_token(found: Mapping[str, str], cookies: Mapping[str, str] | None, config: HexclaveConfig) -> str | None:
+    """The access token of a request, or None when no credentials came.
+
+    The first source that speaks decides. An envelope whose token is null is a client saying "signed out".
+
+    Args:
+        found: the credential headers, as `collect` returns them.
+        cookies: the request's cookies, still percent-encoded; read only with `accept_cookies`.
+
+    Raises:
+        InvalidToken: credentials came that are ours and cannot be read, or contradict each other.
+    """
+    if found:
+        value = found.get(STACK_TOKEN, "")
+        # As below, at once: most requests end here.
+        if "," not in value and len(value) <= MAX_HEADER and (plain := value.strip(_BLANKS)):
+            return _bounded(plain)
+        for name in (STACK_TOKEN, HEXCLAVE_TOKEN):
+            if token := _single(found.get(name)):
+                return _bounded(token)
+        bearer = _bearer(found.get(AUTHORIZATION))
+        if bearer is not None:
+            for prefix in _ENVELOPES:
+                if bearer.startswith(prefix):
+                    return _from_envelope(_decode_base64(bearer[len(prefix) :]))
+        if envelope := found.get(STACK_AUTH):
+            _cap(envelope)
+            return _from_envelope(envelope.encode("utf-8", "surrogatepass"))  # which the reader refuses
+        if bearer is not None:
+            return _bounded(bearer)
+    if cookies and config.accept_cookies:
+        return _from_cookies(cookies, config.project_id)
+    return None
+
+
+def are_there(found: Mapping[str, str]) -> bool:
+    """Whether a header has credentials of ours where an access token may be, good or bad.
+
+    Args:
+        found: the credential headers, as `collect` returns them.
+    """
+    given = {name: value for name in HEADER_NAMES if (value := found.get(name, "").strip(_BLANKS))}
+    if AUTHORIZATION in given and not _MENTIONS_BEARER.search(given[AUTHORIZATION]):
+        del given[AUTHORIZATION]
+    return bool(given)
+
+
+def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> str | None:
+    """The API key of a request, from the API key header or `Authorization: Bearer`, or None (contract 4.4).
+
+    Raises:
+        ApiKeyNotFound: the header came more than once with different values.
+    """
+    try:
+        text = _single(found.get(config.api_key_header)) or None  # blank, or blank twice, is none
+        if text is None:
+            bearer = _bearer(found.get(AUTHORIZATION))
+            text = bearer if bearer is not None and looks_like_api_key(bearer) else None
+    except InvalidToken:
+        raise ApiKeyNotFound from None
+    return text
+
+
+def _cap(value: str) -> None:
+    if len(value) > MAX_HEADER:
+        raise InvalidToken
+
+
+def _bounded(token: str) -> str:
+    if len(token) > MAX_TOKEN:
+        raise InvalidToken
+    return token
+
+
+def _single(value: str | None) -> str | None:
+    """The one value of a header whose grammar has no comma; repeats of the same value count once."""
+    if not value:
+        return None
+    _cap(value)
+    if "," in value:
+        values = {part.strip(_BLANKS) for part in value.split(",")}
+        if len(values) != 1:
+            raise InvalidToken
+        return values.pop()
+    return value.strip(_BLANKS)
+
+
+def _bearer(value: str | None) -> str | None:
+    """The credentials of the Bearer scheme; other schemes are not ours."""
+    if not value or not _MENTIONS_BEARER.search(value):
+        return None
+    match = _BEARER.fullmatch(_single(value) or "")
+    return match[1].strip(_BLANKS) or None if match else None
+
+
+def _decode_base64(payload: str) -> bytes:
+    try:
+        return binascii.a2b_base64(payload.encode("ascii"), strict_mode=True)
+    except ValueError:  # binascii.Error and UnicodeEncodeError are ValueErrors
+        raise InvalidToken from None
+
+
+def _from_envelope(text: bytes) -> str | None:
+    """Read `{"accessToken", "refreshToken"}`, each a string or null; a missing key counts as null."""
+    try:
+        envelope = strict.json_object(text)
+    except ValueError:
+        raise InvalidToken from None
+    access, refresh = envelope.get("accessToken"), envelope.get("refreshToken")
+    if not isinstance(access, str | None) or not isinstance(refresh, str | None):
+        raise InvalidToken
+    return _bounded(access) if access else None
+
+
+def _from_cookies(cookies: Mapping[str, str], project_id: str) -> str | None:
+    """The access cookie, if it belongs to the session that the SDK would choose (contract 1.3)."""
+    refresh = _refresh_token(cookies, project_id)
+    if refresh is None:
+        return None
+    raw = cookies.get("hexclave-access") or cookies.get("stack-access")
+    pair = _decoded(raw)
+    if pair is None or not pair.startswith('["'):
+        return None
+    try:
+        # The strict reader reads objects; the cookie is an array.
+        (items,) = strict.json_object(b'{"pair":' + pair.encode() + b"}").values()
+    except ValueError:
+        return None
+    if not isinstance(items, list) or len(items) != 2 or not all(isinstance(item, str) for item in items):
+        return None
+    return _bounded(items[1]) or None if items[0] == refresh else None
+
+
+def _refresh_token(cookies: Mapping[str, str], project_id: str) -> str | None:
+    """Newest structured cookie of the new name, else the legacy plain one, else the newest legacy structured."""
+    plain = cookies.get(f"stack-refresh-{project_id}") or cookies.get("stack-refresh")
+    return (
+        _newest(cookies, f"hexclave-refresh-{project_id}--")
+        or (_decoded(plain) if plain else None)
+        or _newest(cookies, f"stack-refresh-{project_id}--")
+    )
+
+
+def _newest(cookies: Mapping[str, str], prefix: str) -> str | None:
+    candidates: list[tuple[float, str]] = []
+    default = f"{prefix}default"
+    for name, raw in cookies.items():
+        # A neighbouring subdomain can plant the bare name, never the __Host- one: where both are, ours is __Host-.
+        if name == default and f"__Host-{default}" in cookies:
+            continue
+        if name not in (default, f"__Host-{default}") and not name.startswith(f"{prefix}custom-"):
+            continue
+        try:
+            value = strict.json_object((_decoded(raw) or "").encode())
+        except ValueError:
+            continue  # the SDK skips what it cannot read
+        token, updated = value.get("refresh_token"), value.get("updated_at_millis")
+        if isinstance(token, str) and token and isinstance(updated, int | float) and not isinstance(updated, bool):
+            candidates.append((updated, token))
+    return max(candidates)[1] if candidates else None
+
+
+def _decoded(raw: str | None) -> str | None:
+    """Undo percent-encoding; None for what is too large or no UTF-8."""
+    if raw is None or len(raw) > MAX_HEADER:
+        return None
+    try:
+        text = unquote(raw, errors="strict")
+        text.encode()
+    except UnicodeError:
+        return None
+    return text

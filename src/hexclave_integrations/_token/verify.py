@@ -1,0 +1,249 @@
+"""Verify an access token: bytes, a public key, expectations and `now` in, a `HexclaveUser` out. Pure.
+
+Three steps, because the key is chosen between them: `parse` reads the token and trusts nothing, the caller
+finds the key for `Parsed.kid`, and `verify` checks the signature and then every claim (contract section 2).
+The parser is our own: ES256 and the compact form only, so that there is no algorithm to confuse and no second
+reading of the same text. A differential test holds it against PyJWT.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, TypeGuard
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from .._base import strict
+from .._base.fork import ForkAware
+from ..config import HexclaveConfig
+from ..errors import InvalidToken, TokenExpired, WrongProject
+from ..user import HexclaveUser, Sealed, UserKind
+from .find import MAX_TOKEN
+
+__all__ = ["Parsed", "Verifier"]
+
+_ES256: Final = ECDSA(SHA256())
+_SIGNATURE_LENGTH: Final = 86  # 64 bytes, r and s of 32 each, in base64url (RFC 7518 section 3.4)
+_MAX_HEADERS: Final = 64
+_MAX_TIME: Final = 253_402_300_799  # the last second of the year 9999
+_OPTIONAL_STRING: Final = (str, type(None))
+
+
+class Parsed(NamedTuple):
+    """A token that has the right shape. Nothing in it is trusted yet."""
+
+    kid: str
+    claims: dict[str, Any]
+    payload: bytes
+    header_segment: bytes
+    signing_input: bytes
+    signature: bytes
+
+
+class Verifier(ForkAware):
+    """Judges the tokens of one project; holds the expectations that follow from the configuration.
+
+    Args:
+        config: gives project, accepted issuers and leeway.
+    """
+
+    def __init__(self, config: HexclaveConfig) -> None:
+        self._project_id = config.project_id
+        self._leeway = config.leeway
+        self._audiences = _audiences(config.project_id)
+        self._issuers: dict[str, UserKind] = {
+            f"{base}/api/v1/{path}/{config.project_id}": kind
+            for base in config.issuer_bases
+            for path, kind in _ISSUER_PATHS.items()
+        }
+        # Header segments of tokens that proved genuine, so that a flood of forgeries cannot fill it.
+        self._headers: dict[bytes, str] = {}
+        super().__init__()
+
+    def reset_after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    def parse(self, token: str) -> Parsed:
+        """Read a compact JWS (RFC 7515 section 7.1) and find the key it names; trusts nothing.
+
+        Raises:
+            InvalidToken: it is no ES256 token of the right shape.
+            WrongProject: its audience is another Hexclave project, so its key need not be looked for.
+        """
+        if len(token) > MAX_TOKEN:
+            raise InvalidToken
+        try:
+            data = token.encode("ascii")
+            segments = data.split(b".", 3)
+            if len(segments) != 3 or len(segments[2]) != _SIGNATURE_LENGTH:
+                raise InvalidToken
+            header_segment, payload_segment, signature_segment = segments
+            kid = self._headers.get(header_segment) or _kid(strict.json_object(strict.base64url(header_segment)))
+            payload = strict.base64url(payload_segment)
+            claims = strict.json_object(payload)
+            signature = strict.base64url(signature_segment)
+        except ValueError:
+            raise InvalidToken from None
+        self._check_audience(claims.get("aud"))
+        return Parsed(kid, claims, payload, header_segment, data[: -_SIGNATURE_LENGTH - 1], signature)
+
+    def _check_audience(self, audience: object) -> None:
+        if not isinstance(audience, str):
+            raise InvalidToken
+        if audience in self._audiences:
+            return
+        project, _, suffix = audience.partition(":")
+        is_ours = suffix in ("", "restricted", "anon") and (strict.is_uuid(project) or project == "internal")
+        if is_ours and project.lower() != self._project_id:
+            raise WrongProject
+        raise InvalidToken
+
+    def verify(self, parsed: Parsed, key: EllipticCurvePublicKey, now: float) -> tuple[HexclaveUser, int]:
+        """Check signature, then claims; return the user and the token's expiry in epoch seconds.
+
+        Args:
+            key: the public key that `parsed.kid` names in the project's key set.
+            now: epoch seconds.
+
+        Raises:
+            InvalidToken: the signature does not match, or the claims are not what Hexclave would sign.
+            TokenExpired: genuine, and over.
+        """
+        signature = parsed.signature
+        der = encode_dss_signature(int.from_bytes(signature[:32]), int.from_bytes(signature[32:]))
+        try:
+            key.verify(der, parsed.signing_input, _ES256)
+        except InvalidSignature:
+            raise InvalidToken from None
+        if parsed.header_segment not in self._headers:
+            with self._lock:
+                if len(self._headers) >= _MAX_HEADERS:
+                    self._headers.clear()
+                self._headers[parsed.header_segment] = parsed.kid
+        return self._user(parsed.claims, parsed.payload, now)
+
+    def over_from(self, expires: int) -> float:
+        """When a token that ends at `expires` is over, clock skew granted; both in epoch seconds."""
+        return expires + self._leeway
+
+    def _user(self, claims: dict[str, Any], payload: bytes, now: float) -> tuple[HexclaveUser, int]:
+        expires, issued = claims.get("exp"), claims.get("iat")
+        not_before = claims.get("nbf", 0)
+        if not (_is_time(expires) and _is_time(issued) and _is_time(not_before)):
+            raise InvalidToken
+        if max(issued, not_before) > now + self._leeway:
+            raise InvalidToken
+        kind = self._kind(claims)
+        session = _one_of(claims, "refresh_token_id", "refreshTokenId")
+        if (
+            not strict.is_uuid(claims.get("sub"))
+            or not strict.is_uuid(session)
+            or claims.get("project_id") != self._project_id
+            or _one_of(claims, "branch_id", "branchId") != "main"
+            or claims.get("role") != "authenticated"
+            or not isinstance(claims.get("jti", ""), str)
+        ):
+            raise InvalidToken
+        team, signed_up_at = claims.get("selected_team_id"), claims.get("signed_up_at")
+        name, email = claims.get("name"), claims.get("email")
+        verified, totp = claims.get("email_verified", False), claims.get("requires_totp_mfa", False)
+        if (
+            not isinstance(name, _OPTIONAL_STRING)
+            or not isinstance(email, _OPTIONAL_STRING)
+            or not (team is None or strict.is_uuid(team))
+            or not (signed_up_at is None or _is_time(signed_up_at))
+            or type(verified) is not bool
+            or type(totp) is not bool
+        ):
+            raise InvalidToken
+        if now >= self.over_from(expires):
+            raise TokenExpired
+        reason = claims.get("restricted_reason")
+        return (
+            HexclaveUser(
+                id=claims["sub"],
+                kind=kind,
+                project_id=self._project_id,
+                display_name=name,
+                primary_email=email,
+                primary_email_verified=verified,
+                selected_team_id=team,
+                restricted_reason=reason["type"] if reason else "anonymous" if kind == "anonymous" else None,
+                requires_totp_mfa=totp,
+                signed_up_at=None if signed_up_at is None else datetime.fromtimestamp(signed_up_at, UTC),
+                session_id=session,
+                expires_at=datetime.fromtimestamp(expires, UTC),
+                sealed=Sealed(payload),
+            ),
+            expires,
+        )
+
+    def _kind(self, claims: Mapping[str, Any]) -> UserKind:
+        """The one kind on which audience, issuer, flags and reason agree (contract section 2).
+
+        Raises:
+            InvalidToken: they contradict each other, or the issuer is not accepted.
+        """
+        issuer = claims.get("iss")
+        kind = self._audiences[claims["aud"]]
+        if not isinstance(issuer, str) or self._issuers.get(issuer) != kind:
+            raise InvalidToken
+        anonymous = claims.get("is_anonymous")
+        # Old tokens lack the newer two (contract section 2, "Old tokens").
+        restricted = claims.get("is_restricted", anonymous)
+        reason = claims.get("restricted_reason", {"type": "anonymous"} if anonymous is True else None)
+        if anonymous is not (kind == "anonymous") or restricted is not (kind != "regular"):
+            raise InvalidToken
+        if reason is None:
+            if restricted:
+                raise InvalidToken
+        elif not restricted or not isinstance(reason, dict) or not isinstance(reason.get("type"), str):
+            raise InvalidToken
+        return kind
+
+
+_ISSUER_PATHS: dict[str, UserKind] = {
+    "projects": "regular",
+    "projects-restricted-users": "restricted",
+    "projects-anonymous-users": "anonymous",
+}
+
+
+def _audiences(project_id: str) -> dict[str, UserKind]:
+    return {project_id: "regular", f"{project_id}:restricted": "restricted", f"{project_id}:anon": "anonymous"}
+
+
+def _kid(header: Mapping[str, Any]) -> str:
+    """The key id of an acceptable header. `jwk`, `jku`, `x5c` and `x5u` are never read: keys come from the key set.
+
+    Raises:
+        ValueError: not ES256, no key id, or a header that changes how the token must be read (`crit`, `b64`).
+    """
+    kid = header.get("kid")
+    if header.get("alg") != "ES256" or "crit" in header or "b64" in header:
+        raise ValueError("unsupported header")
+    if not isinstance(kid, str) or not 0 < len(kid) <= 256:
+        raise ValueError("no key id")
+    return kid
+
+
+def _is_time(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value <= _MAX_TIME
+
+
+def _one_of(claims: Mapping[str, Any], name: str, legacy: str) -> Any:
+    """A claim under its current or its legacy name.
+
+    Raises:
+        InvalidToken: both are there and differ.
+    """
+    if name not in claims:
+        return claims.get(legacy)
+    if legacy in claims and claims[legacy] != claims[name]:
+        raise InvalidToken
+    return claims[name]

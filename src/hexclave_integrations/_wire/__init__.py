@@ -1,0 +1,1 @@
+"""What Hexclave is asked, and what its replies mean. Pure."""

@@ -1,0 +1,226 @@
+"""What is asked of Hexclave's REST API and how its answers are read. Pure: no HTTP client in here (contract 3, 4)."""
+
+from __future__ import annotations
+
+import dataclasses
+import email.utils
+import json
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from .._version import __version__
+from ..api_key import HexclaveApiKey
+from ..config import HexclaveConfig
+from ..errors import (
+    ApiKeyExpired,
+    ApiKeyNotFound,
+    ApiKeyRevoked,
+    AuthenticationError,
+    ServerKeyRefused,
+    SessionEnded,
+    TokenExpired,
+    Unavailable,
+    WrongApiKeyType,
+)
+from ..user import HexclaveUser
+from .messages import Reply, Request, logger
+
+__all__ = [
+    "MAX_RETRY_AFTER",
+    "api_key_request",
+    "current_user_request",
+    "jwks_request",
+    "member_path",
+    "read_api_key",
+    "read_current_user",
+    "read_ids",
+    "read_membership",
+    "read_user",
+    "retry_after",
+    "server_request",
+    "user_path",
+]
+
+MAX_RETRY_AFTER: Final = 300.0
+# Answers that mean: this server key is wrong, missing or of another project (contract 3.4, step 4).
+_KEY_REFUSED: Final = frozenset(
+    {"INVALID_SECRET_SERVER_KEY", "SERVER_AUTHENTICATION_REQUIRED", "INSUFFICIENT_ACCESS_TYPE"}
+)
+
+
+def jwks_request(config: HexclaveConfig) -> Request:
+    """One request for the keys of all three kinds of user (contract section 2, JWKS)."""
+    url = f"{config.api_url}/api/v1/projects/{config.project_id}/.well-known/jwks.json?include_anonymous=true"
+    # The endpoint may be cached for an hour on the way; a refresh wants to know what is true now.
+    return Request("key set", "GET", url, {"cache-control": "no-cache", "accept": "application/json"})
+
+
+def server_request(config: HexclaveConfig, what: str, path: str, **query: str) -> Request:
+    """A GET with server access (contract 3.2). `x-stack-*` names work on every server, old ones included."""
+    url = f"{config.api_url}/api/v1{path}"
+    if query:
+        url += "?" + urlencode(query)
+    headers = {
+        **_common_headers(config),
+        "x-stack-access-type": "server",
+        "x-stack-secret-server-key": config.require_server_key(f"asking Hexclave for {what}"),
+    }
+    return Request(what, "GET", url, headers)
+
+
+def current_user_request(config: HexclaveConfig, token: str) -> Request:
+    """`GET /users/me` with the user's own token; every kind of user is let in, the caller filters (contract 9.8)."""
+    headers = {**_common_headers(config), "x-stack-access-token": token, "x-stack-allow-anonymous-user": "true"}
+    if config.secret_server_key is not None:
+        headers |= {"x-stack-access-type": "server", "x-stack-secret-server-key": config.secret_server_key}
+    else:
+        headers["x-stack-access-type"] = "client"
+        if config.publishable_client_key is not None:
+            headers["x-stack-publishable-client-key"] = config.publishable_client_key
+    return Request("the current user", "GET", f"{config.api_url}/api/v1/users/me", headers)
+
+
+def api_key_request(config: HexclaveConfig, key_type: str, api_key: str) -> Request:
+    """`POST /user-api-keys/check` or its twin for teams (contract 4.4)."""
+    request = server_request(config, "an API key", f"/{key_type}-api-keys/check")
+    headers = {**request.headers, "content-type": "application/json"}
+    body = json.dumps({"api_key": api_key}).encode()
+    return dataclasses.replace(request, method="POST", headers=headers, body=body)
+
+
+def _common_headers(config: HexclaveConfig) -> dict[str, str]:
+    return {
+        "accept": "application/json",
+        "x-stack-project-id": config.project_id,
+        "x-stack-client-version": f"python @hexclave/integrations@{__version__}",
+    }
+
+
+def user_path(user_id: str) -> str:
+    return f"/users/{quote(user_id, safe='')}"
+
+
+def member_path(team_id: str, user_id: str) -> str:
+    return f"/team-member-profiles/{quote(team_id, safe='')}/{quote(user_id, safe='')}"
+
+
+def read_ids(reply: Reply, what: str, **owner: str) -> frozenset[str]:
+    """The ids in a list of permissions or sessions; rows of anybody else are ignored (contract 4.3 and 4.8).
+
+    Raises:
+        Unavailable: the answer is no such list.
+    """
+    return frozenset(
+        row["id"]
+        for row in _rows(reply, what)
+        if isinstance(row.get("id"), str) and all(row.get(name) == value for name, value in owner.items())
+    )
+
+
+def read_membership(reply: Reply, what: str, *, team_id: str, user_id: str) -> bool:
+    """Whether a member profile is there (contract 4.2: an unknown team answers as a stranger does).
+
+    Raises:
+        Unavailable: the answer is neither a profile nor one of the two known refusals.
+    """
+    if reply.real_status == 404 and reply.known_error in ("TEAM_MEMBERSHIP_NOT_FOUND", "USER_NOT_FOUND"):
+        return False
+    body = _object(reply, what)
+    if body.get("team_id") != team_id or body.get("user_id") != user_id:
+        raise _unusable(what, "a profile of somebody else")
+    return True
+
+
+def read_user(reply: Reply, what: str, config: HexclaveConfig) -> HexclaveUser | None:
+    """A user object, or None where Hexclave knows no such user.
+
+    Raises:
+        Unavailable: the answer is neither.
+    """
+    if reply.real_status == 404 and reply.known_error == "USER_NOT_FOUND":
+        return None
+    body = _object(reply, what)
+    try:
+        return HexclaveUser.from_api(body, config.project_id)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise _unusable(what, "no user object") from None
+
+
+def read_current_user(reply: Reply, what: str, config: HexclaveConfig) -> HexclaveUser:
+    """The answer of `/users/me` for a token that was verified here already (contract 3.4 and 11).
+
+    Raises:
+        SessionEnded: the user is gone, or Hexclave refuses the token that we accept.
+        TokenExpired: it expired on the way.
+        Unavailable: no usable answer.
+    """
+    code = reply.known_error
+    if code == "ACCESS_TOKEN_EXPIRED":
+        raise TokenExpired
+    if code in ("CANNOT_GET_OWN_USER_WITHOUT_USER", "UNPARSABLE_ACCESS_TOKEN", "INVALID_PROJECT_FOR_ACCESS_TOKEN"):
+        raise SessionEnded
+    user = read_user(reply, what, config)
+    if user is None:
+        raise SessionEnded
+    return user
+
+
+_KEY_REFUSALS: dict[str, type[AuthenticationError]] = {
+    error.code: error for error in (ApiKeyNotFound, ApiKeyRevoked, ApiKeyExpired, WrongApiKeyType)
+}
+
+
+def read_api_key(reply: Reply, what: str, *, key_id: str) -> HexclaveApiKey | type[AuthenticationError]:
+    """A checked API key, or the class of the refusal (contract 4.4).
+
+    Raises:
+        Unavailable: the answer is neither.
+    """
+    refusal = _KEY_REFUSALS.get(reply.known_error or "")
+    if refusal is not None:
+        return refusal
+    body = _object(reply, what)
+    try:
+        key = HexclaveApiKey.from_api(body)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise _unusable(what, "no API key object") from None
+    if key.id != key_id:
+        raise _unusable(what, "another key")
+    return key
+
+
+def retry_after(reply: Reply, now: float) -> float:
+    """Seconds to wait after an answer, from its `Retry-After`: a number or a date (RFC 9110 section 10.2.3)."""
+    text = reply.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        seconds = float(text) if len(text) <= 9 else MAX_RETRY_AFTER
+    else:
+        try:
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - now
+        except (ValueError, TypeError, OverflowError):
+            seconds = 1.0
+    return min(max(seconds, 1.0), MAX_RETRY_AFTER)
+
+
+def _object(reply: Reply, what: str) -> dict[str, Any]:
+    if reply.real_status != 200:
+        if reply.known_error in _KEY_REFUSED:
+            logger.error("Hexclave refused secret_server_key, asked about %s", what)
+            raise ServerKeyRefused
+        raise _unusable(what, f"status {reply.real_status}")
+    try:
+        return reply.json()
+    except ValueError:
+        raise _unusable(what, "no JSON object") from None
+
+
+def _rows(reply: Reply, what: str) -> list[dict[str, Any]]:
+    rows = _object(reply, what).get("items")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise _unusable(what, "no list")
+    return rows
+
+
+def _unusable(what: str, problem: str) -> Unavailable:
+    logger.warning("Hexclave gave no usable answer about %s: %s", what, problem)
+    return Unavailable()

@@ -1,0 +1,5 @@
+"""Supabase tokens for users whom Hexclave vouches for: `SupabaseSigner(key).token_for(user)`."""
+
+from ._signer import MAX_EXPIRES_IN, ClaimsRefused, SupabaseSigner, SupabaseToken
+
+__all__ = ["MAX_EXPIRES_IN", "ClaimsRefused", "SupabaseSigner", "SupabaseToken"]
