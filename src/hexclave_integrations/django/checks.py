@@ -25,6 +25,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.middleware.cache import UpdateCacheMiddleware
 from django.utils.module_loading import import_string
 
+from .._adapter.startup import unmet
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ..webhooks._signature import Signer
@@ -36,6 +37,11 @@ __all__ = ["check_middleware", "check_routes", "check_settings", "register"]
 
 _MIDDLEWARE = "hexclave_integrations.django.middleware.HexclaveMiddleware"
 _BACKEND = "hexclave_integrations.django.backends.HexclaveBackend"
+
+_UNMET = {
+    "server key": ("hexclave.E007", 'HEXCLAVE = {"SECRET_SERVER_KEY": ...}, or the environment.'),
+    "route parameter": ("hexclave.E008", "Name a parameter of the URL pattern, or give the team in another way."),
+}
 
 
 def register() -> None:
@@ -103,17 +109,9 @@ def check_routes(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
             message = f"A requirement stands as {name} of {route.path}: it was used in place of one, or not called."
             hint = "Decorate a view with it; for Django REST framework write HexclavePermission.of(requirement)."
             found.append(checks.Error(message, hint=hint, id="hexclave.E006"))
-        if config is not None and any(item.needs_server_key for item in route.requirements):
-            try:
-                config.require_server_key(f"a requirement on {route.path}")
-            except ConfigurationError as error:
-                hint = 'HEXCLAVE = {"SECRET_SERVER_KEY": ...}, or the environment.'
-                found.append(checks.Error(str(error), hint=hint, id="hexclave.E007"))
-        missing = {item.team_parameter for item in route.requirements} - {None, *route.parameters}
-        for parameter in sorted(str(name) for name in missing):
-            message = f'{route.path} has no parameter "{parameter}", which its requirement names as team.'
-            hint = "Name a parameter of the URL pattern, or give the team in another way."
-            found.append(checks.Error(message, hint=hint, id="hexclave.E008"))
+        for lacking in unmet(route.requirements, route.path, route.parameters, config):
+            number, hint = _UNMET[lacking.kind]
+            found.append(checks.Error(lacking.text, hint=hint, id=number))
         if route.caches_inside:
             message = f"The page of {route.path} is cached inside its guard, where one caller's is for all others."
             hint = "Take cache_page away: pages that depend on the caller are not stored."
