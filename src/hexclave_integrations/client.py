@@ -8,10 +8,12 @@ from typing import Any, Self
 
 from ._drivers import AsyncDriver, SyncDriver
 from ._policy import flows, questions
-from ._policy.attempt import Attempt
-from ._policy.client_base import NO_PARAMS, BaseClient, Headers
+from ._policy.attempt import Attempt, Unproved
+from ._policy.client_base import NO_PARAMS, BaseClient, Headers, concealed
+from ._token.find import find_token
 from .api_key import HexclaveApiKey
 from .config import AsyncTransport, HexclaveConfig, SyncTransport
+from .errors import ApiKeyNotFound, NotAuthenticated
 from .requirements import Requirement
 from .user import AccessToken, HexclaveUser, Sealed
 
@@ -51,7 +53,8 @@ class HexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        token = self._find_token(headers, cookies)
+        headers, cookies = self._credentials(headers, cookies)
+        token = find_token(headers, cookies, self.config)
         return None if token is None else self.verify_token(token)
 
     def access_token(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> AccessToken:
@@ -66,7 +69,10 @@ class HexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        token = self._need_token(headers, cookies)
+        headers, cookies = self._credentials(headers, cookies)
+        token = find_token(headers, cookies, self.config)
+        if token is None:
+            raise NotAuthenticated
         return AccessToken(user=self.verify_token(token), sealed=Sealed(token.encode()))
 
     def identify(self, attempt: Attempt) -> HexclaveUser | None:
@@ -76,8 +82,9 @@ class HexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        if self._judge(attempt):
-            return attempt.outcome()
+        now = self._core.clock()
+        if self._core.settle(attempt, now):
+            return attempt.outcome(now)
         return self._driver.run(flows.identify(self._core, attempt))
 
     def admit(
@@ -100,7 +107,7 @@ class HexclaveClient(BaseClient):
             RequestRefused: the answer is no, or cannot be told now.
             ConfigurationError: the requirement needs something that is not configured.
         """
-        known = self._known(requirement, attempt)
+        known = self._core.admit_known(requirement, attempt)
         if known is not None:
             return known
         return self._driver.run(flows.admit(self._core, requirement, attempt, params, request))
@@ -112,8 +119,12 @@ class HexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable.
             Unavailable: it cannot be told now.
         """
-        known = self._core.judge(token)
-        return self._driver.run(flows.verify_token(self._core, token)) if known is None else known
+        token = concealed(token)
+        now = self._core.clock()
+        judged = self._core.judge(token, now)
+        if isinstance(judged, Unproved):
+            judged = self._driver.run(flows.prove(self._core, judged))
+        return judged.user_at(now)
 
     def authorize(
         self,
@@ -178,6 +189,7 @@ class HexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable, or the user is gone.
             Unavailable: it cannot be told now.
         """
+        token = concealed(token)
         return self._driver.run(flows.current_user(self._core, token))
 
     def check_api_key(self, key: str) -> HexclaveApiKey:
@@ -187,6 +199,7 @@ class HexclaveClient(BaseClient):
             AuthenticationError: the key is unknown, revoked, expired, or its owner is gone.
             Unavailable: it cannot be told now.
         """
+        key = concealed(key, ApiKeyNotFound)
         return self._driver.run(flows.check_api_key(self._core, key))
 
     def notice(self, kind: str, data: Mapping[str, Any]) -> None:
@@ -252,12 +265,16 @@ class AsyncHexclaveClient(BaseClient):
 
     async def authenticate(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> HexclaveUser | None:
         """As `HexclaveClient.authenticate`."""
-        token = self._find_token(headers, cookies)
+        headers, cookies = self._credentials(headers, cookies)
+        token = find_token(headers, cookies, self.config)
         return None if token is None else await self.verify_token(token)
 
     async def access_token(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> AccessToken:
         """As `HexclaveClient.access_token`."""
-        token = self._need_token(headers, cookies)
+        headers, cookies = self._credentials(headers, cookies)
+        token = find_token(headers, cookies, self.config)
+        if token is None:
+            raise NotAuthenticated
         return AccessToken(user=await self.verify_token(token), sealed=Sealed(token.encode()))
 
     async def identify(self, attempt: Attempt) -> HexclaveUser | None:
@@ -267,8 +284,9 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        if self._judge(attempt):
-            return attempt.outcome()
+        now = self._core.clock()
+        if self._core.settle(attempt, now):
+            return attempt.outcome(now)
         return await self._driver.run(flows.identify(self._core, attempt))
 
     async def admit(
@@ -285,7 +303,7 @@ class AsyncHexclaveClient(BaseClient):
             RequestRefused: the answer is no, or cannot be told now.
             ConfigurationError: the requirement needs something that is not configured.
         """
-        known = self._known(requirement, attempt)
+        known = self._core.admit_known(requirement, attempt)
         if known is not None:
             return known
         return await self._driver.run(flows.admit(self._core, requirement, attempt, params, request))
@@ -297,8 +315,12 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable.
             Unavailable: it cannot be told now.
         """
-        known = self._core.judge(token)
-        return await self._driver.run(flows.verify_token(self._core, token)) if known is None else known
+        token = concealed(token)
+        now = self._core.clock()
+        judged = self._core.judge(token, now)
+        if isinstance(judged, Unproved):
+            judged = await self._driver.run(flows.prove(self._core, judged))
+        return judged.user_at(now)
 
     async def authorize(
         self,
@@ -352,6 +374,7 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable, or the user is gone.
             Unavailable: it cannot be told now.
         """
+        token = concealed(token)
         return await self._driver.run(flows.current_user(self._core, token))
 
     async def check_api_key(self, key: str) -> HexclaveApiKey:
@@ -361,6 +384,7 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: the key is unknown, revoked, expired, or its owner is gone.
             Unavailable: it cannot be told now.
         """
+        key = concealed(key, ApiKeyNotFound)
         return await self._driver.run(flows.check_api_key(self._core, key))
 
     async def notice(self, kind: str, data: Mapping[str, Any]) -> None:

@@ -123,6 +123,15 @@ class HexclaveUser(NeverFromRequest):
             sealed=Sealed(json.dumps(body).encode()),
         )
 
+    def has_ended(self, now: float, leeway: float = 0.0) -> bool:
+        """Whether the token is over; one without an end never is.
+
+        Args:
+            now: epoch seconds.
+            leeway: how far clocks may be apart, seconds.
+        """
+        return self.expires_at is not None and now >= self.expires_at.timestamp() + leeway
+
     def _public(self) -> dict[str, Any]:
         return {
             "id": self.id,

@@ -8,13 +8,11 @@ from typing import Any, Final, TypeAlias
 
 from .._token import find
 from ..config import HexclaveConfig
-from ..errors import NotAuthenticated, RequestRefused
-from ..requirements import Requirement
-from ..user import HexclaveUser
+from ..errors import AuthenticationError, InvalidToken
 from .attempt import Attempt
 from .state import Core
 
-__all__ = ["NO_PARAMS", "BaseClient", "Headers"]
+__all__ = ["NO_PARAMS", "BaseClient", "Headers", "concealed"]
 
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
 """A mapping, or name/value pairs as text or bytes; names in any case, repeats allowed."""
@@ -39,62 +37,27 @@ class BaseClient:
         """
         return Attempt(find.collect(_pairs(headers), self._core.wanted_headers), cookies)
 
-    def _find_token(self, headers: Headers, cookies: Mapping[str, str] | None) -> str | None:
-        """The access token in a request, or None.
+    def _credentials(
+        self, headers: Headers, cookies: Mapping[str, str] | None
+    ) -> tuple[dict[str, str], dict[str, str] | None]:
+        """The credentials of a request, in place of values that debuggers and error reports would show."""
+        found = find.collect(_pairs(headers), self._core.wanted_headers)
+        return find.concealed(found), None if cookies is None else find.concealed(cookies)
 
-        Raises:
-            InvalidToken: credentials came that cannot be read.
-        """
-        return find.find_token(find.collect(_pairs(headers), self._core.wanted_headers), cookies, self.config)
 
-    def _need_token(self, headers: Headers, cookies: Mapping[str, str] | None) -> str:
-        """The access token in a request.
+def concealed(credential: str, refusal: type[AuthenticationError] = InvalidToken) -> find.Credential:
+    """A token or API key, in place of the text that debuggers and error reports would show.
 
-        Raises:
-            InvalidToken: credentials came that cannot be read.
-            NotAuthenticated: none came.
-        """
-        token = self._find_token(headers, cookies)
-        if token is None:
-            raise NotAuthenticated
-        return token
+    Args:
+        credential: what the application was given, which may be anything.
+        refusal: of what is no text.
 
-    def _known(self, requirement: Requirement, attempt: Attempt) -> HexclaveUser | None:
-        """The user let through, where that needs no question to Hexclave, else None: then ask `admit`.
-
-        Raises:
-            RequestRefused: the answer is no.
-        """
-        if requirement.needs_server_key:
-            return None
-        attempt.asked = True
-        if not self._judge(attempt):
-            return None
-        user = attempt.outcome()
-        if user is not None:
-            requirement.check_kind(user)
-        return user
-
-    def _judge(self, attempt: Attempt) -> bool:
-        """Settle an attempt without asking anybody; False where that cannot be.
-
-        Raises:
-            TokenExpired: it was settled, and its token is over by now: on a websocket that may be hours later.
-        """
-        if attempt.settled:
-            if attempt.user is not None:
-                self._core.check_expiry(attempt.user)
-            return True
-        try:
-            token = attempt.find_token(self.config)
-            user = None if token is None else self._core.judge(token)
-        except RequestRefused as error:
-            attempt.settle(None, error)
-            return True
-        if token is not None and user is None:
-            return False
-        attempt.settle(user)
-        return True
+    Raises:
+        AuthenticationError: `refusal`.
+    """
+    if not isinstance(credential, str):
+        raise refusal
+    return find.Credential(credential)
 
 
 def _pairs(headers: Headers) -> Iterable[tuple[str | bytes, str | bytes]]:

@@ -21,8 +21,10 @@ __all__ = [
     "MAX_HEADER",
     "MAX_TOKEN",
     "MIN_TOKEN",
+    "Credential",
     "are_there",
     "collect",
+    "concealed",
     "find_api_key",
     "find_token",
     "read_cookies",
@@ -44,6 +46,20 @@ _MENTIONS_BEARER = re.compile(r"(?:^|,)[ \t]*Bearer[ \t]", re.IGNORECASE)
 _BEARER = re.compile(r"Bearer[ \t]+(.+)", re.IGNORECASE | re.DOTALL)
 _ENVELOPES = ("stackauth_", "hexclave_")
 _BLANKS: Final = " \t"  # what may surround a header's value (RFC 9110 section 5.6.3); Python's own blanks are many more
+
+
+class Credential(str):
+    """A text that speaks for a caller: its `repr`, which debuggers and error reports show, hides it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<credential>"
+
+
+def concealed(headers: Mapping[str, str]) -> dict[str, str]:
+    """The same headers, each value as a `Credential`."""
+    return {name: Credential(value) for name, value in headers.items()}
 
 
 def wanted_headers(config: HexclaveConfig) -> dict[str | bytes, str]:
@@ -95,7 +111,9 @@ def read_cookies(headers: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def find_token(found: Mapping[str, str], cookies: Mapping[str, str] | None, config: HexclaveConfig) -> str | None:
+def find_token(
+    found: Mapping[str, str], cookies: Mapping[str, str] | None, config: HexclaveConfig
+) -> Credential | None:
     """The access token of a request, or None when no credentials came.
 
     The first source that speaks decides. An envelope whose token is null is a client saying "signed out".
@@ -142,7 +160,7 @@ def are_there(found: Mapping[str, str]) -> bool:
     return bool(given)
 
 
-def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> str | None:
+def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> Credential | None:
     """The API key of a request, from the API key header or `Authorization: Bearer`, or None (contract 4.4).
 
     Raises:
@@ -155,7 +173,7 @@ def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> str | None
             text = bearer if bearer is not None and looks_like_api_key(bearer) else None
     except InvalidToken:
         raise ApiKeyNotFound from None
-    return text
+    return None if text is None else Credential(text)
 
 
 def _cap(value: str) -> None:
@@ -163,10 +181,10 @@ def _cap(value: str) -> None:
         raise InvalidToken
 
 
-def _bounded(token: str) -> str:
+def _bounded(token: str) -> Credential:
     if len(token) > MAX_TOKEN:
         raise InvalidToken
-    return token
+    return Credential(token)
 
 
 def _single(value: str | None) -> str | None:
@@ -197,7 +215,7 @@ def _decode_base64(payload: str) -> bytes:
         raise InvalidToken from None
 
 
-def _from_envelope(text: bytes) -> str | None:
+def _from_envelope(text: bytes) -> Credential | None:
     """Read `{"accessToken", "refreshToken"}`, each a string or null; a missing key counts as null."""
     try:
         envelope = strict.json_object(text)
@@ -209,7 +227,7 @@ def _from_envelope(text: bytes) -> str | None:
     return _bounded(access) if access else None
 
 
-def _from_cookies(cookies: Mapping[str, str], project_id: str) -> str | None:
+def _from_cookies(cookies: Mapping[str, str], project_id: str) -> Credential | None:
     """The access cookie, if it belongs to the session that the SDK would choose (contract 1.3)."""
     refresh = _refresh_token(cookies, project_id)
     if refresh is None:
@@ -225,7 +243,7 @@ def _from_cookies(cookies: Mapping[str, str], project_id: str) -> str | None:
         return None
     if not isinstance(items, list) or len(items) != 2 or not all(isinstance(item, str) for item in items):
         return None
-    return _bounded(items[1]) or None if items[0] == refresh else None
+    return _bounded(items[1]) if items[1] and items[0] == refresh else None
 
 
 def _refresh_token(cookies: Mapping[str, str], project_id: str) -> str | None:

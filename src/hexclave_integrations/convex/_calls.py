@@ -124,8 +124,7 @@ def _text(token: AccessToken, include_restricted: bool, clock: Callable[[], floa
         raise TypeError("Convex is given what access_token of a client returned, a verified token.")
     if token.user.kind != "anonymous":  # for whom there is a provider in any case
         (_RESTRICTED_TOO if include_restricted is True else require_user).check_kind(token.user)
-    expires_at = token.user.expires_at
-    if expires_at is None or clock() >= expires_at.timestamp():
+    if token.user.expires_at is None or token.user.has_ended(clock()):
         raise TokenExpired
     return token.text
 

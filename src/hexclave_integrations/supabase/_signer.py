@@ -165,7 +165,7 @@ class SupabaseSigner:
         user = _verified(user)
         self._requirement.check_kind(user)
         now = self._clock()
-        if user.expires_at is not None and now >= user.expires_at.timestamp():
+        if user.has_ended(now):
             raise TokenExpired
         issued = int(now)
         expires = issued + self._expires_in
