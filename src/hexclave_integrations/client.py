@@ -10,10 +10,10 @@ from ._drivers import AsyncDriver, SyncDriver
 from ._policy import flows, questions
 from ._policy.attempt import Attempt, Unproved
 from ._policy.client_base import NO_PARAMS, BaseClient, Headers, concealed
-from ._token.find import find_token
+from ._token.find import Credential
 from .api_key import HexclaveApiKey
 from .config import AsyncTransport, HexclaveConfig, SyncTransport
-from .errors import ApiKeyNotFound, NotAuthenticated
+from .errors import ApiKeyNotFound, NotAuthenticated, RequestRefused
 from .requirements import Requirement
 from .user import AccessToken, HexclaveUser, Sealed
 
@@ -53,9 +53,11 @@ class HexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        headers, cookies = self._credentials(headers, cookies)
-        token = find_token(headers, cookies, self.config)
-        return None if token is None else self.verify_token(token)
+        token = self._find_token(headers, cookies)
+        del headers, cookies  # as local variables, debuggers and error reports would show them
+        if isinstance(token, RequestRefused):
+            raise token
+        return None if token is None else self._verify(token)
 
     def access_token(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> AccessToken:
         """A request's own access token, verified, to pass on to another service; its user may be of any kind.
@@ -69,11 +71,11 @@ class HexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        headers, cookies = self._credentials(headers, cookies)
-        token = find_token(headers, cookies, self.config)
-        if token is None:
-            raise NotAuthenticated
-        return AccessToken(user=self.verify_token(token), sealed=Sealed(token.encode()))
+        token = self._find_token(headers, cookies) or NotAuthenticated()
+        del headers, cookies  # as in `authenticate`
+        if isinstance(token, RequestRefused):
+            raise token
+        return AccessToken(user=self._verify(token), sealed=Sealed(token.encode()))
 
     def identify(self, attempt: Attempt) -> HexclaveUser | None:
         """As `authenticate`, worked out once for each attempt.
@@ -119,7 +121,9 @@ class HexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable.
             Unavailable: it cannot be told now.
         """
-        token = concealed(token)
+        return self._verify(concealed(token))
+
+    def _verify(self, token: Credential) -> HexclaveUser:
         now = self._core.clock()
         judged = self._core.judge(token, now)
         if isinstance(judged, Unproved):
@@ -265,17 +269,19 @@ class AsyncHexclaveClient(BaseClient):
 
     async def authenticate(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> HexclaveUser | None:
         """As `HexclaveClient.authenticate`."""
-        headers, cookies = self._credentials(headers, cookies)
-        token = find_token(headers, cookies, self.config)
-        return None if token is None else await self.verify_token(token)
+        token = self._find_token(headers, cookies)
+        del headers, cookies  # as local variables, debuggers and error reports would show them
+        if isinstance(token, RequestRefused):
+            raise token
+        return None if token is None else await self._verify(token)
 
     async def access_token(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> AccessToken:
         """As `HexclaveClient.access_token`."""
-        headers, cookies = self._credentials(headers, cookies)
-        token = find_token(headers, cookies, self.config)
-        if token is None:
-            raise NotAuthenticated
-        return AccessToken(user=await self.verify_token(token), sealed=Sealed(token.encode()))
+        token = self._find_token(headers, cookies) or NotAuthenticated()
+        del headers, cookies  # as in `authenticate`
+        if isinstance(token, RequestRefused):
+            raise token
+        return AccessToken(user=await self._verify(token), sealed=Sealed(token.encode()))
 
     async def identify(self, attempt: Attempt) -> HexclaveUser | None:
         """As `authenticate`, worked out once for each attempt.
@@ -315,7 +321,9 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable.
             Unavailable: it cannot be told now.
         """
-        token = concealed(token)
+        return self._verify(concealed(token))
+
+    async def _verify(self, token: Credential) -> HexclaveUser:
         now = self._core.clock()
         judged = self._core.judge(token, now)
         if isinstance(judged, Unproved):

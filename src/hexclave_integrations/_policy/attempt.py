@@ -49,7 +49,7 @@ class Attempt:
     __slots__ = ("_cookies", "_error", "_owner", "_token", "_unproved", "asked", "by_cookie", "headers")
 
     def __init__(self, headers: Mapping[str, str], cookies: Callable[[], Mapping[str, str] | None]) -> None:
-        self.headers = find.concealed(headers)
+        self.headers = headers
         self._cookies = cookies
         self.asked = False
         self.by_cookie = False
@@ -76,7 +76,11 @@ class Attempt:
         Raises:
             ApiKeyNotFound: the header came more than once with different values.
         """
-        return find.find_api_key(self.headers, config)
+        try:
+            return find.find_api_key(self.headers, config)
+        except AuthenticationError as error:
+            error.__context__ = None
+            raise error.with_traceback(None) from None  # whose frames hold the headers
 
     @property
     def settled(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from .._token import find
 from ..config import HexclaveConfig
-from ..errors import AuthenticationError, InvalidToken
+from ..errors import AuthenticationError, InvalidToken, RequestRefused
 from .attempt import Attempt
 from .state import Core
 
@@ -37,12 +37,19 @@ class BaseClient:
         """
         return Attempt(find.collect(_pairs(headers), self._core.wanted_headers), cookies)
 
-    def _credentials(
+    def _find_token(
         self, headers: Headers, cookies: Mapping[str, str] | None
-    ) -> tuple[dict[str, str], dict[str, str] | None]:
-        """The credentials of a request, in place of values that debuggers and error reports would show."""
-        found = find.collect(_pairs(headers), self._core.wanted_headers)
-        return find.concealed(found), None if cookies is None else find.concealed(cookies)
+    ) -> find.Credential | RequestRefused | None:
+        """The access token in a request, or None, or the refusal of what cannot be read.
+
+        The refusal is returned and not raised: debuggers and error reports show the local variables of whoever calls,
+        who lets go of the headers first.
+        """
+        try:
+            return find.find_token(find.collect(_pairs(headers), self._core.wanted_headers), cookies, self.config)
+        except InvalidToken as error:
+            error.__context__ = None
+            return error.with_traceback(None)
 
 
 def concealed(credential: str, refusal: type[AuthenticationError] = InvalidToken) -> find.Credential:

@@ -24,7 +24,6 @@ __all__ = [
     "Credential",
     "are_there",
     "collect",
-    "concealed",
     "find_api_key",
     "find_token",
     "read_cookies",
@@ -55,11 +54,6 @@ class Credential(str):
 
     def __repr__(self) -> str:
         return "<credential>"
-
-
-def concealed(headers: Mapping[str, str]) -> dict[str, str]:
-    """The same headers, each value as a `Credential`."""
-    return {name: Credential(value) for name, value in headers.items()}
 
 
 def wanted_headers(config: HexclaveConfig) -> dict[str | bytes, str]:
