@@ -121,7 +121,8 @@ class HexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable.
             Unavailable: it cannot be told now.
         """
-        return self._verify(concealed(token))
+        token = concealed(token)
+        return self._verify(token)
 
     def _verify(self, token: Credential) -> HexclaveUser:
         now = self._core.clock()
@@ -321,7 +322,8 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable.
             Unavailable: it cannot be told now.
         """
-        return self._verify(concealed(token))
+        token = concealed(token)
+        return await self._verify(token)
 
     async def _verify(self, token: Credential) -> HexclaveUser:
         now = self._core.clock()
