@@ -97,7 +97,7 @@ class HexclaveClient(BaseClient):
         params: Mapping[str, Any] = NO_PARAMS,
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
-        """Hold a request against a requirement; return whom it lets through: all that an adapter has to ask.
+        """Hold a request against a requirement; return the user or API key that it lets through, or None for nobody.
 
         Args:
             requirement: what the route asks for.
@@ -139,7 +139,7 @@ class HexclaveClient(BaseClient):
         params: Mapping[str, Any] = NO_PARAMS,
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
-        """Hold a verified user or API key, or nobody, against a requirement; return whom it lets through.
+        """Hold a verified user or API key, or nobody, against a requirement; return what it lets through.
 
         Args:
             requirement: from `hexclave_integrations.requirements`.
@@ -180,7 +180,7 @@ class HexclaveClient(BaseClient):
         return self._driver.run(questions.is_team_member(self._core, user_id, team_id))
 
     def get_user(self, user_id: str) -> HexclaveUser | None:
-        """The user with this id as Hexclave knows him now, of any kind, or None.
+        """The user with this id as Hexclave knows them now, of any kind, or None.
 
         Raises:
             Unavailable: it cannot be told now.
@@ -188,7 +188,7 @@ class HexclaveClient(BaseClient):
         return self._driver.run(questions.user_by_id(self._core, user_id))
 
     def get_current_user(self, token: str) -> HexclaveUser:
-        """The user of an access token as Hexclave knows him now, of any kind.
+        """The user of an access token as Hexclave knows them now, of any kind.
 
         Raises:
             AuthenticationError: the token is not acceptable, or the user is gone.
@@ -370,7 +370,7 @@ class AsyncHexclaveClient(BaseClient):
         return await self._driver.run(questions.is_team_member(self._core, user_id, team_id))
 
     async def get_user(self, user_id: str) -> HexclaveUser | None:
-        """The user with this id as Hexclave knows him now, of any kind, or None.
+        """The user with this id as Hexclave knows them now, of any kind, or None.
 
         Raises:
             Unavailable: it cannot be told now.
@@ -378,7 +378,7 @@ class AsyncHexclaveClient(BaseClient):
         return await self._driver.run(questions.user_by_id(self._core, user_id))
 
     async def get_current_user(self, token: str) -> HexclaveUser:
-        """The user of an access token as Hexclave knows him now, of any kind.
+        """The user of an access token as Hexclave knows them now, of any kind.
 
         Raises:
             AuthenticationError: the token is not acceptable, or the user is gone.

@@ -166,7 +166,7 @@ class AnonymousNotAllowed(AuthenticationError):
 
 
 class ApiKeyNotFound(AuthenticationError):
-    """The API key does not exist or is malformed; the two look the same to whoever tries keys."""
+    """The API key does not exist or is malformed; somebody who tries keys cannot tell the two apart."""
 
     code = "API_KEY_NOT_FOUND"
     text = "The API key is not valid."

@@ -221,7 +221,7 @@ UNAPPLIED: Final = (Requirement, Unapplied)
 
 
 class _Factory(Unapplied, Generic[R]):
-    """A function that makes requirements of one class, and has to be called by whoever writes the route.
+    """A function that makes requirements of one class, and has to be called where the route is written.
 
     Args:
         requirement: the adapter's class of requirements.

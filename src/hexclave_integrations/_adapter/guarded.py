@@ -1,4 +1,4 @@
-"""The mark on what a requirement guards, for the checks at start-up and for whoever lists the guards of a route."""
+"""The mark on what a requirement guards, for the checks at start-up and for lists of what guards each route."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ class BaseClient:
     ) -> find.Credential | RequestRefused | None:
         """The access token in a request, or None, or the refusal of what cannot be read.
 
-        The refusal is returned and not raised: debuggers and error reports show the local variables of whoever calls,
-        who lets go of the headers first.
+        The refusal is returned and not raised, so that the calling function can delete its headers first: debuggers and
+        error reports show the local variables of every function that an exception passes through.
         """
         try:
             return find.find_token(find.collect(_pairs(headers), self._core.wanted_headers), cookies, self.config)

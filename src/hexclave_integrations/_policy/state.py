@@ -69,7 +69,7 @@ class Core:
         return True
 
     def admit_known(self, requirement: Requirement, attempt: Attempt) -> HexclaveUser | None:
-        """The user whom a requirement lets through, where that needs no question: the path of most requests.
+        """The user that a requirement lets through, where nothing has to be asked: the path of most requests.
 
         None where nobody is signed in, or where something has to be asked first: the flow `admit` then decides.
 
@@ -109,7 +109,7 @@ class Core:
             return known
         try:
             unproved = Unproved(name, self.verifier.parse(token))
-            if not self.ring.is_settled(unproved.parsed.kid, now):
+            if not self.ring.needs_no_fetch(unproved.parsed.kid, now):
                 return unproved
             return self.prove(unproved, self.ring.current, now) or unproved
         except AuthenticationError as error:
@@ -130,7 +130,7 @@ class Core:
         return known
 
     def prove(self, unproved: Unproved, key_set: KeySet, now: float) -> VerifiedToken | None:
-        """Verify a token with a key set, and remember it; None where the set has to be asked whom its key is for.
+        """Verify a token with a key set, and remember it; None where it is open which users the key was published for.
 
         Args:
             unproved: the token.

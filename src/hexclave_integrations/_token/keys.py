@@ -85,7 +85,7 @@ class KeyRing:
         fetched_at = self.current.fetched_at  # as `_younger`, without a call on the path of every request
         return fetched_at is not None and 0 <= now - fetched_at < self._max_age
 
-    def is_settled(self, kid: str, now: float) -> bool:
+    def needs_no_fetch(self, kid: str, now: float) -> bool:
         """Whether neither a fetch nor a refresh is due for a token that names `kid`; `now` in epoch seconds."""
         if not self.is_fresh(now):
             return False
@@ -125,7 +125,7 @@ class KeyRing:
         keys = parse_key_set(document)
         old = self.current
         same = keys.keys() == old.keys.keys() and all(keys[kid] == old.keys[kid] for kid in keys)
-        # The keys first: whoever reads the flags below finds the keys they speak of.
+        # The keys first: a thread that reads the flags below then finds the keys they speak of.
         if same:
             self.current = replace(old, fetched_at=now)
         else:
