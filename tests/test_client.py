@@ -46,6 +46,7 @@ from ._server import (
     Clock,
     Drive,
     Server,
+    core_of,
     error_of,
     gated,
     relay,
@@ -213,17 +214,17 @@ def test_lifetime_of_zero_asks_every_time(drive: Drive, sandbox: Sandbox, user: 
         drive.run(client, "has_permission", user.id, "export_reports", team.id)
 
     assert sandbox.count("/team-permissions") == 3
-    assert len(client._core.answers) == 0
+    assert len(core_of(client).answers) == 0
 
 
 def test_memory_of_permissions_is_bounded(drive: Drive, sandbox: Sandbox) -> None:
     """A flood of teams cannot fill the process."""
     client = drive.client(sandbox.config)
     for number in range(caches.MAX_ANSWERS + 50):
-        client._core.answers.put(number, "x", now=client._core.clock(), ttl=60)
+        core_of(client).answers.put(number, "x", now=core_of(client).clock(), ttl=60)
     drive.run(client, "is_team_member", UNKNOWN, UNKNOWN)
 
-    assert len(client._core.answers) == caches.MAX_ANSWERS
+    assert len(core_of(client).answers) == caches.MAX_ANSWERS
 
 
 def test_failure_is_shared_and_soon_forgotten(
@@ -595,7 +596,7 @@ def test_values_of_the_package_show_no_secret(drive: Drive, sandbox: Sandbox, us
     token = sandbox.token(user)
     attempt = client.attempt({"x-stack-access-token": token})
     principal = drive.run(client, "identify", attempt)
-    shown = f"{client!r} {attempt!r} {principal!r} {client._core!r} {sandbox.config!r}"
+    shown = f"{client!r} {attempt!r} {principal!r} {core_of(client)!r} {sandbox.config!r}"
 
     assert isinstance(principal, HexclaveUser)
     for secret in (token, sandbox.config.secret_server_key, principal.session_id, "ada@example.com"):

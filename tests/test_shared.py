@@ -12,13 +12,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 import redis
 
 from hexclave_integrations import AsyncHexclaveClient, ConfigurationError, HexclaveClient, HexclaveConfig, Unavailable
-from hexclave_integrations._memory.fleet import SharedAnswers
+from hexclave_integrations._memory.fleet import FleetMemory
 from hexclave_integrations._memory.redis import RedisScripts, RedisUnavailable
 from hexclave_integrations._policy.questions import FLEET_TTL
 from hexclave_integrations._wire.messages import Reply
@@ -26,6 +27,7 @@ from hexclave_integrations.testing import Sandbox
 
 from ._services import Redis, free_port
 
+API = "https://api.hexclave.com"
 REPLY = Reply(200, {}, b'{"items": []}')
 
 
@@ -155,10 +157,10 @@ def test_a_restricted_owner_is_noticed(make_client: Callable[..., Any], redis_ur
 
 def test_an_answer_under_way_does_not_survive_a_drop(redis_url: str) -> None:
     """What was asked for before a revocation and comes after it is not remembered as if it were newer."""
-    answers = SharedAnswers(RedisScripts(redis_url, 1), str(uuid.uuid4()))
+    answers = FleetMemory(RedisScripts(redis_url, 1), API, str(uuid.uuid4()))
     sequence = answers.recall("question", ["tag"]).sequence
     assert sequence is not None
-    answers.drop(["tag"])
+    answers.forget(["tag"])
     answers.remember("question", REPLY, sequence, 60)
 
     assert answers.recall("question", ["tag"]).reply is None
@@ -167,7 +169,7 @@ def test_an_answer_under_way_does_not_survive_a_drop(redis_url: str) -> None:
 def test_an_answer_lives_from_when_it_was_asked_for(redis_url: str) -> None:
     """A server that hung runs what it was sent when it wakes: an answer that is over by then is not remembered."""
     project = str(uuid.uuid4())
-    answers = SharedAnswers(RedisScripts(redis_url, 1), project)
+    answers = FleetMemory(RedisScripts(redis_url, 1), API, project)
     sequence = answers.recall("question", ["tag"]).sequence
     assert sequence is not None
     time.sleep(0.1)
@@ -177,38 +179,38 @@ def test_an_answer_lives_from_when_it_was_asked_for(redis_url: str) -> None:
     answers.remember("question", REPLY, sequence, 60)
     assert answers.recall("question", ["tag"]).reply == REPLY
     with redis.Redis.from_url(redis_url) as server:
-        (key,) = server.scan_iter(f"hexclave:{project}:answer:*")
+        (key,) = server.scan_iter(f"*:{project}:answer:*")
         assert 0 < server.pttl(key) <= 59_900
 
 
 def test_an_answer_never_lives_longer_than_its_time(redis_url: str) -> None:
-    """Nor where the server's clock was set back meanwhile; and drops are remembered for longer than any answer."""
+    """Nor where the server's clock was set back meanwhile; and forgotten tags are known for longer than any answer."""
     project = str(uuid.uuid4())
-    answers = SharedAnswers(RedisScripts(redis_url, 1), project)
+    answers = FleetMemory(RedisScripts(redis_url, 1), API, project)
     number, _, asked = str(answers.recall("question", ["tag"]).sequence).partition("@")
 
     answers.remember("question", REPLY, f"{number}@{int(asked) + 3_600_000}", 60)
-    answers.drop(["tag"])
+    answers.forget(["tag"])
     with redis.Redis.from_url(redis_url) as server:
-        (answer,) = server.scan_iter(f"hexclave:{project}:answer:*")
-        (dropped,) = server.scan_iter(f"hexclave:{project}:dropped:*")
+        (answer,) = server.scan_iter(f"*:{project}:answer:*")
+        (forgotten,) = server.scan_iter(f"*:{project}:forgotten:*")
         assert 0 < server.pttl(answer) <= 60_000
-        assert server.ttl(dropped) > 3600
+        assert server.ttl(forgotten) > 3600
 
 
 def test_a_lost_sequence_does_not_go_back(redis_url: str) -> None:
-    """After Redis lost its memory, an older answer still counts as asked for before the next drop."""
+    """After Redis lost its memory, an older answer still counts as older than the next forgotten tag."""
     project = str(uuid.uuid4())
     scripts = RedisScripts(redis_url, 1)
-    answers = SharedAnswers(scripts, project)
+    answers = FleetMemory(scripts, API, project)
     for _ in range(3):
-        answers.drop(["other"])  # so that a sequence that began anew would be behind
+        answers.forget(["other"])  # so that a sequence that began anew would be behind
     sequence = answers.recall("question", ["tag"]).sequence
     assert sequence is not None
     time.sleep(1.1)  # the sequence begins with the second
-    scripts.run("return redis.call('DEL', KEYS[1])", [f"hexclave:{project}:sequence"], [])
+    scripts.run("return redis.call('DEL', KEYS[1])", [f"hexclave:{quote(API, safe='')}:{project}:sequence"], [])
     answers.remember("question", REPLY, sequence, 60)
-    answers.drop(["tag"])
+    answers.forget(["tag"])
 
     assert answers.recall("question", ["tag"]).reply is None
 
@@ -221,7 +223,7 @@ def test_a_spoilt_entry_is_as_good_as_none(make_client: Callable[..., Any], redi
     sandbox = Sandbox()
     user = sandbox.create_user()
     sandbox.grant(user, "read_logs")
-    key = f"hexclave:{sandbox.config.project_id}:answer:permissions:{user.id}"
+    key = f"hexclave:{quote(sandbox.config.api_url, safe='')}:{sandbox.config.project_id}:answer:permissions:{user.id}"
     RedisScripts(redis_url, 1).run("return redis.call('SET', KEYS[1], ARGV[1])", [key], [entry])
 
     assert make_client(of_fleet(sandbox, redis_url)).has_permission(user.id, "read_logs")
@@ -229,7 +231,7 @@ def test_a_spoilt_entry_is_as_good_as_none(make_client: Callable[..., Any], redi
 
 def test_projects_on_one_redis_do_not_meet(redis_url: str) -> None:
     """The same user id in two projects has two answers."""
-    one, other = (SharedAnswers(RedisScripts(redis_url, 1), str(uuid.uuid4())) for _ in range(2))
+    one, other = (FleetMemory(RedisScripts(redis_url, 1), API, str(uuid.uuid4())) for _ in range(2))
     sequence = one.recall("question", []).sequence
     assert sequence is not None
     one.remember("question", REPLY, sequence, 60)
@@ -246,7 +248,7 @@ def test_no_secret_is_kept(redis_url: str) -> None:
     key = sandbox.create_api_key(user=sandbox.create_user())
     HexclaveClient(of_fleet(sandbox, redis_url)).check_api_key(key.value)
     with redis.Redis.from_url(redis_url, decode_responses=True) as server:
-        names = list(server.scan_iter(f"hexclave:{sandbox.config.project_id}:*"))
+        names = list(server.scan_iter(f"hexclave:*:{sandbox.config.project_id}:*"))
         kept = repr([(name, server.get(name)) for name in names])
 
     assert len(names) == 3

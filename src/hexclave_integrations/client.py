@@ -88,7 +88,7 @@ class HexclaveClient(BaseClient):
         params: Mapping[str, Any] = NO_PARAMS,
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
-        """Hold a request against a requirement; return whom it lets through: all that an adapter has to ask.
+        """Hold a request against a requirement; return who is let through: all that an adapter needs to call.
 
         Args:
             requirement: what the route asks for.
@@ -123,7 +123,7 @@ class HexclaveClient(BaseClient):
         params: Mapping[str, Any] = NO_PARAMS,
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
-        """Hold a verified user or API key, or nobody, against a requirement; return whom it lets through.
+        """Hold a verified user or API key, or nobody, against a requirement; return who is let through.
 
         Args:
             requirement: from `hexclave_integrations.requirements`.
@@ -164,7 +164,7 @@ class HexclaveClient(BaseClient):
         return self._driver.run(questions.is_team_member(self._core, user_id, team_id))
 
     def get_user(self, user_id: str) -> HexclaveUser | None:
-        """The user with this id as Hexclave knows him now, of any kind, or None.
+        """The user with this id as Hexclave knows them now, of any kind, or None.
 
         Raises:
             Unavailable: it cannot be told now.
@@ -172,7 +172,7 @@ class HexclaveClient(BaseClient):
         return self._driver.run(questions.user_by_id(self._core, user_id))
 
     def get_current_user(self, token: str) -> HexclaveUser:
-        """The user of an access token as Hexclave knows him now, of any kind.
+        """The user of an access token as Hexclave knows them now, of any kind.
 
         Raises:
             AuthenticationError: the token is not acceptable, or the user is gone.
@@ -199,7 +199,7 @@ class HexclaveClient(BaseClient):
         Raises:
             Unavailable: the other processes cannot be told now; the sender has to come back.
         """
-        self._driver.run(questions.notice(self._core, kind, data))
+        self._driver.run(questions.forget(self._core, kind, data))
 
     def warm(self) -> bool:
         """Fetch the keys ahead of the first request; False if they cannot be had now."""
@@ -207,17 +207,15 @@ class HexclaveClient(BaseClient):
 
     def _twin(self) -> AsyncHexclaveClient:
         """An async client over the same keys and memories, for a process that answers in both colours."""
-        transport: Any = self._transport
-        client = AsyncHexclaveClient(self.config, transport=transport, clock=self._core.clock)
-        client._core = self._core
-        client._driver = AsyncDriver(self.config, transport, self._driver._flights)
-        return client
+        twin = AsyncHexclaveClient.__new__(AsyncHexclaveClient)  # `__init__` would make a state only to drop it
+        vars(twin).update(vars(self), _driver=AsyncDriver(self.config, self._transport, self._driver.flights))
+        return twin
 
     def close(self) -> None:
         """Close connections; a later call opens new ones."""
         self._driver.close()
-        if self._core.shared is not None:
-            self._core.shared.scripts.close()
+        if self._core.fleet is not None:
+            self._core.fleet.scripts.close()
 
     def __enter__(self) -> Self:
         return self
@@ -338,7 +336,7 @@ class AsyncHexclaveClient(BaseClient):
         return await self._driver.run(questions.is_team_member(self._core, user_id, team_id))
 
     async def get_user(self, user_id: str) -> HexclaveUser | None:
-        """The user with this id as Hexclave knows him now, of any kind, or None.
+        """The user with this id as Hexclave knows them now, of any kind, or None.
 
         Raises:
             Unavailable: it cannot be told now.
@@ -346,7 +344,7 @@ class AsyncHexclaveClient(BaseClient):
         return await self._driver.run(questions.user_by_id(self._core, user_id))
 
     async def get_current_user(self, token: str) -> HexclaveUser:
-        """The user of an access token as Hexclave knows him now, of any kind.
+        """The user of an access token as Hexclave knows them now, of any kind.
 
         Raises:
             AuthenticationError: the token is not acceptable, or the user is gone.
@@ -365,7 +363,7 @@ class AsyncHexclaveClient(BaseClient):
 
     async def notice(self, kind: str, data: Mapping[str, Any]) -> None:
         """As `HexclaveClient.notice`."""
-        await self._driver.run(questions.notice(self._core, kind, data))
+        await self._driver.run(questions.forget(self._core, kind, data))
 
     async def warm(self) -> bool:
         """Fetch the keys ahead of the first request; False if they cannot be had now."""
@@ -374,13 +372,13 @@ class AsyncHexclaveClient(BaseClient):
     async def close(self) -> None:
         """Close the running loop's connections; a later call opens new ones."""
         await self._driver.close()
-        if self._core.shared is not None:
-            await self._core.shared.scripts.aclose()
+        if self._core.fleet is not None:
+            await self._core.fleet.scripts.aclose()
 
     async def __aenter__(self) -> Self:
         await self._driver.open()
-        if self._core.shared is not None:
-            self._core.shared.scripts.open()
+        if self._core.fleet is not None:
+            self._core.fleet.scripts.open()
         return self
 
     async def __aexit__(self, *exception: object) -> None:

@@ -2,7 +2,7 @@
 
 A flow does no I/O, takes no lock and has no colour: `_drivers.py` runs it, and a test steps it by hand with
 `next(flow)` and `flow.send(reply)`. What it may yield stands in `effects.py`. A flow that was waited for has
-written its result into the key ring or a cache before anybody is woken, so whoever waited looks there again.
+written its result into the key ring or a cache before its waiters are woken, so they look there again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from .._base import strict
 from .._token.keys import Decision
 from .._wire import api
-from .._wire.messages import TransportError, logger
+from .._wire.messages import TransportError
 from ..api_key import HexclaveApiKey, looks_like_api_key
 from ..config import HexclaveConfig
 from ..errors import (
@@ -41,7 +41,7 @@ from ..requirements import Requirement
 from ..user import HexclaveUser
 from . import questions
 from .attempt import Attempt
-from .effects import Ask, Background, Fetch, Flow, Once
+from .effects import Background, Call, Fetch, Flow, Once
 from .state import Core, digest
 
 __all__ = ["admit", "authorize", "current_user", "identify", "verify_token", "warm"]
@@ -56,7 +56,7 @@ _MAX_WAITS: Final = 2
 def warm(core: Core) -> Flow[bool]:
     """Fetch the keys if they are missing or old; say whether they are fresh now."""
     if core.ring.wants_refresh(core.clock()):
-        with contextlib.suppress(Unavailable):  # whoever fetches did not come to an end
+        with contextlib.suppress(Unavailable):  # another request's fetch did not come to its end in time
             yield Once(JWKS, partial(_fetch_keys, core, None))
     return core.ring.is_fresh(core.clock())
 
@@ -78,9 +78,9 @@ def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
         core.ring.accept(reply.body, core.clock(), wanted=wanted)
     except (TransportError, ValueError) as error:
         core.ring.failed(core.clock())
-        logger.warning("Hexclave gave no usable key set: %s", error)
+        core.log.warning("Hexclave gave no usable key set: %s", error)
     if core.ring.current.generation != before:
-        core.tokens.clear()
+        core.tokens.forget_all()
 
 
 def _key_for(core: Core, kid: str) -> Flow[tuple[EllipticCurvePublicKey, int]]:
@@ -98,7 +98,7 @@ def _key_for(core: Core, kid: str) -> Flow[tuple[EllipticCurvePublicKey, int]]:
         if decision is Decision.FETCH:
             fetched, _ = yield Once(JWKS, partial(_fetch_keys, core, kid))
             waits += 1
-            # Who waited for another's fetch that was given up may fetch himself, once.
+            # A request that waited for a fetch which was given up may make one of its own, once.
             may_fetch = not fetched and waits < _MAX_WAITS
         elif decision is Decision.REFUSE:
             raise InvalidToken
@@ -146,7 +146,7 @@ def verify_token(core: Core, token: str) -> Flow[HexclaveUser]:
     if entry is not None and entry.generation == generation:
         # Keys past their age that cannot be refreshed: what they proved once need not be proved again.
         if core.clock() >= entry.over_from:
-            core.tokens.discard(name)
+            core.tokens.forget(name)
             raise TokenExpired
         return entry.user
     return core.prove(name, parsed, key, generation)
@@ -248,7 +248,7 @@ def _decide(
         if requirement.permission not in held:
             raise ProjectPermissionRequired(details={"permission_id": requirement.permission})
     elif requirement.scope != "user":
-        team_id = yield Ask(partial(requirement.team_id, params, request, user.selected_team_id))
+        team_id = yield Call(partial(requirement.team_id, params, request, user.selected_team_id))
         yield from _check_team(core, requirement, user, team_id)
     return user
 
