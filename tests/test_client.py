@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,7 +28,9 @@ from hexclave_integrations import (
     TeamPermissionRequired,
     Unavailable,
 )
+from hexclave_integrations._drivers import AsyncDriver
 from hexclave_integrations._memory import caches
+from hexclave_integrations._policy.state import Core
 from hexclave_integrations.requirements import (
     optional_user,
     require_api_key,
@@ -601,3 +604,23 @@ def test_values_of_the_package_show_no_secret(drive: Drive, sandbox: Sandbox, us
     assert isinstance(principal, HexclaveUser)
     for secret in (token, sandbox.config.secret_server_key, principal.session_id, "ada@example.com"):
         assert str(secret) not in shown
+
+
+def test_twin_shares_the_state_and_makes_none(sandbox: Sandbox) -> None:
+    """The async client of a process that answers in both colours knows what the other one knows."""
+    client = HexclaveClient(sandbox.config)
+    user = sandbox.create_user()
+    token = sandbox.token(user)
+    client.verify_token(token)
+    sandbox.requests.clear()
+    called = set()
+    sys.setprofile(lambda frame, event, argument: called.add(frame.f_code))
+    twin = client._twin()
+    sys.setprofile(None)
+
+    assert AsyncDriver.__init__.__code__ in called
+    assert Core.__init__.__code__ not in called
+    assert core_of(twin) is core_of(client)
+    assert twin._driver.flights is client._driver.flights
+    assert asyncio.run(twin.verify_token(token)).id == user.id
+    assert sandbox.requests == []

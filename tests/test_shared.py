@@ -18,13 +18,23 @@ import httpx
 import pytest
 import redis
 
-from hexclave_integrations import AsyncHexclaveClient, ConfigurationError, HexclaveClient, HexclaveConfig, Unavailable
+from hexclave_integrations import (
+    ApiKeyNotFound,
+    AsyncHexclaveClient,
+    ConfigurationError,
+    HexclaveClient,
+    HexclaveConfig,
+    Unavailable,
+)
 from hexclave_integrations._memory.fleet import FleetMemory
 from hexclave_integrations._memory.redis import RedisScripts, RedisUnavailable
+from hexclave_integrations._policy import questions
+from hexclave_integrations._policy.effects import UseFleet
 from hexclave_integrations._policy.questions import FLEET_TTL
 from hexclave_integrations._wire.messages import Reply
 from hexclave_integrations.testing import Sandbox
 
+from ._server import core_of
 from ._services import Redis, free_port
 
 API = "https://api.hexclave.com"
@@ -240,6 +250,87 @@ def test_projects_on_one_redis_do_not_meet(redis_url: str) -> None:
     assert other.recall("question", []).reply is None
 
 
+def test_deployments_on_one_redis_do_not_meet(make_client: Callable[..., Any], redis_url: str) -> None:
+    """Staging made from production has its project and user ids, and answers of its own."""
+    production = Sandbox()
+    staging = Sandbox(project_id=production.config.project_id)
+    user = staging.create_user()
+    staging.grant(user, "read_logs")
+    urls = ("https://api.hexclave.example", "https://api.staging.hexclave.example")
+    answers = [
+        make_client(of_fleet(sandbox, redis_url, api_url=url)).has_permission(user.id, "read_logs")
+        for sandbox, url in ((staging, urls[1]), (production, urls[0]))
+    ]
+
+    assert answers == [True, False]
+    with redis.Redis.from_url(redis_url, decode_responses=True) as server:
+        names = set(server.scan_iter(f"*:{production.config.project_id}:sequence"))
+    assert names == {f"hexclave:{quote(url, safe='')}:{production.config.project_id}:sequence" for url in urls}
+
+
+def test_nothing_is_copied_back_while_the_fleet_is_told(redis_url: str) -> None:
+    """A question between two steps of forgetting may still hear the old answer; after the last step nobody does."""
+    sandbox = Sandbox()
+    user = sandbox.create_user()
+    sandbox.grant(user, "read_logs")
+    client = HexclaveClient(of_fleet(sandbox, redis_url))
+    assert client.has_permission(user.id, "read_logs")
+    sandbox.revoke(user, "read_logs")
+
+    flow = questions.forget(core_of(client), "project_permission.deleted", {"id": "read_logs", "user_id": user.id})
+    effect = next(flow)
+    while True:
+        client.has_permission(user.id, "read_logs")
+        assert isinstance(effect, UseFleet)
+        outcome = getattr(effect.memory, effect.operation)(*effect.arguments)
+        client.has_permission(user.id, "read_logs")
+        try:
+            effect = flow.send(outcome)
+        except StopIteration:
+            break
+
+    assert not client.has_permission(user.id, "read_logs")
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["Redis fails", "cancelled"])
+def test_this_process_forgets_although_the_fleet_cannot_be_told(fleet: HexclaveConfig, is_cancelled: bool) -> None:
+    """What happens to Redis, or to the request of the webhook, does not keep an old answer in this process."""
+    core = core_of(HexclaveClient(fleet))
+    for cache in (core.answers, core.api_keys):
+        cache.put("question", "answer", now=core.clock(), ttl=60, tags=("user:1",))
+    flow = questions.forget(core, "user.deleted", {"id": "1"})
+    assert isinstance(next(flow), UseFleet)
+    if is_cancelled:
+        flow.close()
+    else:
+        with pytest.raises(Unavailable):
+            flow.throw(RedisUnavailable("ConnectionError"))
+
+    assert core.answers.get("question", core.clock()) is None
+    assert core.api_keys.get("question", core.clock()) is None
+
+
+def test_a_deleted_team_takes_its_api_keys_along(make_client: Callable[..., Any], redis_url: str) -> None:
+    """`team.deleted` makes the fleet forget the team's keys, and those of nobody else."""
+    sandbox, clock = Sandbox(), Moment()
+    team, other = sandbox.create_team(), sandbox.create_team()
+    key, kept = (sandbox.create_api_key(team=one) for one in (team, other))
+    config = of_fleet(sandbox, redis_url)
+    first, second, third = (make_client(config, clock) for _ in range(3))
+    for client in (first, second):
+        assert (client.check_api_key(key.value).id, client.check_api_key(kept.value).id) == (key.id, kept.id)
+    assert sandbox.count("/team-api-keys/check") == 2
+
+    sandbox.delete_team(team)
+    first.notice("team.deleted", {"id": team.id.upper()})
+    clock.now += FLEET_TTL
+    for client in (first, second, third):  # the third remembers nothing by itself
+        with pytest.raises(ApiKeyNotFound):
+            client.check_api_key(key.value)
+        assert client.check_api_key(kept.value).id == kept.id
+    assert sandbox.count("/team-api-keys/check") == 3
+
+
 def test_no_secret_is_kept(redis_url: str) -> None:
     """Redis holds digests of API keys and no key, token or server key."""
     import redis
@@ -286,6 +377,55 @@ def test_zero_ttl_is_not_shared(make_client: Callable[..., Any], redis_url: str)
         client.list_permissions(user.id)
 
     assert sandbox.count("/project-permissions") == 3
+
+
+def test_redis_away_is_written_down_once(own_redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """Requests while Redis is away do not fill the log."""
+    memory = FleetMemory(RedisScripts(own_redis.url, 1), API, str(uuid.uuid4()))
+    own_redis.stop()
+    for _ in range(20):
+        memory._away_until = 0
+        assert memory.recall("question", ["tag"]).reply is None
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "Redis cannot be asked for remembered answers: ConnectionError"
+    ]
+
+
+FORK = """
+import ctypes, os, sys, time
+import redis
+from hexclave_integrations._memory.redis import RedisScripts
+
+scripts = RedisScripts(URL, 5)
+assert scripts.run("return 1", [], []) == 1
+child = ctypes.PyDLL(None).fork()  # as uWSGI does: no hook of Python's runs
+if child == 0:
+    code = 1
+    try:
+        assert scripts.run("return 2", [], []) == 2
+        time.sleep(1)  # the parent counts meanwhile
+        code = 0
+    finally:
+        os._exit(code)
+with redis.Redis.from_url(URL) as observer:
+    deadline = time.monotonic() + 20
+    while len(observer.client_list()) < 3 and time.monotonic() < deadline:  # the parent's, the child's, this one
+        time.sleep(0.01)
+    print(len(observer.client_list()))
+for number in range(50):
+    assert scripts.run("return tonumber(ARGV[1])", [], [str(number)]) == number
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_child_of_a_fork_in_c_has_connections_of_its_own(own_redis: Redis) -> None:
+    """Replies to one process never reach the other."""
+    script = f"URL = {own_redis.url!r}\n{FORK}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.stdout, done.stderr, done.returncode) == ("3\n", "", 0)
 
 
 def test_a_url_that_is_none_stops_the_start(fleet: HexclaveConfig) -> None:
