@@ -65,7 +65,7 @@ def _watch(size: int, counts: list[int]) -> Iterator[Crowd]:
 
     for _ in range(WARM_UP):
         verify_new()
-    client._core.tokens.clear()
+    client._core.tokens.forget_all()
     before, seen, latest = _resident(), 0, deque[str](maxlen=min(SAMPLE, size))
     for count in counts:
         # Evenly over all that are remembered at the end, were they let in one after the other.

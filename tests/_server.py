@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import Any, Self, TypeAlias
 import httpx
 
 from hexclave_integrations import AsyncHexclaveClient, HexclaveClient, HexclaveConfig
+from hexclave_integrations._policy.state import Core
 from hexclave_integrations.testing import Sandbox
 
 LIMIT = 20.0
@@ -63,6 +65,10 @@ Behaviour: TypeAlias = Callable[[Exchange], None]
 class Server:
     """Takes HTTP/1.1 requests on 127.0.0.1, one a connection, and does to each what `behaviour` says.
 
+    Args:
+        behaviour: what it does first.
+        tls: for HTTPS instead of HTTP.
+
     Attributes:
         behaviour: may be replaced at any time.
         targets: the request targets so far.
@@ -70,14 +76,15 @@ class Server:
         gate: behaviours that wait, wait for it; leaving the block opens it.
     """
 
-    def __init__(self, behaviour: Behaviour) -> None:
+    def __init__(self, behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> None:
         self.behaviour = behaviour
+        self._tls = tls
         self.targets: list[str] = []
         self.sent = 0
         self.arrived = threading.Event()
         self.gate = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._threads: list[threading.Thread] = [threading.Thread(target=self._accept)]
 
     def __enter__(self) -> Self:
@@ -108,8 +115,10 @@ class Server:
             thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
+        connection.settimeout(LIMIT)
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(connection, server_side=True)
         with connection:
-            connection.settimeout(LIMIT)
             try:
                 request = _read_request(connection)
                 if request:
@@ -356,6 +365,12 @@ class AsyncDrive:
 
 
 Drive: TypeAlias = SyncDrive | AsyncDrive
+
+
+def core_of(client: HexclaveClient | AsyncHexclaveClient) -> Core:
+    """The state behind a client: where tests look at what is remembered."""
+    return client._core
+
 
 DRIVES = [SyncDrive, AsyncDrive]
 DRIVE_IDS = ["sync", "async"]

@@ -28,7 +28,7 @@ from hexclave_integrations.requirements import require_api_key, require_project_
 from hexclave_integrations.testing import Sandbox
 
 from ._minting import data
-from ._server import CROWD, DRIVE_IDS, DRIVES, Clock, Drive, Server, error_of, fixed, settings
+from ._server import CROWD, DRIVE_IDS, DRIVES, Clock, Drive, Server, core_of, error_of, fixed, settings
 
 STRINGS = data("api_key_strings.json")
 VALID = [pytest.param(row, id=f"{row['prefix']}-{row['type']}-{row['checksum']}") for row in STRINGS["valid"]]
@@ -185,7 +185,7 @@ def test_lifetime_of_zero_asks_every_time(drive: Drive, sandbox: Sandbox) -> Non
         drive.run(client, "check_api_key", key.value)
 
     assert sandbox.count("/check") == 3
-    assert len(client._core.api_keys) == 0
+    assert len(core_of(client).api_keys) == 0
 
 
 def test_unknown_key_is_remembered_for_a_while(drive: Drive, sandbox: Sandbox, clock: Clock) -> None:
@@ -236,7 +236,7 @@ def test_memory_holds_no_key(drive: Drive, sandbox: Sandbox, clock: Clock) -> No
     error_of(drive, client, "check_api_key", revoked.value)
     with sandbox.outage():
         error_of(drive, client, "check_api_key", unseen.value)
-    memory = client._core.api_keys
+    memory = core_of(client).api_keys
     keys = list(memory._entries)
     values = [memory.get(key, clock()) for key in keys]
 

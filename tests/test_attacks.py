@@ -1,4 +1,4 @@
-"""What an attacker tried once and got away with, each with the answer he gets now."""
+"""What an attacker tried once and got away with, each with the answer of today."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Lying:
 
 
 def test_an_attempt_ends_with_its_token(hexclave_sandbox: Sandbox) -> None:
-    """On a websocket that stays open, a caller is let through for as long as his token lasts and no longer."""
+    """On a websocket that stays open, a caller is let through for as long as their token lasts and no longer."""
     clock = Moment()
     client = HexclaveClient(hexclave_sandbox.config, clock=clock)
     attempt = client.attempt(hexclave_sandbox.headers(hexclave_sandbox.create_user()))
@@ -81,7 +81,7 @@ def test_a_remembered_token_ends_although_its_keys_are_fresh(hexclave_sandbox: S
 
 
 def test_authorize_believes_no_user_whose_token_is_over(hexclave_sandbox: Sandbox) -> None:
-    """A user who was kept for longer than his token is refused."""
+    """A user who was kept for longer than their token is refused."""
     clock = Moment()
     client = AsyncHexclaveClient(hexclave_sandbox.config, clock=clock)
 
@@ -150,6 +150,35 @@ def test_invented_api_keys_do_not_keep_users_out(hexclave_sandbox: Sandbox) -> N
     assert client.admit(require_team(team.id), attempt) is not None
 
 
+@pytest.mark.parametrize("kind", ["refused", "error", "garbage", "rate_limit"])
+def test_invented_api_keys_do_not_fill_the_log(
+    hexclave_sandbox: Sandbox, kind: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While Hexclave is away, a stranger with any number of keys causes one record."""
+    client = HexclaveClient(hexclave_sandbox.config)
+    user = hexclave_sandbox.create_user()
+    keys = [hexclave_sandbox.create_api_key(user=user).value for _ in range(20)]
+    with hexclave_sandbox.outage(kind):
+        for key in keys:
+            with pytest.raises(Unavailable):
+                client.check_api_key(key)
+
+    written = [record for record in caplog.records if record.name == "hexclave_integrations"]
+    assert len(written) <= 1
+
+
+def test_unknown_keys_do_not_fill_the_log(hexclave_sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor does one with tokens of unknown keys, though the cool-down be short."""
+    client = HexclaveClient(dataclasses.replace(hexclave_sandbox.config, jwks_cooldown=0))
+    token = hexclave_sandbox.token(hexclave_sandbox.create_user())
+    with hexclave_sandbox.outage():
+        for _ in range(20):
+            with pytest.raises(Unavailable):
+                client.verify_token(token)
+
+    assert len(caplog.records) == 1
+
+
 def test_an_absurd_retry_after_is_a_long_one() -> None:
     """A number of any length is a number: it does not mean "at once"."""
     assert retry_after(Reply(429, {"retry-after": "9" * 400}, b""), 0) == MAX_RETRY_AFTER
@@ -195,7 +224,7 @@ def test_an_age_does_not_open_shared_caches(given: str | None, expected: str) ->
 
 
 def test_users_from_the_api_have_no_end(hexclave_sandbox: Sandbox) -> None:
-    """A user fetched by a server is authorized by what he is, as before."""
+    """A user fetched by a server is authorized by what they are, as before."""
     client = HexclaveClient(hexclave_sandbox.config)
     user = client.get_user(hexclave_sandbox.create_user().id)
     assert isinstance(user, HexclaveUser)

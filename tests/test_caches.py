@@ -42,11 +42,11 @@ def test_token_cache_keeps_no_more_than_its_size(size: int) -> None:
 
 
 def test_token_cache_forgets_all() -> None:
-    """`clear` empties, and the cache goes on working."""
+    """`forget_all` empties, and the cache goes on working."""
     cache = TokenCache(5)
     for name in (b"a", b"b", b"c"):
         cache.put(name, entry())
-    cache.clear()
+    cache.forget_all()
     assert (cache.get(b"b"), len(cache)) == (None, 0)
     cache.put(b"d", entry())
     assert entry() == cache.get(b"d")
@@ -102,13 +102,13 @@ def test_answers_are_bounded_and_the_least_recently_used_goes_first() -> None:
     assert cache.get(1, NOW) is None
 
 
-def test_dropped_tag_forgets_answers_old_and_under_way() -> None:
-    """What was asked for before a drop is forgotten, also when the answer comes after it; what comes later counts."""
+def test_forgotten_tag_voids_answers_old_and_under_way() -> None:
+    """What was asked before its tag was forgotten is void, also when the answer comes later; a new answer counts."""
     cache = AnswerCache()
     before = cache.sequence
     cache.put("there", "old", now=NOW, ttl=60, tags=("user:1", "team:1"))
     cache.put("other", "kept", now=NOW, ttl=60, tags=("user:2",))
-    cache.drop(["user:1"])
+    cache.forget(["user:1"])
     cache.put("late", "old", now=NOW, ttl=60, tags=("user:1",), sequence=before)
 
     assert tuple(cache.get(key, NOW) for key in ("there", "late", "other")) == (None, None, "kept")
@@ -116,16 +116,16 @@ def test_dropped_tag_forgets_answers_old_and_under_way() -> None:
     assert cache.get("there", NOW) == "new"
 
 
-def test_drops_are_bounded() -> None:
-    """A flood of webhooks cannot fill the memory, and forgetting a drop brings nothing back."""
+def test_forgotten_tags_are_bounded() -> None:
+    """A flood of webhooks cannot fill the memory, and losing count of a tag brings nothing back."""
     cache = AnswerCache()
     before = cache.sequence
     cache.put("key", "old", now=NOW, ttl=60, tags=("user:1",))
-    cache.drop(["user:1"])
+    cache.forget(["user:1"])
     for number in range(caches.MAX_ANSWERS + 10):
-        cache.drop([f"team:{number}"])
+        cache.forget([f"team:{number}"])
 
-    assert len(cache._dropped) <= caches.MAX_ANSWERS + 1
+    assert len(cache._forgotten) <= caches.MAX_ANSWERS + 1
     assert cache.get("key", NOW) is None
     cache.put("key", "late", now=NOW, ttl=60, tags=("user:1",), sequence=before)
     assert cache.get("key", NOW) is None
@@ -147,7 +147,7 @@ def test_caches_bear_a_crowd_of_threads() -> None:
                 answers.put(name, number, now=NOW, ttl=60)
                 answers.get(name, NOW)
                 if number % 500 == 0:
-                    tokens.clear()
+                    tokens.forget_all()
         except BaseException as error:  # noqa: BLE001  # a thread's problem is the test's
             problems.append(error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,7 +28,9 @@ from hexclave_integrations import (
     TeamPermissionRequired,
     Unavailable,
 )
+from hexclave_integrations._drivers import AsyncDriver
 from hexclave_integrations._memory import caches
+from hexclave_integrations._policy.state import Core
 from hexclave_integrations.requirements import (
     optional_user,
     require_api_key,
@@ -46,6 +49,7 @@ from ._server import (
     Clock,
     Drive,
     Server,
+    core_of,
     error_of,
     gated,
     relay,
@@ -213,17 +217,17 @@ def test_lifetime_of_zero_asks_every_time(drive: Drive, sandbox: Sandbox, user: 
         drive.run(client, "has_permission", user.id, "export_reports", team.id)
 
     assert sandbox.count("/team-permissions") == 3
-    assert len(client._core.answers) == 0
+    assert len(core_of(client).answers) == 0
 
 
 def test_memory_of_permissions_is_bounded(drive: Drive, sandbox: Sandbox) -> None:
     """A flood of teams cannot fill the process."""
     client = drive.client(sandbox.config)
     for number in range(caches.MAX_ANSWERS + 50):
-        client._core.answers.put(number, "x", now=client._core.clock(), ttl=60)
+        core_of(client).answers.put(number, "x", now=core_of(client).clock(), ttl=60)
     drive.run(client, "is_team_member", UNKNOWN, UNKNOWN)
 
-    assert len(client._core.answers) == caches.MAX_ANSWERS
+    assert len(core_of(client).answers) == caches.MAX_ANSWERS
 
 
 def test_failure_is_shared_and_soon_forgotten(
@@ -595,8 +599,28 @@ def test_values_of_the_package_show_no_secret(drive: Drive, sandbox: Sandbox, us
     token = sandbox.token(user)
     attempt = client.attempt({"x-stack-access-token": token})
     principal = drive.run(client, "identify", attempt)
-    shown = f"{client!r} {attempt!r} {principal!r} {client._core!r} {sandbox.config!r}"
+    shown = f"{client!r} {attempt!r} {principal!r} {core_of(client)!r} {sandbox.config!r}"
 
     assert isinstance(principal, HexclaveUser)
     for secret in (token, sandbox.config.secret_server_key, principal.session_id, "ada@example.com"):
         assert str(secret) not in shown
+
+
+def test_twin_shares_the_state_and_makes_none(sandbox: Sandbox) -> None:
+    """The async client of a process that answers in both colours knows what the other one knows."""
+    client = HexclaveClient(sandbox.config)
+    user = sandbox.create_user()
+    token = sandbox.token(user)
+    client.verify_token(token)
+    sandbox.requests.clear()
+    called = set()
+    sys.setprofile(lambda frame, event, argument: called.add(frame.f_code))
+    twin = client._twin()
+    sys.setprofile(None)
+
+    assert AsyncDriver.__init__.__code__ in called
+    assert Core.__init__.__code__ not in called
+    assert core_of(twin) is core_of(client)
+    assert twin._driver.flights is client._driver.flights
+    assert asyncio.run(twin.verify_token(token)).id == user.id
+    assert sandbox.requests == []

@@ -25,6 +25,8 @@ from hexclave_integrations.errors import WebhookVerificationFailed
 from hexclave_integrations.testing import Sandbox
 from hexclave_integrations.webhooks import Webhooks, _signature
 
+from ._server import core_of
+
 SOURCE: Final = Path(hexclave_integrations.__file__).parent
 SECRET_WORDS: Final = re.compile(r"secret|signature|digest|token|password|csrf|refresh|api_key|credential|expected")
 
@@ -266,6 +268,6 @@ def test_a_remembered_key_helps_no_near_miss(hexclave_sandbox: Sandbox, client: 
         assert len(asked(hexclave_sandbox)) == 1
     assert client.check_api_key(made.value).id == made.id
     assert asked(hexclave_sandbox) == []
-    names = [str(name) for name in client._core.api_keys._entries]
+    names = [str(name) for name in core_of(client).api_keys._entries]
     assert f"api key:{hashlib.sha256(made.value.encode()).hexdigest()}" in names
     assert not any(made.value[-40:] in name for name in names)

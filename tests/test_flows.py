@@ -27,7 +27,7 @@ from hexclave_integrations import (
     Unavailable,
 )
 from hexclave_integrations._policy.attempt import Attempt
-from hexclave_integrations._policy.effects import Ask, Background, Fetch, Once
+from hexclave_integrations._policy.effects import Background, Call, Fetch, Once
 from hexclave_integrations._policy.flows import admit, authorize, current_user, identify, verify_token, warm
 from hexclave_integrations._policy.questions import (
     is_team_member,
@@ -297,7 +297,7 @@ def test_token_remembered_too_late_is_not_believed(core: Core, clock: Clock) -> 
     play(verify_token(warmed(core), TOKEN))
     (entry,) = core.tokens._entries.items()
     core.ring.accept(key_set(jwk(make_key().public_key())), NOW)
-    core.tokens.clear()
+    core.tokens.forget_all()
     core.tokens.put(*entry)
 
     assert core.recall(digest(TOKEN), NOW) is None
@@ -399,7 +399,7 @@ def test_permission_is_asked_once_for_user_and_team(core: Core) -> None:
     requirement = require_permission("{team}", "read")
     flow = authorize(core, requirement, VERIFIED, {"team": TEAM.upper()}, None)
     ask = next(flow)
-    assert isinstance(ask, Ask)
+    assert isinstance(ask, Call)
     once = flow.send(ask.function())
     assert isinstance(once, Once)
     asking = once.start()

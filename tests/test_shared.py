@@ -12,20 +12,32 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 import redis
 
-from hexclave_integrations import AsyncHexclaveClient, ConfigurationError, HexclaveClient, HexclaveConfig, Unavailable
-from hexclave_integrations._memory.fleet import SharedAnswers
+from hexclave_integrations import (
+    ApiKeyNotFound,
+    AsyncHexclaveClient,
+    ConfigurationError,
+    HexclaveClient,
+    HexclaveConfig,
+    Unavailable,
+)
+from hexclave_integrations._memory.fleet import FleetMemory
 from hexclave_integrations._memory.redis import RedisScripts, RedisUnavailable
+from hexclave_integrations._policy import questions
+from hexclave_integrations._policy.effects import UseFleet
 from hexclave_integrations._policy.questions import FLEET_TTL
 from hexclave_integrations._wire.messages import Reply
 from hexclave_integrations.testing import Sandbox
 
+from ._server import core_of
 from ._services import Redis, free_port
 
+API = "https://api.hexclave.com"
 REPLY = Reply(200, {}, b'{"items": []}')
 
 
@@ -155,10 +167,10 @@ def test_a_restricted_owner_is_noticed(make_client: Callable[..., Any], redis_ur
 
 def test_an_answer_under_way_does_not_survive_a_drop(redis_url: str) -> None:
     """What was asked for before a revocation and comes after it is not remembered as if it were newer."""
-    answers = SharedAnswers(RedisScripts(redis_url, 1), str(uuid.uuid4()))
+    answers = FleetMemory(RedisScripts(redis_url, 1), API, str(uuid.uuid4()))
     sequence = answers.recall("question", ["tag"]).sequence
     assert sequence is not None
-    answers.drop(["tag"])
+    answers.forget(["tag"])
     answers.remember("question", REPLY, sequence, 60)
 
     assert answers.recall("question", ["tag"]).reply is None
@@ -167,7 +179,7 @@ def test_an_answer_under_way_does_not_survive_a_drop(redis_url: str) -> None:
 def test_an_answer_lives_from_when_it_was_asked_for(redis_url: str) -> None:
     """A server that hung runs what it was sent when it wakes: an answer that is over by then is not remembered."""
     project = str(uuid.uuid4())
-    answers = SharedAnswers(RedisScripts(redis_url, 1), project)
+    answers = FleetMemory(RedisScripts(redis_url, 1), API, project)
     sequence = answers.recall("question", ["tag"]).sequence
     assert sequence is not None
     time.sleep(0.1)
@@ -177,38 +189,38 @@ def test_an_answer_lives_from_when_it_was_asked_for(redis_url: str) -> None:
     answers.remember("question", REPLY, sequence, 60)
     assert answers.recall("question", ["tag"]).reply == REPLY
     with redis.Redis.from_url(redis_url) as server:
-        (key,) = server.scan_iter(f"hexclave:{project}:answer:*")
+        (key,) = server.scan_iter(f"*:{project}:answer:*")
         assert 0 < server.pttl(key) <= 59_900
 
 
 def test_an_answer_never_lives_longer_than_its_time(redis_url: str) -> None:
-    """Nor where the server's clock was set back meanwhile; and drops are remembered for longer than any answer."""
+    """Nor where the server's clock was set back meanwhile; and forgotten tags are known for longer than any answer."""
     project = str(uuid.uuid4())
-    answers = SharedAnswers(RedisScripts(redis_url, 1), project)
+    answers = FleetMemory(RedisScripts(redis_url, 1), API, project)
     number, _, asked = str(answers.recall("question", ["tag"]).sequence).partition("@")
 
     answers.remember("question", REPLY, f"{number}@{int(asked) + 3_600_000}", 60)
-    answers.drop(["tag"])
+    answers.forget(["tag"])
     with redis.Redis.from_url(redis_url) as server:
-        (answer,) = server.scan_iter(f"hexclave:{project}:answer:*")
-        (dropped,) = server.scan_iter(f"hexclave:{project}:dropped:*")
+        (answer,) = server.scan_iter(f"*:{project}:answer:*")
+        (forgotten,) = server.scan_iter(f"*:{project}:forgotten:*")
         assert 0 < server.pttl(answer) <= 60_000
-        assert server.ttl(dropped) > 3600
+        assert server.ttl(forgotten) > 3600
 
 
 def test_a_lost_sequence_does_not_go_back(redis_url: str) -> None:
-    """After Redis lost its memory, an older answer still counts as asked for before the next drop."""
+    """After Redis lost its memory, an older answer still counts as older than the next forgotten tag."""
     project = str(uuid.uuid4())
     scripts = RedisScripts(redis_url, 1)
-    answers = SharedAnswers(scripts, project)
+    answers = FleetMemory(scripts, API, project)
     for _ in range(3):
-        answers.drop(["other"])  # so that a sequence that began anew would be behind
+        answers.forget(["other"])  # so that a sequence that began anew would be behind
     sequence = answers.recall("question", ["tag"]).sequence
     assert sequence is not None
     time.sleep(1.1)  # the sequence begins with the second
-    scripts.run("return redis.call('DEL', KEYS[1])", [f"hexclave:{project}:sequence"], [])
+    scripts.run("return redis.call('DEL', KEYS[1])", [f"hexclave:{quote(API, safe='')}:{project}:sequence"], [])
     answers.remember("question", REPLY, sequence, 60)
-    answers.drop(["tag"])
+    answers.forget(["tag"])
 
     assert answers.recall("question", ["tag"]).reply is None
 
@@ -221,7 +233,7 @@ def test_a_spoilt_entry_is_as_good_as_none(make_client: Callable[..., Any], redi
     sandbox = Sandbox()
     user = sandbox.create_user()
     sandbox.grant(user, "read_logs")
-    key = f"hexclave:{sandbox.config.project_id}:answer:permissions:{user.id}"
+    key = f"hexclave:{quote(sandbox.config.api_url, safe='')}:{sandbox.config.project_id}:answer:permissions:{user.id}"
     RedisScripts(redis_url, 1).run("return redis.call('SET', KEYS[1], ARGV[1])", [key], [entry])
 
     assert make_client(of_fleet(sandbox, redis_url)).has_permission(user.id, "read_logs")
@@ -229,13 +241,94 @@ def test_a_spoilt_entry_is_as_good_as_none(make_client: Callable[..., Any], redi
 
 def test_projects_on_one_redis_do_not_meet(redis_url: str) -> None:
     """The same user id in two projects has two answers."""
-    one, other = (SharedAnswers(RedisScripts(redis_url, 1), str(uuid.uuid4())) for _ in range(2))
+    one, other = (FleetMemory(RedisScripts(redis_url, 1), API, str(uuid.uuid4())) for _ in range(2))
     sequence = one.recall("question", []).sequence
     assert sequence is not None
     one.remember("question", REPLY, sequence, 60)
 
     assert one.recall("question", []).reply is not None
     assert other.recall("question", []).reply is None
+
+
+def test_deployments_on_one_redis_do_not_meet(make_client: Callable[..., Any], redis_url: str) -> None:
+    """Staging made from production has its project and user ids, and answers of its own."""
+    production = Sandbox()
+    staging = Sandbox(project_id=production.config.project_id)
+    user = staging.create_user()
+    staging.grant(user, "read_logs")
+    urls = ("https://api.hexclave.example", "https://api.staging.hexclave.example")
+    answers = [
+        make_client(of_fleet(sandbox, redis_url, api_url=url)).has_permission(user.id, "read_logs")
+        for sandbox, url in ((staging, urls[1]), (production, urls[0]))
+    ]
+
+    assert answers == [True, False]
+    with redis.Redis.from_url(redis_url, decode_responses=True) as server:
+        names = set(server.scan_iter(f"*:{production.config.project_id}:sequence"))
+    assert names == {f"hexclave:{quote(url, safe='')}:{production.config.project_id}:sequence" for url in urls}
+
+
+def test_nothing_is_copied_back_while_the_fleet_is_told(redis_url: str) -> None:
+    """A question between two steps of forgetting may still hear the old answer; after the last step nobody does."""
+    sandbox = Sandbox()
+    user = sandbox.create_user()
+    sandbox.grant(user, "read_logs")
+    client = HexclaveClient(of_fleet(sandbox, redis_url))
+    assert client.has_permission(user.id, "read_logs")
+    sandbox.revoke(user, "read_logs")
+
+    flow = questions.forget(core_of(client), "project_permission.deleted", {"id": "read_logs", "user_id": user.id})
+    effect = next(flow)
+    while True:
+        client.has_permission(user.id, "read_logs")
+        assert isinstance(effect, UseFleet)
+        outcome = getattr(effect.memory, effect.operation)(*effect.arguments)
+        client.has_permission(user.id, "read_logs")
+        try:
+            effect = flow.send(outcome)
+        except StopIteration:
+            break
+
+    assert not client.has_permission(user.id, "read_logs")
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["Redis fails", "cancelled"])
+def test_this_process_forgets_although_the_fleet_cannot_be_told(fleet: HexclaveConfig, is_cancelled: bool) -> None:
+    """What happens to Redis, or to the request of the webhook, does not keep an old answer in this process."""
+    core = core_of(HexclaveClient(fleet))
+    for cache in (core.answers, core.api_keys):
+        cache.put("question", "answer", now=core.clock(), ttl=60, tags=("user:1",))
+    flow = questions.forget(core, "user.deleted", {"id": "1"})
+    assert isinstance(next(flow), UseFleet)
+    if is_cancelled:
+        flow.close()
+    else:
+        with pytest.raises(Unavailable):
+            flow.throw(RedisUnavailable("ConnectionError"))
+
+    assert core.answers.get("question", core.clock()) is None
+    assert core.api_keys.get("question", core.clock()) is None
+
+
+def test_a_deleted_team_takes_its_api_keys_along(make_client: Callable[..., Any], redis_url: str) -> None:
+    """`team.deleted` makes the fleet forget the team's keys, and those of nobody else."""
+    sandbox, clock = Sandbox(), Moment()
+    team, other = sandbox.create_team(), sandbox.create_team()
+    key, kept = (sandbox.create_api_key(team=one) for one in (team, other))
+    config = of_fleet(sandbox, redis_url)
+    first, second, third = (make_client(config, clock) for _ in range(3))
+    for client in (first, second):
+        assert (client.check_api_key(key.value).id, client.check_api_key(kept.value).id) == (key.id, kept.id)
+    assert sandbox.count("/team-api-keys/check") == 2
+
+    sandbox.delete_team(team)
+    first.notice("team.deleted", {"id": team.id.upper()})
+    clock.now += FLEET_TTL
+    for client in (first, second, third):  # the third remembers nothing by itself
+        with pytest.raises(ApiKeyNotFound):
+            client.check_api_key(key.value)
+        assert client.check_api_key(kept.value).id == kept.id
+    assert sandbox.count("/team-api-keys/check") == 3
 
 
 def test_no_secret_is_kept(redis_url: str) -> None:
@@ -246,7 +339,7 @@ def test_no_secret_is_kept(redis_url: str) -> None:
     key = sandbox.create_api_key(user=sandbox.create_user())
     HexclaveClient(of_fleet(sandbox, redis_url)).check_api_key(key.value)
     with redis.Redis.from_url(redis_url, decode_responses=True) as server:
-        names = list(server.scan_iter(f"hexclave:{sandbox.config.project_id}:*"))
+        names = list(server.scan_iter(f"hexclave:*:{sandbox.config.project_id}:*"))
         kept = repr([(name, server.get(name)) for name in names])
 
     assert len(names) == 3
@@ -284,6 +377,55 @@ def test_zero_ttl_is_not_shared(make_client: Callable[..., Any], redis_url: str)
         client.list_permissions(user.id)
 
     assert sandbox.count("/project-permissions") == 3
+
+
+def test_redis_away_is_written_down_once(own_redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """Requests while Redis is away do not fill the log."""
+    memory = FleetMemory(RedisScripts(own_redis.url, 1), API, str(uuid.uuid4()))
+    own_redis.stop()
+    for _ in range(20):
+        memory._away_until = 0
+        assert memory.recall("question", ["tag"]).reply is None
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "Redis cannot be asked for remembered answers: ConnectionError"
+    ]
+
+
+FORK = """
+import ctypes, os, sys, time
+import redis
+from hexclave_integrations._memory.redis import RedisScripts
+
+scripts = RedisScripts(URL, 5)
+assert scripts.run("return 1", [], []) == 1
+child = ctypes.PyDLL(None).fork()  # as uWSGI does: no hook of Python's runs
+if child == 0:
+    code = 1
+    try:
+        assert scripts.run("return 2", [], []) == 2
+        time.sleep(1)  # the parent counts meanwhile
+        code = 0
+    finally:
+        os._exit(code)
+with redis.Redis.from_url(URL) as observer:
+    deadline = time.monotonic() + 20
+    while len(observer.client_list()) < 3 and time.monotonic() < deadline:  # the parent's, the child's, this one
+        time.sleep(0.01)
+    print(len(observer.client_list()))
+for number in range(50):
+    assert scripts.run("return tonumber(ARGV[1])", [], [str(number)]) == number
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_child_of_a_fork_in_c_has_connections_of_its_own(own_redis: Redis) -> None:
+    """Replies to one process never reach the other."""
+    script = f"URL = {own_redis.url!r}\n{FORK}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.stdout, done.stderr, done.returncode) == ("3\n", "", 0)
 
 
 def test_a_url_that_is_none_stops_the_start(fleet: HexclaveConfig) -> None:

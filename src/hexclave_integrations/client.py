@@ -217,7 +217,7 @@ class HexclaveClient(BaseClient):
         Raises:
             Unavailable: the other processes cannot be told now; the sender has to come back.
         """
-        self._driver.run(questions.notice(self._core, kind, data))
+        self._driver.run(questions.forget(self._core, kind, data))
 
     def warm(self) -> bool:
         """Fetch the keys ahead of the first request; False if they cannot be had now."""
@@ -225,17 +225,15 @@ class HexclaveClient(BaseClient):
 
     def _twin(self) -> AsyncHexclaveClient:
         """An async client over the same keys and memories, for a process that answers in both colours."""
-        transport: Any = self._transport
-        client = AsyncHexclaveClient(self.config, transport=transport, clock=self._core.clock)
-        client._core = self._core
-        client._driver = AsyncDriver(self.config, transport, self._driver._flights)
-        return client
+        twin = AsyncHexclaveClient.__new__(AsyncHexclaveClient)  # `__init__` would make a state only to drop it
+        vars(twin).update(vars(self), _driver=AsyncDriver(self.config, self._transport, self._driver.flights))
+        return twin
 
     def close(self) -> None:
         """Close connections; a later call opens new ones."""
         self._driver.close()
-        if self._core.shared is not None:
-            self._core.shared.scripts.close()
+        if self._core.fleet is not None:
+            self._core.fleet.scripts.close()
 
     def __enter__(self) -> Self:
         return self
@@ -399,7 +397,7 @@ class AsyncHexclaveClient(BaseClient):
 
     async def notice(self, kind: str, data: Mapping[str, Any]) -> None:
         """As `HexclaveClient.notice`."""
-        await self._driver.run(questions.notice(self._core, kind, data))
+        await self._driver.run(questions.forget(self._core, kind, data))
 
     async def warm(self) -> bool:
         """Fetch the keys ahead of the first request; False if they cannot be had now."""
@@ -408,13 +406,13 @@ class AsyncHexclaveClient(BaseClient):
     async def close(self) -> None:
         """Close the running loop's connections; a later call opens new ones."""
         await self._driver.close()
-        if self._core.shared is not None:
-            await self._core.shared.scripts.aclose()
+        if self._core.fleet is not None:
+            await self._core.fleet.scripts.aclose()
 
     async def __aenter__(self) -> Self:
         await self._driver.open()
-        if self._core.shared is not None:
-            self._core.shared.scripts.open()
+        if self._core.fleet is not None:
+            self._core.fleet.scripts.open()
         return self
 
     async def __aexit__(self, *exception: object) -> None:

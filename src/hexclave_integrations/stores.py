@@ -7,7 +7,6 @@ and a claim carries a token of its holder's: who lost his claim, because it took
 from __future__ import annotations
 
 import enum
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -72,9 +71,6 @@ class MemoryStore(ForkAware):
         super().__init__()
         self._clock = clock
         self._entries: LRUCache[str, tuple[float, str]] = LRUCache(_MAX_ENTRIES)
-
-    def reset_after_fork(self) -> None:
-        self._lock = threading.Lock()
 
     def claim(self, key: str, token: str, ttl: float) -> Claim:
         """Claim a delivery for `ttl` seconds, unless it is done or somebody else's."""

@@ -32,7 +32,8 @@ def run(flow: Generator[E, Any, T], perform: Callable[[E], Any], thrown: tuple[t
             except StopIteration as stop:
                 value: T = stop.value
                 return value
-            outcome = error = None
+            finally:
+                outcome = error = None  # an error that comes out holds this frame, which must not hold the error
             try:
                 outcome = perform(effect)
             except thrown as problem:
@@ -52,7 +53,8 @@ async def arun(
             except StopIteration as stop:
                 value: T = stop.value
                 return value
-            outcome = error = None
+            finally:
+                outcome = error = None  # an error that comes out holds this frame, which must not hold the error
             try:
                 outcome = await perform(effect)
             except thrown as problem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
@@ -60,9 +59,6 @@ class TokenCache(ForkAware):
         # Reading takes no lock: one dict look-up is atomic, and first-in first-out needs no reordering.
         self.get = self._entries.get
 
-    def reset_after_fork(self) -> None:
-        self._lock = threading.Lock()
-
     def put(self, digest: bytes, entry: VerifiedToken) -> None:
         """Remember a token, forgetting the oldest if there are too many."""
         with self._lock:
@@ -70,7 +66,7 @@ class TokenCache(ForkAware):
             while len(self._entries) > self._size:
                 self._entries.popitem(last=False)
 
-    def clear(self) -> None:
+    def forget_all(self) -> None:
         """Forget all tokens."""
         with self._lock:
             self._entries.clear()
@@ -81,7 +77,7 @@ class TokenCache(ForkAware):
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """An answer: good from `since` until `until`, unless one of its tags was dropped after `sequence`."""
+    """An answer: good from `since` until `until`, unless one of its tags was forgotten after `sequence`."""
 
     since: float
     until: float
@@ -93,19 +89,17 @@ class _Entry:
 class AnswerCache(ForkAware):
     """Answers of Hexclave, each until its own time; the least recently used goes first.
 
-    An answer is about somebody, and its tags say whom. Dropping a tag also keeps out an answer that was asked for
-    before and comes after: who asks notes the `sequence` first, and every drop begins a new one.
+    The tags of an answer name the users and teams that it is about. Forgetting a tag begins a new `sequence`. A
+    question notes the sequence before it is asked, so its answer is known to be out of date when the tag is forgotten
+    in between.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._entries: LRUCache[Hashable, _Entry] = LRUCache(MAX_ANSWERS)
-        self._dropped: dict[str, int] = {}
+        self._forgotten: dict[str, int] = {}
         self._oldest = 0
         self.sequence = 0
-
-    def reset_after_fork(self) -> None:
-        self._lock = threading.Lock()
 
     def get(self, key: Hashable, now: float) -> Any:
         """The answer that is still good at `now` (epoch seconds), or None."""
@@ -114,7 +108,7 @@ class AnswerCache(ForkAware):
             # `now` before `since` means that the clock was set back: the answer's age is unknown.
             if entry is None or not entry.since <= now < entry.until:
                 return None
-            if any(self._dropped.get(tag, 0) > entry.sequence for tag in entry.tags):
+            if any(self._forgotten.get(tag, 0) > entry.sequence for tag in entry.tags):
                 return None
             return entry.value
 
@@ -133,8 +127,8 @@ class AnswerCache(ForkAware):
         Args:
             now: epoch seconds.
             ttl: how long it is good for, seconds.
-            tags: whom it is about.
-            sequence: what `sequence` was when it was asked for; as now when None.
+            tags: the users and teams that it is about.
+            sequence: what `sequence` was when the question was asked; as now when None.
         """
         if ttl > 0:
             with self._lock:
@@ -143,15 +137,15 @@ class AnswerCache(ForkAware):
                     return
                 self._entries[key] = _Entry(now, now + ttl, value, tags, asked)
 
-    def drop(self, tags: Iterable[str]) -> None:
+    def forget(self, tags: Iterable[str]) -> None:
         """Forget every answer under any of the tags, those still under way included."""
         with self._lock:
             self.sequence += 1
-            self._dropped.update(dict.fromkeys(tags, self.sequence))
-            if len(self._dropped) > MAX_ANSWERS:  # forgetting a drop must not bring an answer back
+            self._forgotten.update(dict.fromkeys(tags, self.sequence))
+            if len(self._forgotten) > MAX_ANSWERS:  # losing count of a tag must not bring an answer back
                 self._entries.clear()
-                self._dropped.clear()
-                self._oldest = self.sequence  # what was asked for before comes too late
+                self._forgotten.clear()
+                self._oldest = self.sequence  # an answer to an earlier question comes too late
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -1,8 +1,8 @@
 """Hexclave's answers in Redis: one question for a whole fleet, and forgotten by all of it at once.
 
-An answer is kept as Hexclave gave it, under tags that say whom it is about. Each drop of a tag gets the next
-number of a sequence, and an answer counts only if it was asked for after the last drop of each of its tags. So
-an answer that was under way while a permission was revoked cannot come back to life.
+An answer is kept as Hexclave gave it, under tags that name the users and teams it is about. Forgetting a tag gives it
+the next number of a sequence, and an answer counts only if its question was asked after each of its tags was last
+forgotten. So an answer that was under way while a permission was revoked cannot come back to life.
 
 Redis being away costs speed: nothing is found then, and Hexclave is asked.
 """
@@ -14,17 +14,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from .._base import strict
+from .._base.log import SparingLog
 from .._wire.messages import Reply, logger
 from ..config import HexclaveConfig
 from .redis import RedisScripts, RedisUnavailable
 
-__all__ = ["Recalled", "SharedAnswers"]
+__all__ = ["FleetMemory", "Recalled"]
 
-# Drops are remembered for longer than any answer lives (permission_ttl and api_key_ttl are at most an hour).
+# A forgotten tag is known for longer than any answer lives (permission_ttl and api_key_ttl are at most an hour).
 _TAG_SECONDS: Final = 2 * 3600
-# A shared memory that is slower than asking Hexclave is none; while it is away, it is not tried at every request.
+# A memory that is slower than asking Hexclave is of no use; while it is away, it is not tried at every request.
 _TIMEOUT: Final = 0.5
 _AWAY_SECONDS: Final = 1.0
 
@@ -45,8 +47,8 @@ local function clock()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 """
-# KEYS: sequence, answer, tags...; returns where we are now (sequence and time), and the answer if no tag was dropped
-# since it was asked.
+# KEYS: sequence, answer, tags...; returns where we are now (sequence and time), and the answer if no tag was forgotten
+# since its question was asked.
 _RECALL: Final = (
     _SEQUENCE
     + _CLOCK
@@ -56,14 +58,14 @@ if not entry then return {now, false} end
 local asked, value = string.match(entry, '^(%d+)|(.*)$')
 if not asked then return {now, false} end
 for index = 3, #KEYS do
-  local dropped = redis.call('GET', KEYS[index])
-  if dropped and tonumber(dropped) > tonumber(asked) then return {now, false} end
+  local forgotten = redis.call('GET', KEYS[index])
+  if forgotten and tonumber(forgotten) > tonumber(asked) then return {now, false} end
 end
 return {now, value}
 """
 )
-# KEYS: answer; ARGV: where we were when it was asked, value, milliseconds. They count from then: a server that hung
-# runs what was sent to it meanwhile when it wakes, and an old answer must not begin a new life.
+# KEYS: answer; ARGV: where we were when its question was asked, value, milliseconds, which count from then: a server
+# that hung runs what was sent to it meanwhile when it wakes, and an old answer must not begin a new life.
 _REMEMBER: Final = (
     _CLOCK
     + """
@@ -75,7 +77,7 @@ return 1
 """
 )
 # KEYS: sequence, tags...; ARGV: seconds.
-_DROP: Final = (
+_FORGET: Final = (
     _SEQUENCE
     + """
 sequence()
@@ -100,27 +102,30 @@ class Recalled:
 _NOTHING: Final = Recalled(None, None)
 
 
-class SharedAnswers:
-    """Answers of one project in one Redis server.
+class FleetMemory:
+    """Answers of one project of one Hexclave in one Redis server.
 
     Args:
         scripts: the server.
-        project_id: keeps projects that share a server apart.
+        api_url, project_id: keep apart what shares a server. Staging that was made from production has its project
+            ids, and every self-hosted Hexclave has a project called `internal`.
     """
 
-    def __init__(self, scripts: RedisScripts, project_id: str) -> None:
+    def __init__(self, scripts: RedisScripts, api_url: str, project_id: str) -> None:
         self.scripts = scripts
-        self._prefix = f"hexclave:{project_id}:"
+        self._prefix = f"hexclave:{quote(api_url, safe='')}:{project_id}:"
+        self._log = SparingLog(logger)
         self._away_until = 0.0
 
     @classmethod
-    def connect(cls, config: HexclaveConfig) -> SharedAnswers:
+    def connect(cls, config: HexclaveConfig) -> FleetMemory:
         """The answers of a configuration's project at its `redis_url`.
 
         Raises:
             ConfigurationError: `redis_url` is no Redis URL, or the package is missing.
         """
-        return cls(RedisScripts(str(config.redis_url), min(config.http_timeout, _TIMEOUT)), config.project_id)
+        scripts = RedisScripts(str(config.redis_url), min(config.http_timeout, _TIMEOUT))
+        return cls(scripts, config.api_url, config.project_id)
 
     def recall(self, key: str, tags: Sequence[str]) -> Recalled:
         """What is remembered under `key`; nothing while Redis is away."""
@@ -142,7 +147,7 @@ class SharedAnswers:
             return self._went_away(error)
 
     def remember(self, key: str, reply: Reply, sequence: str, ttl: float) -> None:
-        """Remember a reply for `ttl` seconds, asked for at `sequence`; without Redis, do not."""
+        """Remember for `ttl` seconds the reply to a question asked at `sequence`; without Redis, do not."""
         try:
             self.scripts.run(_REMEMBER, self._keys(f"answer:{key}"), _written(reply, sequence, ttl))
         except RedisUnavailable as error:
@@ -155,23 +160,23 @@ class SharedAnswers:
         except RedisUnavailable as error:
             self._went_away(error)
 
-    def drop(self, tags: Sequence[str]) -> None:
+    def forget(self, tags: Sequence[str]) -> None:
         """Forget every answer under any of the tags, in every process.
 
         Raises:
             RedisUnavailable: Redis cannot be told now.
         """
-        self.scripts.run(_DROP, self._keys("sequence", *_tags(tags)), [str(_TAG_SECONDS)])
+        self.scripts.run(_FORGET, self._keys("sequence", *_tags(tags)), [str(_TAG_SECONDS)])
 
-    async def adrop(self, tags: Sequence[str]) -> None:
-        """As `drop`."""
-        await self.scripts.arun(_DROP, self._keys("sequence", *_tags(tags)), [str(_TAG_SECONDS)])
+    async def aforget(self, tags: Sequence[str]) -> None:
+        """As `forget`."""
+        await self.scripts.arun(_FORGET, self._keys("sequence", *_tags(tags)), [str(_TAG_SECONDS)])
 
     def _is_away(self) -> bool:
         return time.monotonic() < self._away_until
 
     def _went_away(self, error: RedisUnavailable) -> Recalled:
-        logger.warning("Redis cannot be asked for remembered answers: %s", error)
+        self._log.warning("Redis cannot be asked for remembered answers: %s", error)
         self._away_until = time.monotonic() + _AWAY_SECONDS
         return _NOTHING
 
@@ -180,7 +185,7 @@ class SharedAnswers:
 
 
 def _tags(tags: Sequence[str]) -> list[str]:
-    return [f"dropped:{tag}" for tag in tags]
+    return [f"forgotten:{tag}" for tag in tags]
 
 
 def _read(result: Any) -> Recalled:
@@ -189,7 +194,7 @@ def _read(result: Any) -> Recalled:
     sequence, value = result
     if value is None:
         return Recalled(None, str(sequence))
-    # Redis is ours and yet not believed: an entry that another program wrote there must not become an error.
+    # Redis is trusted, and its entries are checked: what another program wrote there must not become an error.
     try:
         status, code, body = strict.json_object(str(value).encode(), max_brackets=None)["reply"]
         if type(status) is int and isinstance(code, str | None) and isinstance(body, str):

@@ -66,6 +66,7 @@ class RedisScripts(ForkAware):
         super().__init__()
 
     def reset_after_fork(self) -> None:
+        super().reset_after_fork()
         # The parent's connections are left to the parent, and kept: collecting them would close and complain.
         if self._client is not None:
             self._inherited.append(self._client)
@@ -78,6 +79,7 @@ class RedisScripts(ForkAware):
         Raises:
             RedisUnavailable: Redis cannot be asked now.
         """
+        self._renew_in_child()
         try:
             return self._client.eval(script, len(keys), *keys, *arguments)
         except self._errors as error:
@@ -85,6 +87,7 @@ class RedisScripts(ForkAware):
 
     async def arun(self, script: str, keys: list[str], arguments: list[str]) -> Any:
         """As `run`, on an event loop."""
+        self._renew_in_child()
         kept = self._clients.get(asyncio.get_running_loop())
         client = (
             self._redis.asyncio.Redis.from_url(self._url, **self._options, **self._async_retry)
@@ -101,16 +104,19 @@ class RedisScripts(ForkAware):
 
     def open(self) -> None:
         """Keep connections on the running loop until `aclose` is called there."""
+        self._renew_in_child()
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
             self._clients[loop] = self._redis.asyncio.Redis.from_url(self._url, **self._options, **self._async_retry)
 
     def close(self) -> None:
         """Close the connections of threads; a later call opens new ones."""
+        self._renew_in_child()
         self._client.close()
 
     async def aclose(self) -> None:
         """Close the running loop's connections; a later call opens new ones."""
+        self._renew_in_child()
         client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()

@@ -4,10 +4,11 @@ A `Flow[T]` yields one of five effects and is resumed with the outcome::
 
     Fetch(request)        make this HTTP request       a Reply; or TransportError is thrown in
     Once(key, start)      run a flow, unless one with  (True, what it returned), or its error is thrown in;
-                          an equal key is under way    (False, None) after the other one has ended: look again
+                          an equal key is under way    (False, None) after the other one has ended: look again;
+                                                       or Unavailable is thrown in, since it did not end in time
     Background(start)     run a flow, do not wait      None
-    Shared(...)           use the fleet's memory       what the operation returns
-    Ask(function)         call the application's code  its result, awaited where that is possible
+    UseFleet(...)         use the fleet's memory       what the operation returns; or RedisUnavailable is thrown in
+    Call(function)        call the application's code  its result, awaited where that is possible
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from .._memory.fleet import SharedAnswers
+from .._memory.fleet import FleetMemory
 from .._wire.messages import Request
 
-__all__ = ["Ask", "Background", "Effect", "Fetch", "Flow", "Once", "Shared"]
+__all__ = ["Background", "Call", "Effect", "Fetch", "Flow", "Once", "UseFleet"]
 
 T = TypeVar("T")
 
@@ -33,7 +34,10 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """Run the flow that `start` makes, unless one with an equal `key` is under way: then wait for its end."""
+    """Run the flow that `start` makes, unless one with an equal `key` is under way: then wait for its end.
+
+    The flow goes on although its starter is cancelled, since others may wait for it: it must not call the application.
+    """
 
     key: Hashable
     start: Callable[[], Flow[Any]]
@@ -47,20 +51,20 @@ class Background:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """Call an operation of the answers that a fleet shares: `operation` without a loop, `a` and its name on one."""
+class UseFleet:
+    """Call an operation of the fleet's memory: `operation` without a loop, `a` and its name on one."""
 
-    answers: SharedAnswers
+    memory: FleetMemory
     operation: str
     arguments: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Call:
     """Call the application's `function`."""
 
     function: Callable[[], Any]
 
 
-Effect: TypeAlias = Fetch | Once | Background | Shared | Ask
+Effect: TypeAlias = Fetch | Once | Background | UseFleet | Call
 Flow: TypeAlias = Generator[Effect, Any, T]

@@ -2,7 +2,7 @@
 
 A flow does no I/O, takes no lock and has no colour: `_drivers.py` runs it, and a test steps it by hand with
 `next(flow)` and `flow.send(reply)`. What it may yield stands in `effects.py`. A flow that was waited for has
-written its result into the key ring or a cache before anybody is woken, so whoever waited looks there again.
+written its result into the key ring or a cache before its waiters are woken, so they look there again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .._base import strict
 from .._memory.caches import VerifiedToken
 from .._token.keys import Decision, KeySet
 from .._wire import api
-from .._wire.messages import TransportError, logger
+from .._wire.messages import TransportError
 from ..api_key import HexclaveApiKey, looks_like_api_key
 from ..config import HexclaveConfig
 from ..errors import (
@@ -40,7 +40,7 @@ from ..requirements import Requirement
 from ..user import HexclaveUser
 from . import questions
 from .attempt import Attempt, Unproved
-from .effects import Ask, Background, Fetch, Flow, Once
+from .effects import Background, Call, Fetch, Flow, Once
 from .state import Core
 
 __all__ = ["admit", "authorize", "current_user", "identify", "prove", "verify_token", "warm"]
@@ -56,7 +56,7 @@ _MAX_WAITS: Final = 2
 def warm(core: Core) -> Flow[bool]:
     """Fetch the keys if they are missing or old; say whether they are fresh now."""
     if core.ring.wants_refresh(core.clock()):
-        with contextlib.suppress(Unavailable):  # whoever fetches did not come to an end
+        with contextlib.suppress(Unavailable):  # another request's fetch did not come to its end in time
             yield Once(JWKS, partial(_fetch_keys, core, None))
     return core.ring.is_fresh(core.clock())
 
@@ -78,9 +78,9 @@ def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
         core.ring.accept(reply.body, core.clock(), wanted=wanted)
     except (TransportError, ValueError) as error:
         core.ring.failed(core.clock())
-        logger.warning("Hexclave gave no usable key set: %s", error)
+        core.log.warning("Hexclave gave no usable key set: %s", error)
     if core.ring.current.generation != before:
-        core.tokens.clear()
+        core.tokens.forget_all()
 
 
 def _key_set_with(core: Core, kid: str) -> Flow[KeySet]:
@@ -98,7 +98,7 @@ def _key_set_with(core: Core, kid: str) -> Flow[KeySet]:
         if decision is Decision.FETCH:
             fetched, _ = yield Once(JWKS, partial(_fetch_keys, core, kid))
             waits += 1
-            # Who waited for another's fetch that was given up may fetch himself, once.
+            # A request that waited for a fetch which was given up may make one of its own, once.
             may_fetch = not fetched and waits < _MAX_WAITS
         elif decision is Decision.REFUSE:
             raise InvalidToken
@@ -172,7 +172,7 @@ def _ask_for_kinds(core: Core) -> Flow[None]:
                 raise ValueError(f"status {regular.status} and {restricted.status}")
             core.ring.accept_kinds(regular.body, restricted.body)
         except (TransportError, ValueError) as error:
-            logger.warning("Hexclave did not say which users its keys are for: %s", error)
+            core.log.warning("Hexclave did not say which users its keys are for: %s", error)
 
     if core.ring.may_ask_for_kinds(core.clock()):
         yield Once(KINDS, fetch)
@@ -291,7 +291,7 @@ def _decide(
         if requirement.permission not in held:
             raise ProjectPermissionRequired(details={"permission_id": requirement.permission})
     elif requirement.scope != "user":
-        team_id = yield Ask(partial(requirement.team_id, params, request, user.selected_team_id))
+        team_id = yield Call(partial(requirement.team_id, params, request, user.selected_team_id))
         yield from _check_team(core, requirement, user, team_id)
     return user
 

@@ -1,8 +1,7 @@
-"""Questions to Hexclave's API, as flows: remembered, shared by a crowd, and never answered "yes" by a failure."""
+"""Questions to Hexclave's API, as flows: remembered, asked once for a crowd, never answered "yes" by a failure."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,19 +9,20 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from .._base import strict
 from .._memory.caches import AnswerCache
+from .._memory.fleet import FleetMemory
 from .._memory.redis import RedisUnavailable
 from .._wire import api
-from .._wire.messages import Reply, Request, TransportError, logger
+from .._wire.messages import Reply, Request, TransportError, UnusableReply
 from ..api_key import HexclaveApiKey, ParsedApiKey, parse_api_key
-from ..errors import ApiKeyExpired, ApiKeyNotFound, AuthenticationError, Unavailable
+from ..errors import ApiKeyExpired, ApiKeyNotFound, AuthenticationError, ServerKeyRefused, Unavailable
 from ..user import HexclaveUser
-from .effects import Fetch, Flow, Once, Shared
+from .effects import Fetch, Flow, Once, UseFleet
 from .state import Core, digest
 
 __all__ = [
     "api_key",
+    "forget",
     "is_team_member",
-    "notice",
     "project_permissions",
     "session_ids",
     "team_permissions",
@@ -36,7 +36,7 @@ T = TypeVar("T")
 FAILURE_TTL: Final = 1.0
 # An API key may be made a moment after it was first asked about, so "unknown" is not believed for long.
 UNKNOWN_KEY_TTL: Final = 10.0
-# How long a process of a fleet believes its own memory before it looks into the shared one again, seconds.
+# How long a process of a fleet believes its own memory before it looks into Redis again, seconds.
 FLEET_TTL: Final = 0.5
 
 
@@ -55,7 +55,7 @@ def team_permissions(core: Core, user_id: str, team_id: str, *, fresh: bool = Fa
     what = "team permissions"
     query = {"team_id": team_id, "user_id": user_id, "recursive": "true"}
     request = partial(api.server_request, core.config, what, "/team-permissions", **query)
-    read = partial(api.read_ids, what=what, team_id=team_id, user_id=user_id)
+    read = partial(api.read_ids, team_id=team_id, user_id=user_id)
     memory = _permissions_memory(core, f"permissions:{team_id}:{user_id}", *_member_tags(team_id, user_id))
     return (yield from _remembered(core, memory, request, read, fresh=fresh))
 
@@ -74,7 +74,7 @@ def project_permissions(core: Core, user_id: str, *, fresh: bool = False) -> Flo
         return frozenset()
     what = "project permissions"
     request = partial(api.server_request, core.config, what, "/project-permissions", user_id=user_id, recursive="true")
-    read = partial(api.read_ids, what=what, user_id=user_id)
+    read = partial(api.read_ids, user_id=user_id)
     memory = _permissions_memory(core, f"permissions:{user_id}", f"project:{user_id}", f"user:{user_id}")
     return (yield from _remembered(core, memory, request, read, fresh=fresh))
 
@@ -93,16 +93,16 @@ def is_team_member(core: Core, user_id: str, team_id: str, *, fresh: bool = Fals
         return False
     what = "a team membership"
     request = partial(api.server_request, core.config, what, api.member_path(team_id, user_id))
-    read = partial(api.read_membership, what=what, team_id=team_id, user_id=user_id)
+    read = partial(api.read_membership, team_id=team_id, user_id=user_id)
     memory = _permissions_memory(core, f"membership:{team_id}:{user_id}", *_member_tags(team_id, user_id))
     return (yield from _remembered(core, memory, request, read, fresh=fresh))
 
 
 def user_by_id(core: Core, user_id: str, *, ttl: float = 0) -> Flow[HexclaveUser | None]:
-    """The user with this id as Hexclave knows him now, or None.
+    """The user with this id as Hexclave knows them now, or None.
 
     Args:
-        ttl: how long a fleet may remember him, seconds.
+        ttl: how long a fleet may remember the answer, seconds.
 
     Raises:
         Unavailable: it cannot be told now.
@@ -112,22 +112,22 @@ def user_by_id(core: Core, user_id: str, *, ttl: float = 0) -> Flow[HexclaveUser
     user_id = user_id.lower()
     request = api.server_request(core.config, "a user", api.user_path(user_id))
     memory = _Memory(f"user:{user_id}", (f"user:{user_id}",), lambda _: ttl)
-    user = yield from _ask(core, request, partial(api.read_user, what=request.what, config=core.config), memory)
+    user = yield from _ask(core, request, partial(api.read_user, config=core.config), memory)
     if user is not None and user.id != user_id:
-        logger.warning("Hexclave gave no usable answer about a user: another user")
+        core.log.warning("Hexclave gave no usable answer about %s: %s", "a user", "another user")
         raise Unavailable
     return user
 
 
 def user_of_token(core: Core, token: str) -> Flow[HexclaveUser]:
-    """The user behind an access token as Hexclave knows him now; verify the token first (contract 3.4).
+    """The user behind an access token as Hexclave knows them now; verify the token first (contract 3.4).
 
     Raises:
         AuthenticationError: Hexclave refuses the token, or the user is gone.
         Unavailable: it cannot be told now.
     """
     request = api.current_user_request(core.config, token)
-    return (yield from _ask(core, request, partial(api.read_current_user, what=request.what, config=core.config)))
+    return (yield from _ask(core, request, partial(api.read_current_user, config=core.config)))
 
 
 def session_ids(core: Core, user_id: str) -> Flow[frozenset[str]]:
@@ -137,11 +137,11 @@ def session_ids(core: Core, user_id: str) -> Flow[frozenset[str]]:
         Unavailable: it cannot be told now.
     """
     request = api.server_request(core.config, "sessions", "/auth/sessions", user_id=user_id)
-    return (yield from _ask(core, request, partial(api.read_ids, what=request.what, user_id=user_id)))
+    return (yield from _ask(core, request, partial(api.read_ids, user_id=user_id)))
 
 
 def api_key(core: Core, text: str, *, fresh: bool = False) -> Flow[tuple[HexclaveApiKey, HexclaveUser | None]]:
-    """What an API key is, and for a user's key its owner, whom Hexclave's own check ignores (contract 4.4).
+    """What an API key is, and for a user's key its owner: Hexclave's own check does not look at them (contract 4.4).
 
     Args:
         fresh: ask Hexclave, whatever is remembered.
@@ -158,9 +158,10 @@ def api_key(core: Core, text: str, *, fresh: bool = False) -> Flow[tuple[Hexclav
         f"api key:{digest(text).hex()}",
         (),
         lambda answer: min(ttl, UNKNOWN_KEY_TTL) if answer is ApiKeyNotFound else ttl,
+        _team_tags,
     )
     ask = partial(_check_api_key, core, parsed, text, memory, ttl)
-    found = yield from _shared(core, core.api_keys, memory, ask, _owner_tags)
+    found = yield from _answer_once(core, core.api_keys, memory, ask, _owner_tags)
     if isinstance(found, type):
         raise found
     key = found[0]
@@ -175,7 +176,7 @@ _Checked: TypeAlias = tuple[HexclaveApiKey, HexclaveUser | None] | type[Authenti
 
 def _check_api_key(core: Core, parsed: ParsedApiKey, text: str, memory: _Memory, ttl: float) -> Flow[_Checked]:
     request = api.api_key_request(core.config, parsed.type, text)
-    found = yield from _ask(core, request, partial(api.read_api_key, what=request.what, key_id=parsed.id), memory)
+    found = yield from _ask(core, request, partial(api.read_api_key, key_id=parsed.id), memory)
     if isinstance(found, type):
         return found
     if found.user_id is None:
@@ -185,11 +186,18 @@ def _check_api_key(core: Core, parsed: ParsedApiKey, text: str, memory: _Memory,
 
 
 def _owner_tags(checked: _Checked) -> tuple[str, ...]:
-    owner = None if isinstance(checked, type) else checked[1]
-    return () if owner is None else (f"user:{owner.id}",)
+    if isinstance(checked, type):
+        return ()
+    key, owner = checked
+    return _team_tags(key) if owner is None else (f"user:{owner.id}",)
 
 
-def notice(core: Core, kind: str, data: Mapping[str, Any]) -> Flow[None]:
+def _team_tags(key: HexclaveApiKey | type[AuthenticationError]) -> tuple[str, ...]:
+    """A team's key ends with its team; the owner of a user's key is a question of its own, with tags of its own."""
+    return () if isinstance(key, type) or key.team_id is None else (f"team:{key.team_id.lower()}",)
+
+
+def forget(core: Core, kind: str, data: Mapping[str, Any]) -> Flow[None]:
     """Forget what a webhook event made untrue, here and in the whole fleet (contract section 6).
 
     Args:
@@ -202,14 +210,17 @@ def notice(core: Core, kind: str, data: Mapping[str, Any]) -> Flow[None]:
     tags = _tags_of_event(kind, data)
     if not tags:
         return
-    core.answers.drop(tags)
-    core.api_keys.drop(tags)
-    if core.shared is not None:
-        try:
-            yield Shared(core.shared, "drop", (tags,))
-        except RedisUnavailable as error:
-            logger.error("Redis cannot be told what a webhook made untrue: %s", error)
-            raise Unavailable(retry_after=5) from None
+    try:
+        # Redis first: as long as it remembers, a question asked in between copies the old answer back into the
+        # memory of this process.
+        if core.fleet is not None:
+            yield UseFleet(core.fleet, "forget", (tags,))
+    except RedisUnavailable as error:
+        core.log.error("Redis cannot be told what a webhook made untrue: %s", error)
+        raise Unavailable(retry_after=5) from None
+    finally:
+        core.answers.forget(tags)
+        core.api_keys.forget(tags)
 
 
 def _tags_of_event(kind: str, data: Mapping[str, Any]) -> list[str]:
@@ -230,14 +241,16 @@ class _Memory:
     """Where and how long the answer to a question is remembered.
 
     Attributes:
-        key: what for.
-        tags: whom it is about.
-        ttl: seconds; 0 for None means neither to remember nor to share.
+        key: names the question.
+        tags: name the users and teams that it is about.
+        ttl: seconds for an answer; 0 for None means to remember nothing.
+        tags_of_answer: names what else a reply is about, where the reply itself tells.
     """
 
     key: str
     tags: tuple[str, ...]
     ttl: Callable[[Any], float]
+    tags_of_answer: Callable[[Any], tuple[str, ...]] = lambda _: ()
 
 
 def _remembered(
@@ -246,11 +259,11 @@ def _remembered(
     """The answer to one request about permissions, remembered for `permission_ttl`.
 
     Args:
-        request: makes it, which takes longer than to remember the answer.
+        request: makes it, which takes longer than to find a remembered answer.
     """
     if fresh:
         return (yield from _ask(core, request(), read))
-    return (yield from _shared(core, core.answers, memory, lambda: _ask(core, request(), read, memory)))
+    return (yield from _answer_once(core, core.answers, memory, lambda: _ask(core, request(), read, memory)))
 
 
 def _permissions_memory(core: Core, key: str, *tags: str) -> _Memory:
@@ -268,19 +281,19 @@ class _Answer(Generic[T]):
     value: T
 
 
-def _shared(
+def _answer_once(
     core: Core,
     cache: AnswerCache,
     memory: _Memory,
     ask: Callable[[], Flow[T]],
     tags_of: Callable[[T], tuple[str, ...]] | None = None,
 ) -> Flow[T]:
-    """Answer from this process's memory, or ask once for a whole crowd.
+    """Answer from this process's memory, or ask Hexclave once for all requests with the same question.
 
     Args:
-        memory: what the answer is remembered under, and whom a crowd with the same question waits for.
+        memory: what the answer is remembered under, and what tells that two questions are the same.
         ask: the question.
-        tags_of: whom an answer is about, where only the answer itself tells.
+        tags_of: names the users and teams that an answer is about, where only the answer itself tells.
 
     Raises:
         Unavailable: no usable answer; the same question is then not asked again for a moment.
@@ -290,7 +303,7 @@ def _shared(
 
     def ask_and_remember() -> Flow[T]:
         known: _Answer[T] | None = _recall(cache, memory.key, core.clock())
-        if known is not None:  # another's question ended between the look and this one's turn
+        if known is not None:  # the same question was answered between the look and this one's turn
             return known.value
         sequence = cache.sequence
         try:
@@ -301,7 +314,7 @@ def _shared(
             raise
         ttl = memory.ttl(fresh_answer)
         # A fleet hears of a webhook through Redis: what this process knows by itself is soon asked there again.
-        local_ttl = ttl if core.shared is None else min(ttl, FLEET_TTL)
+        local_ttl = ttl if core.fleet is None else min(ttl, FLEET_TTL)
         tags = memory.tags if tags_of is None else tags_of(fresh_answer)
         cache.put(memory.key, _Answer(fresh_answer), now=core.clock(), ttl=local_ttl, tags=tags, sequence=sequence)
         return fresh_answer
@@ -338,12 +351,10 @@ def _ask(core: Core, request: Request, read: Callable[[Reply], T], memory: _Memo
         Unavailable: no reply, none that `read` can use, or Hexclave asked for silence.
     """
     sequence: str | None = None
-    if core.shared is not None and memory is not None and memory.ttl(None) > 0:
-        recalled = yield Shared(core.shared, "recall", (memory.key, memory.tags))
-        if recalled.reply is not None:
-            with contextlib.suppress(Unavailable):  # what cannot be read is as good as nothing
-                return read(recalled.reply)
-        sequence = recalled.sequence
+    if core.fleet is not None and memory is not None and memory.ttl(None) > 0:
+        known, sequence = yield from _recall_from_fleet(core.fleet, read, memory)
+        if known is not None:
+            return known.value
     kind = "API keys" if request.body is not None else "users"
     pause = core.paused_until.get(kind, 0.0) - core.clock()
     if 0 < pause <= api.MAX_RETRY_AFTER + 1:  # a longer one: the clock was set back
@@ -351,13 +362,41 @@ def _ask(core: Core, request: Request, read: Callable[[Reply], T], memory: _Memo
     try:
         reply = yield Fetch(request)
     except TransportError as error:
-        logger.warning("Hexclave could not be asked about %s: %s", request.what, error)
+        core.log.warning("Hexclave could not be asked about %s: %s", request.what, error)
         raise Unavailable from None
     if reply.real_status == 429:
         pause = api.retry_after(reply, core.clock())
         core.paused_until[kind] = core.clock() + pause
         raise Unavailable(retry_after=pause)
-    answer = read(reply)
-    if core.shared is not None and memory is not None and sequence is not None and memory.ttl(answer) > 0:
-        yield Shared(core.shared, "remember", (memory.key, reply, sequence, memory.ttl(answer)))
+    try:
+        answer = read(reply)
+    except UnusableReply as error:
+        core.log.warning("Hexclave gave no usable answer about %s: %s", request.what, error)
+        raise Unavailable from None
+    except ServerKeyRefused:
+        core.log.error("Hexclave refused secret_server_key, asked about %s", request.what)
+        raise
+    if core.fleet is not None and memory is not None and sequence is not None and memory.ttl(answer) > 0:
+        yield UseFleet(core.fleet, "remember", (memory.key, reply, sequence, memory.ttl(answer)))
     return answer
+
+
+def _recall_from_fleet(
+    fleet: FleetMemory, read: Callable[[Reply], T], memory: _Memory
+) -> Flow[tuple[_Answer[T] | None, str | None]]:
+    """The answer that the fleet remembers, if any, and the sequence to remember a new one under."""
+    tags, sequence = memory.tags, None
+    for _ in range(2):
+        recalled = yield UseFleet(fleet, "recall", (memory.key, tags))
+        sequence = recalled.sequence
+        if recalled.reply is None:
+            break
+        try:
+            answer = read(recalled.reply)
+        except (UnusableReply, Unavailable):  # what cannot be read is as good as nothing
+            break
+        told = memory.tags_of_answer(answer)
+        if set(told) <= set(tags):
+            return _Answer(answer), sequence
+        tags = (*memory.tags, *told)  # was that forgotten since? Only Redis can tell
+    return None, sequence

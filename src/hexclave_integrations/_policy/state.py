@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from .._base.log import SparingLog
 from .._memory.caches import AnswerCache, TokenCache, VerifiedToken
-from .._memory.fleet import SharedAnswers
+from .._memory.fleet import FleetMemory
 from .._token import find
 from .._token.keys import KeyRing, KeySet
 from .._token.verify import Verifier
+from .._wire.messages import logger
 from ..config import HexclaveConfig
 from ..errors import AuthenticationError, InvalidToken, RequestRefused
 from ..requirements import Requirement
@@ -37,7 +39,8 @@ class Core:
         # Apart, so that a flood of invented API keys cannot push out permissions.
         self.answers = AnswerCache()
         self.api_keys = AnswerCache()
-        self.shared = None if config.redis_url is None else SharedAnswers.connect(config)
+        self.fleet = None if config.redis_url is None else FleetMemory.connect(config)
+        self.log = SparingLog(logger)
         # Hexclave asked for silence until then (429), for each kind of question; epoch seconds. Strangers can make
         # up API keys, and what they are told off for must not keep users from their permissions.
         self.paused_until: dict[str, float] = {}

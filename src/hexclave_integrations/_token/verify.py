@@ -8,7 +8,6 @@ reading of the same text. A differential test holds it against PyJWT.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -66,9 +65,6 @@ class Verifier(ForkAware):
         # Header segments of tokens that proved genuine, so that a flood of forgeries cannot fill it.
         self._headers: dict[bytes, str] = {}
         super().__init__()
-
-    def reset_after_fork(self) -> None:
-        self._lock = threading.Lock()
 
     def parse(self, token: str) -> Parsed:
         """Read a compact JWS (RFC 7515 section 7.1) and find the key it names; trusts nothing.

@@ -19,11 +19,10 @@ from ..errors import (
     ServerKeyRefused,
     SessionEnded,
     TokenExpired,
-    Unavailable,
     WrongApiKeyType,
 )
 from ..user import HexclaveUser, UserKind
-from .messages import Reply, Request, logger
+from .messages import Reply, Request, UnusableReply
 
 __all__ = [
     "MAX_RETRY_AFTER",
@@ -111,62 +110,62 @@ def member_path(team_id: str, user_id: str) -> str:
     return f"/team-member-profiles/{quote(team_id, safe='')}/{quote(user_id, safe='')}"
 
 
-def read_ids(reply: Reply, what: str, **owner: str) -> frozenset[str]:
+def read_ids(reply: Reply, **owner: str) -> frozenset[str]:
     """The ids in a list of permissions or sessions; rows of anybody else are ignored (contract 4.3 and 4.8).
 
     Raises:
-        Unavailable: the answer is no such list.
+        UnusableReply: the answer is no such list.
     """
     return frozenset(
         row["id"]
-        for row in _rows(reply, what)
+        for row in _rows(reply)
         if isinstance(row.get("id"), str) and all(row.get(name) == value for name, value in owner.items())
     )
 
 
-def read_membership(reply: Reply, what: str, *, team_id: str, user_id: str) -> bool:
+def read_membership(reply: Reply, *, team_id: str, user_id: str) -> bool:
     """Whether a member profile is there (contract 4.2: an unknown team answers as a stranger does).
 
     Raises:
-        Unavailable: the answer is neither a profile nor one of the two known refusals.
+        UnusableReply: the answer is neither a profile nor one of the two known refusals.
     """
     if reply.real_status == 404 and reply.known_error in ("TEAM_MEMBERSHIP_NOT_FOUND", "USER_NOT_FOUND"):
         return False
-    body = _object(reply, what)
+    body = _object(reply)
     if body.get("team_id") != team_id or body.get("user_id") != user_id:
-        raise _unusable(what, "a profile of somebody else")
+        raise UnusableReply("a profile of somebody else")
     return True
 
 
-def read_user(reply: Reply, what: str, config: HexclaveConfig) -> HexclaveUser | None:
+def read_user(reply: Reply, config: HexclaveConfig) -> HexclaveUser | None:
     """A user object, or None where Hexclave knows no such user.
 
     Raises:
-        Unavailable: the answer is neither.
+        UnusableReply: the answer is neither.
     """
     if reply.real_status == 404 and reply.known_error == "USER_NOT_FOUND":
         return None
-    body = _object(reply, what)
+    body = _object(reply)
     try:
         return HexclaveUser.from_api(body, config.project_id)
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise _unusable(what, "no user object") from None
+        raise UnusableReply("no user object") from None
 
 
-def read_current_user(reply: Reply, what: str, config: HexclaveConfig) -> HexclaveUser:
+def read_current_user(reply: Reply, config: HexclaveConfig) -> HexclaveUser:
     """The answer of `/users/me` for a token that was verified here already (contract 3.4 and 11).
 
     Raises:
         SessionEnded: the user is gone, or Hexclave refuses the token that we accept.
         TokenExpired: it expired on the way.
-        Unavailable: no usable answer.
+        UnusableReply: no usable answer.
     """
     code = reply.known_error
     if code == "ACCESS_TOKEN_EXPIRED":
         raise TokenExpired
     if code in ("CANNOT_GET_OWN_USER_WITHOUT_USER", "UNPARSABLE_ACCESS_TOKEN", "INVALID_PROJECT_FOR_ACCESS_TOKEN"):
         raise SessionEnded
-    user = read_user(reply, what, config)
+    user = read_user(reply, config)
     if user is None:
         raise SessionEnded
     return user
@@ -177,22 +176,22 @@ _KEY_REFUSALS: dict[str, type[AuthenticationError]] = {
 }
 
 
-def read_api_key(reply: Reply, what: str, *, key_id: str) -> HexclaveApiKey | type[AuthenticationError]:
+def read_api_key(reply: Reply, *, key_id: str) -> HexclaveApiKey | type[AuthenticationError]:
     """A checked API key, or the class of the refusal (contract 4.4).
 
     Raises:
-        Unavailable: the answer is neither.
+        UnusableReply: the answer is neither.
     """
     refusal = _KEY_REFUSALS.get(reply.known_error or "")
     if refusal is not None:
         return refusal
-    body = _object(reply, what)
+    body = _object(reply)
     try:
         key = HexclaveApiKey.from_api(body)
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise _unusable(what, "no API key object") from None
+        raise UnusableReply("no API key object") from None
     if key.id != key_id:
-        raise _unusable(what, "another key")
+        raise UnusableReply("another key")
     return key
 
 
@@ -209,25 +208,19 @@ def retry_after(reply: Reply, now: float) -> float:
     return min(max(seconds, 1.0), MAX_RETRY_AFTER)
 
 
-def _object(reply: Reply, what: str) -> dict[str, Any]:
+def _object(reply: Reply) -> dict[str, Any]:
     if reply.real_status != 200:
         if reply.known_error in _KEY_REFUSED:
-            logger.error("Hexclave refused secret_server_key, asked about %s", what)
             raise ServerKeyRefused
-        raise _unusable(what, f"status {reply.real_status}")
+        raise UnusableReply(f"status {reply.real_status}")
     try:
         return reply.json()
     except ValueError:
-        raise _unusable(what, "no JSON object") from None
+        raise UnusableReply("no JSON object") from None
 
 
-def _rows(reply: Reply, what: str) -> list[dict[str, Any]]:
-    rows = _object(reply, what).get("items")
+def _rows(reply: Reply) -> list[dict[str, Any]]:
+    rows = _object(reply).get("items")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise _unusable(what, "no list")
+        raise UnusableReply("no list")
     return rows
-
-
-def _unusable(what: str, problem: str) -> Unavailable:
-    logger.warning("Hexclave gave no usable answer about %s: %s", what, problem)
-    return Unavailable()

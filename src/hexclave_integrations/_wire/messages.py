@@ -9,13 +9,17 @@ from typing import Any
 
 from .._base import strict
 
-__all__ = ["Reply", "Request", "TransportError", "logger"]
+__all__ = ["Reply", "Request", "TransportError", "UnusableReply", "logger"]
 
 logger = logging.getLogger("hexclave_integrations")
 
 
 class TransportError(Exception):
     """No usable answer came: no connection, time-out, redirect, too much data. The text names no secret."""
+
+
+class UnusableReply(Exception):
+    """An answer came that says nothing clear. The text names what is wrong with it, and no secret."""
 
 
 @dataclass(frozen=True, slots=True)
