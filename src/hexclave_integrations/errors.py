@@ -25,7 +25,8 @@
         ├── Unavailable               503: cannot tell now; never a sign-out, never an "allow"
         ├── WebhookVerificationFailed 400: signature, time or body of a delivery are bad
         ├── WebhookInProgress         409: the delivery is being handled already; the sender comes back
-        └── WebhookHandlerFailed      500: a handler failed; the sender comes back
+        ├── WebhookHandlerFailed      500: a handler failed; the sender comes back
+        └── WebhookStoreUnavailable   503: the store of deliveries cannot be asked now; the sender comes back
 
 Messages are fixed texts: no message, detail or header holds a token, key, claim or user id.
 """
@@ -58,6 +59,7 @@ __all__ = [
     "Unavailable",
     "WebhookHandlerFailed",
     "WebhookInProgress",
+    "WebhookStoreUnavailable",
     "WebhookVerificationFailed",
     "WrongApiKeyType",
     "WrongProject",
@@ -293,3 +295,14 @@ class WebhookHandlerFailed(RequestRefused):
     status = 500
     code = "WEBHOOK_HANDLER_FAILED"
     text = "The webhook was received and could not be handled. Try again shortly."
+
+
+class WebhookStoreUnavailable(RequestRefused):
+    """The store that remembers deliveries cannot be asked now, so that nobody can tell whether this one is done."""
+
+    status = 503
+    code = "WEBHOOK_STORE_UNAVAILABLE"
+    text = "The webhook was received, and the store of deliveries is not available. Try again shortly."
+
+    def headers(self) -> list[tuple[str, str]]:
+        return [*super().headers(), ("Retry-After", "5")]

@@ -186,7 +186,7 @@ def test_somebody_is_working_on_it(colour: str) -> None:
 @both_colours
 def test_a_store_that_cannot_be_asked(colour: str) -> None:
     """The sender is told to come back later."""
-    assert face(post(colour, endpoint(store=Broken()), event())) == face_of(errors.Unavailable(retry_after=5))
+    assert face(post(colour, endpoint(store=Broken()), event())) == face_of(errors.WebhookStoreUnavailable())
 
 
 # --- the request --------------------------------------------------------------------------------------------------

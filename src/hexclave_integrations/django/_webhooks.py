@@ -4,18 +4,25 @@ It is a sync view under both. Django's connections and transactions belong to a 
 that it came on; under ASGI that is a thread beside the event loop, which goes on meanwhile. Coroutines, be they
 handlers or receivers of signals, run on the server's event loop where there is one, and what they ask of Django's
 models is done on the delivery's thread: it is part of the same transaction.
+
+Under ASGI, Django cancels the view when the client hangs up, and asgiref passes that on to whatever coroutine the
+view's thread is waiting for. A delivery that has begun must not be broken off by a sender with a short time-out, so
+it is run by a task of its own, which nobody cancels before the event loop ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.core.handlers.asgi import ASGIRequest
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
@@ -30,6 +37,8 @@ from ._conf import get_client
 from .signals import send_signals
 
 __all__ = ["webhook_view"]
+
+T = TypeVar("T")
 
 _CHUNK: Final = 64 * 1024
 _NAMES: Final = {
@@ -63,8 +72,10 @@ def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase
         webhooks.on("*")(send_signals)
 
     def receive_webhook(request: HttpRequest) -> HttpResponseBase:
-        body = _read(request, webhooks.max_body)
-        status, headers, content = webhooks.receive(body, _delivery_headers(request.META), _client(), call=_call)
+        body, fields = _read(request, webhooks.max_body), _delivery_headers(request.META)
+        receive = functools.partial(webhooks.receive, body, fields, _client(), call=_call)
+        is_cancellable = isinstance(request, ASGIRequest)
+        status, headers, content = async_to_sync(_to_the_end)(receive) if is_cancellable else receive()
         return HttpResponse(content, status=status, headers=dict(headers))
 
     view: Callable[[HttpRequest], HttpResponseBase] = require_POST(receive_webhook)
@@ -94,6 +105,15 @@ def _client() -> HexclaveClient | None:
         return get_client()
     except ConfigurationError:
         return None
+
+
+async def _to_the_end(function: Callable[[], T]) -> T:
+    """Call a function on the thread that waits for this coroutine; whoever cancels the coroutine waits as well."""
+    task = asyncio.create_task(sync_to_async(function)())
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    return task.result()
 
 
 def _call(handler: Handler, event: WebhookEvent) -> Any:
