@@ -231,6 +231,59 @@ class TestOnce:
         assert effects_in(tmp_path) == ["begun", "ended"]
 
 
+class TestAfterCommit:
+    """Handlers that run when the others are done, and are repeated by themselves."""
+
+    def test_in_order(self, place: Place) -> None:
+        """They run last, whenever they were registered, for their types alone."""
+        webhooks, ran = place.webhooks(), list[str]()
+        for name, pattern, after_commit in (("c", "*", True), ("a", "*", False), ("d", "user.*", True)):
+            webhooks.on(pattern, after_commit=after_commit)(lambda event, name=name: ran.append(name))
+        webhooks.on("team.*", after_commit=True)(lambda event: pytest.fail("a handler ran"))
+        webhooks.on("user.deleted")(lambda event: ran.append("b"))
+
+        assert place.receive(webhooks, event()) == 200
+        assert ran == ["a", "b", "c", "d"]
+
+    def test_a_failure(self, place: Place) -> None:
+        """The sender comes back and they run again, while what was done before does not."""
+        webhooks = place.webhooks()
+        first = counting(webhooks)
+        later = Effects()
+        later.errors = [ConnectionError(), ConnectionError()]
+        webhooks.on("*", after_commit=True)(later)
+        delivery = event()
+
+        assert [place.receive(webhooks, delivery) for _ in range(4)] == [500, 500, 200, 200]
+        assert (first.begun, later.begun, later.ended) == (1, 3, 1)
+
+    def test_a_failure_before(self, place: Place) -> None:
+        """They wait until the others have succeeded."""
+        webhooks = place.webhooks()
+        counting(webhooks).errors = [ValueError()]
+        later = Effects()
+        webhooks.on("*", after_commit=True)(later)
+        delivery = event()
+
+        assert (place.receive(webhooks, delivery), later.begun) == (500, 0)
+        assert (place.receive(webhooks, delivery), later.begun) == (200, 1)
+
+    def test_while_they_run(self, place: Place) -> None:
+        """A repetition meanwhile is put off."""
+        webhooks = place.webhooks()
+        first, later = counting(webhooks), Effects()
+        later.gate.clear()
+        webhooks.on("*", after_commit=True)(later)
+        delivery = event()
+        running = InBackground(webhooks, delivery, is_async=place.runner.is_async)
+        assert later.entered.wait(LIMIT)
+        early = webhooks.receive(*delivery)[0]
+        later.gate.set()
+
+        assert [early, running.join(), place.receive(webhooks, delivery)] == [409, 200, 200]
+        assert (first.begun, later.begun) == (1, 1)
+
+
 class TestNothingLost:
     """What was not handled to its end is handled again."""
 

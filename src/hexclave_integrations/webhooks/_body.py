@@ -33,15 +33,14 @@ def read_body(body: bytes) -> dict[str, Any]:
 
 
 def readable_part(body: bytes) -> tuple[str, Mapping[str, Any]] | None:
-    """The type, and the texts at the top of the data, of a body that `read_body` refuses.
+    """The type, and the ids and other ASCII texts at the top of the data, of a body that `read_body` refuses.
 
     A lenient reader finds them. They are enough to forget what the event has made untrue, and good for nothing else.
     """
     try:
         payload = json.loads(body)
         kind, data = payload["type"], payload["data"]
-        texts = {name: value for name, value in data.items() if isinstance(value, str)}
-        json.dumps([kind, texts], ensure_ascii=False).encode()  # half a character cannot be sent to Redis
+        texts = {name: value for name, value in data.items() if isinstance(value, str) and value.isascii()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return (kind, texts) if isinstance(kind, str) else None
