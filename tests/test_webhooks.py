@@ -443,7 +443,7 @@ class TestNews:
                 before = await client.has_permission(user.id, "export", team.id)
                 sandbox.revoke(user, "export", team)
                 kept = await client.has_permission(user.id, "export", team.id)
-                answer = await webhooks.areceive(*signed(text, secret=secret), client)
+                answer = await webhooks.areceive(*signed(text, secret=secret), client=client)
                 return [before, kept, answer, await client.has_permission(user.id, "export", team.id)]
 
         def ask_twice_sync() -> list[Any]:
@@ -451,7 +451,7 @@ class TestNews:
                 before = client.has_permission(user.id, "export", team.id)
                 sandbox.revoke(user, "export", team)
                 kept = client.has_permission(user.id, "export", team.id)
-                answer = webhooks.receive(*signed(text, secret=secret), client)
+                answer = webhooks.receive(*signed(text, secret=secret), client=client)
                 return [before, kept, answer, client.has_permission(user.id, "export", team.id)]
 
         secret = sandbox.config.webhook_secrets[0]

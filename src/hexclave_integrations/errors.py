@@ -23,10 +23,10 @@
         │   ├── ProjectPermissionRequired
         │   └── TeamMembershipRequired
         ├── Unavailable               503: cannot tell now; never a sign-out, never an "allow"
+        │   └── WebhookStoreUnavailable   the store of deliveries cannot be asked; the sender comes back
         ├── WebhookVerificationFailed 400: signature, time or body of a delivery are bad
         ├── WebhookInProgress         409: the delivery is being handled already; the sender comes back
-        ├── WebhookHandlerFailed      500: a handler failed; the sender comes back
-        └── WebhookStoreUnavailable   503: the store of deliveries cannot be asked now; the sender comes back
+        └── WebhookHandlerFailed      500: a handler failed; the sender comes back
 
 Messages are fixed texts: no message, detail or header holds a token, key, claim or user id.
 """
@@ -270,6 +270,19 @@ class ServerKeyRefused(ConfigurationError, Unavailable):
         return ServerKeyRefused()
 
 
+class WebhookStoreUnavailable(Unavailable):
+    """The store that remembers deliveries cannot be asked, so that nobody can tell whether this one is done."""
+
+    code = "WEBHOOK_STORE_UNAVAILABLE"
+    text = "The webhook was received, and the store of deliveries cannot be asked right now. Try again shortly."
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=5)
+
+    def repeated(self) -> WebhookStoreUnavailable:
+        return WebhookStoreUnavailable()
+
+
 class WebhookVerificationFailed(RequestRefused):
     """A delivery's signature, time or body are bad; which of them, the sender is not told."""
 
@@ -295,14 +308,3 @@ class WebhookHandlerFailed(RequestRefused):
     status = 500
     code = "WEBHOOK_HANDLER_FAILED"
     text = "The webhook was received and could not be handled. Try again shortly."
-
-
-class WebhookStoreUnavailable(RequestRefused):
-    """The store that remembers deliveries cannot be asked now, so that nobody can tell whether this one is done."""
-
-    status = 503
-    code = "WEBHOOK_STORE_UNAVAILABLE"
-    text = "The webhook was received, and the store of deliveries is not available. Try again shortly."
-
-    def headers(self) -> list[tuple[str, str]]:
-        return [*super().headers(), ("Retry-After", "5")]

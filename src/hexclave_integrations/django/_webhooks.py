@@ -25,7 +25,6 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
-from django.http.request import UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -85,14 +84,30 @@ def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase
 
 
 def _read(request: HttpRequest, limit: int) -> bytes:
-    """The raw body; nothing, which no signature is for, where it is longer than may be."""
+    """The raw body; nothing, which no signature is for, where it is longer than it may be or breaks off."""
     if settings.DATA_UPLOAD_MAX_MEMORY_SIZE is not None:
         limit = min(limit, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    body = getattr(request, "_body", b"") or _read_up_to(_stream(request), limit + 1)
+    if len(body) > limit:
+        return b""
+    request._body = body  # where `request.body` keeps it: middleware may read it after the view
+    return body
+
+
+def _stream(request: HttpRequest) -> Any:
+    """Where the body comes from. Of a body without a declared length Django itself reads nothing under WSGI."""
+    is_chunked = request.META.get("wsgi.input_terminated") and not request.META.get("CONTENT_LENGTH")
+    return request.META["wsgi.input"] if is_chunked else request
+
+
+def _read_up_to(stream: Any, size: int) -> bytes:
     body = bytearray()
-    with contextlib.suppress(UnreadablePostError):  # who sent half of it waits for no answer
-        while len(body) <= limit and (chunk := request.read(min(_CHUNK, limit + 1 - len(body)))):
+    try:
+        while len(body) < size and (chunk := stream.read(min(_CHUNK, size - len(body)))):
             body += chunk
-    return bytes(body) if len(body) <= limit else b""
+    except Exception:  # noqa: BLE001  # every server has errors of its own; whoever sent half waits for no answer
+        return b""
+    return bytes(body)
 
 
 def _delivery_headers(meta: Mapping[str, Any]) -> list[tuple[str, str]]:

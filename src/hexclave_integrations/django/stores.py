@@ -203,8 +203,7 @@ class DatabaseStore:
             # One statement, whatever Django's deletion would select first for receivers of signals: between the two
             # an expired row may become somebody's claim.
             quote = connections[self._using].ops.quote_name
-            table = quote(self._model._meta.db_table)
-            column = quote(self._model._meta.get_field("expires_at").column)
+            table, column = quote(self._model._meta.db_table), quote("expires_at")
             with connections[self._using].cursor() as cursor:
                 cursor.execute(f"DELETE FROM {table} WHERE {column} <= %s", [now])  # noqa: S608  # names of our own
 
