@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import flask
@@ -311,12 +312,12 @@ def test_not_knowing_is_not_nobody(world: World) -> None:
     [
         ("max-age=60", "max-age=60, private"),
         ("no-cache", "no-cache, private"),
-        ("public, max-age=60", "public, max-age=60"),
+        ("public, max-age=60", "private, max-age=60"),
         ("private, max-age=5", "private, max-age=5"),
     ],
 )
 def test_shared_caches_are_kept_out(world: World, given: str, sent: str) -> None:
-    """An age alone is for the caller's own cache; shared ones get the page where the view says `public`."""
+    """The view says how long the caller's own cache may keep the page, and cannot open shared ones."""
 
     @world.app.get("/")
     @require_user
@@ -326,6 +327,48 @@ def test_shared_caches_are_kept_out(world: World, given: str, sent: str) -> None
         return response
 
     assert world.get("/", world.alice).headers.getlist("Cache-Control") == [sent]
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        pytest.param("GET", {}, 200, id="whole"),
+        pytest.param("HEAD", {}, 200, id="HEAD"),
+        pytest.param("GET", {"Range": "bytes=0-1"}, 206, id="a part"),
+        pytest.param("GET", {"If-Modified-Since": "Fri, 31 Dec 2100 23:59:59 GMT"}, 304, id="not modified"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/argument", "/setting", "/static/secret.txt"])
+def test_guarded_files_are_private(
+    world: World, tmp_path: Path, path: str, method: str, headers: dict[str, str], status: int
+) -> None:
+    """Werkzeug calls a file with an age public; behind a requirement it is the caller's own, for that age."""
+    (tmp_path / "secret.txt").write_text("secret")
+    app = flask.Flask("example", static_folder=tmp_path, static_url_path="/static")
+    Hexclave(app, world.sandbox.config)
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
+    app.before_request(require_user.check)
+    app.add_url_rule("/argument", "argument", lambda: flask.send_file(tmp_path / "secret.txt", max_age=3600))
+    app.add_url_rule("/setting", "setting", lambda: flask.send_from_directory(tmp_path, "secret.txt"))
+
+    headers = headers | world.sandbox.headers(world.alice)
+    with app.test_client().open(path, method=method, headers=headers) as response:
+        assert response.status_code == status
+        assert {part.strip() for part in response.headers["Cache-Control"].split(",")} == {"private", "max-age=3600"}
+        assert response.headers["Vary"] == VARY
+
+
+def test_an_application_may_name_its_own_shared_cache(world: World) -> None:
+    """A header that no helper writes is the application's own word, and stays (RFC 9213)."""
+
+    @world.app.get("/")
+    @require_user
+    def index() -> flask.Response:
+        return flask.Response("all alike", headers={"CDN-Cache-Control": "max-age=60"})
+
+    response = world.get("/", world.alice)
+
+    assert (response.headers["CDN-Cache-Control"], response.headers["Cache-Control"]) == ("max-age=60", PRIVATE)
 
 
 def test_view_may_say_how_to_cache(world: World) -> None:
