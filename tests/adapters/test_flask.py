@@ -523,7 +523,7 @@ def test_underscored_names_are_the_servers_business(world: World) -> None:
 
 
 def test_cookies_are_read_only_when_asked_for(world: World) -> None:
-    """Cookies count with `accept_cookies` and join `Vary`; junk breaks nothing, and the last one of a name counts."""
+    """Cookies count with `accept_cookies` and join `Vary`; junk breaks nothing, whatever its name."""
     project = world.sandbox.config.project_id
     refresh = urllib.parse.quote(json.dumps({"refresh_token": "r", "updated_at_millis": 1}))
     access = urllib.parse.quote(json.dumps(["r", world.sandbox.token(world.alice)]))
@@ -536,6 +536,28 @@ def test_cookies_are_read_only_when_asked_for(world: World) -> None:
 
         assert response.json == {"id": expected}
         assert ("Cookie" in response.headers["Vary"]) is accepts
+
+
+@pytest.mark.parametrize("planted", [["session"], ["token"], ["session", "token"], ["token"] * 2])
+def test_a_neighbouring_subdomain_signs_nobody_out_or_in(world: World, planted: list[str]) -> None:
+    """Beside a `__Host-` cookie, no cookie that a sibling can plant changes who the caller is."""
+    app = make_app(world.sandbox, accept_cookies=True)
+    app.add_url_rule("/", view_func=me())
+    prefix = f"hexclave-refresh-{world.sandbox.config.project_id}--"
+
+    def session(refresh: str, updated: int) -> str:
+        return urllib.parse.quote(json.dumps({"refresh_token": refresh, "updated_at_millis": updated}))
+
+    def token(refresh: str, user: SandboxUser) -> str:
+        pair = [refresh, world.sandbox.token(user)]
+        return "hexclave-access=" + urllib.parse.quote(json.dumps(pair, separators=(",", ":")))
+
+    bobs = {"session": f"{prefix}custom-X={session('bob', 9)}", "token": token("bob", world.bob)}
+    own = [f"__Host-{prefix}default={session('alice', 1)}", token("alice", world.alice)]
+    for cookies in ([*own, *(bobs[name] for name in planted)], [*(bobs[name] for name in planted), *own]):
+        response = app.test_client(use_cookies=False).get("/", headers={"Cookie": "; ".join(cookies)})
+
+        assert response.json == {"id": world.alice.id}
 
 
 def test_envelope_and_bearer(world: World) -> None:
