@@ -11,6 +11,7 @@
     hexclave.E007  a requirement needs secret_server_key
     hexclave.E008  a requirement names a route parameter that its route lacks
     hexclave.E009  a page is cached inside what asks who the caller is, for all who pass it
+    hexclave.W001  people could fill the field that DJANGO_USER_FIELD names
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core import checks
-from django.core.exceptions import FieldDoesNotExist
 from django.middleware.cache import UpdateCacheMiddleware
 from django.utils.module_loading import import_string
 
@@ -50,9 +50,8 @@ def register() -> None:
         checks.register(check, checks.Tags.security)
 
 
-def _read() -> tuple[HexclaveConfig, bool, str]:
-    values, django_users, field = own_settings(getattr(settings, SETTING, {}))
-    return HexclaveConfig.from_mapping(values), django_users, field
+def _read() -> tuple[HexclaveConfig, bool, str | None]:
+    return own_settings(getattr(settings, SETTING, {}))
 
 
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -139,27 +138,31 @@ def _is_webhook_secret(secret: str) -> bool:
     return True
 
 
-def _check_users(field: str) -> list[checks.CheckMessage]:
-    problems: Iterable[str] = ()
+def _check_users(field: str | None) -> list[checks.CheckMessage]:
     if not apps.is_installed("django.contrib.auth"):
         problems = ["DJANGO_USERS needs django.contrib.auth in INSTALLED_APPS."]
     else:
-        problems = _user_problems(field)
-    return [checks.Error(text, hint="See HexclaveBackend.", id="hexclave.E005") for text in problems]
+        problems = list(_user_problems(field))
+    hint = "See hexclave_integrations.django.users and HexclaveBackend."
+    found: list[checks.CheckMessage] = [checks.Error(text, hint=hint, id="hexclave.E005") for text in problems]
+    if not problems and field is not None and _is_editable(field):
+        message = f'The field "{field}" of the user model is editable: a ModelForm with all fields lets people fill it.'
+        found.append(checks.Warning(message, hint="Define it with editable=False.", id="hexclave.W001"))
+    return found
 
 
-def _user_problems(field: str) -> Iterable[str]:
-    from django.contrib.auth import get_user_model
-
+def _user_problems(field: str | None) -> Iterable[str]:
     from .backends import HexclaveBackend
+    from .users._rows import field_problems
 
     backends = [import_string(path) for path in settings.AUTHENTICATION_BACKENDS]
     if not any(isinstance(backend, type) and issubclass(backend, HexclaveBackend) for backend in backends):
         yield f'DJANGO_USERS needs "{_BACKEND}" in AUTHENTICATION_BACKENDS.'
-    try:
-        column = get_user_model()._meta.get_field(field)
-    except FieldDoesNotExist:
-        yield f'The user model has no field "{field}", which DJANGO_USER_FIELD names.'
-    else:
-        if not getattr(column, "unique", False) or (getattr(column, "max_length", None) or 36) < 36:
-            yield f'The field "{field}" of the user model must be unique and hold 36 characters.'
+    yield from field_problems(field)
+
+
+def _is_editable(field: str) -> bool:
+    from django.contrib.auth import get_user_model
+
+    column: Any = get_user_model()._meta.get_field(field)
+    return bool(column.editable) and not column.primary_key
