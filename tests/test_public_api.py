@@ -135,7 +135,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_documented_names_are_there() -> None:
-    """The surface that applications depend on (design section 2b)."""
+    """The surface that applications depend on."""
     names = {"HexclaveConfig", "HexclaveClient", "AsyncHexclaveClient", "HexclaveUser", "SELECTED_TEAM"}
     assert names | {"HexclaveError", "ConfigurationError"} <= set(hexclave_integrations.__all__)
     requirements = {"require_user", "optional_user", "require_permission", "require_project_permission"}
