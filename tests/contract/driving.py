@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import asyncio
 import contextlib
 import gc
@@ -41,7 +40,7 @@ class Reply:
         return cls(status, joined, body)
 
 
-class Server(abc.ABC):
+class Server:
     """An application, and a way to send it requests.
 
     Args:
@@ -66,16 +65,16 @@ class Server(abc.ABC):
     def __exit__(self, *error: object) -> None:
         """End it."""
 
-    @abc.abstractmethod
     def send(self, method: str, path: str, headers: Headers = {}, body: Iterable[bytes] = ()) -> Reply:  # noqa: B006
         """One request; a chunk of the body is taken when the application asks for it.
 
         A WSGI application learns the length of a list of chunks. Of others it learns what the header says.
         """
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def garbage(self, path: str, headers: Headers, number: int) -> float:
         """How many objects a GET leaves to the garbage collector, as the mean of so many."""
+        raise NotImplementedError
 
 
 class AsgiServer(Server):
@@ -87,6 +86,7 @@ class AsgiServer(Server):
         self._to_lifespan: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._from_lifespan: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._lifespan: asyncio.Task[None] | None = None
+        self._is_ended = False
 
     def __enter__(self) -> Self:
         try:
@@ -99,7 +99,7 @@ class AsgiServer(Server):
 
     def __exit__(self, *error: object) -> None:
         try:
-            self._runner.run(self._stop())
+            self.stop()
         finally:
             self._runner.close()
 
@@ -110,10 +110,15 @@ class AsgiServer(Server):
         if answer is not None and answer["type"] == "lifespan.startup.failed":
             raise StartRefused(answer.get("message", ""))
 
+    def stop(self) -> None:
+        """End the application's lifespan; the event loop stays, as a server's may."""
+        self._runner.run(self._stop())
+
     async def _stop(self) -> None:
-        if self._lifespan is not None and not self._lifespan.done():
+        if self._lifespan is not None and not self._lifespan.done() and not self._is_ended:
             self._to_lifespan.put_nowait({"type": "lifespan.shutdown"})
             await self._answer_of_lifespan()
+        self._is_ended = True
 
     async def _live(self) -> None:
         # As a server does: an application that raises has no lifespan, and is served all the same.

@@ -40,7 +40,7 @@ __all__ = ["FRAMEWORKS", "WEBHOOK_PATH", "Framework", "Guards", "Route"]
 WEBHOOK_PATH = "/webhooks/hexclave"
 
 Guards = Callable[[Any], Sequence[Any]]
-"""The requirements of a route, outermost first, from an adapter's module."""
+"""The requirements of a route, outermost first, from what an adapter exports."""
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Framework:
     Args:
         name: of the column.
         adapter: the folder of the adapter.
-        module: where its requirements are.
+        module: what its users import.
         serve: makes an application, not started yet.
         can: what it has besides: "websocket", "lifespan", "webhooks", and "stream" where a view may leave the rest of
             a body alone.
@@ -120,7 +120,7 @@ def serve_starlette(
             return WebSocketRoute(route.path, guarded(_websocket(route), route.guards(adapter)))
         return StarletteRoute(route.path, guarded(answer, route.guards(adapter)), methods=list(route.methods))
 
-    middleware = [Middleware(starlette.HexclaveMiddleware, config=config)]
+    middleware = [Middleware(adapter.HexclaveMiddleware, config=config)]
     with AsgiServer(Starlette(routes=[listed(route) for route in routes], middleware=middleware)) as server:
         yield server
 
@@ -130,7 +130,7 @@ def serve_fastapi(
     adapter: Any, config: HexclaveConfig, routes: Sequence[Route], webhooks: Webhooks | None
 ) -> Iterator[Server]:
     app = FastAPI()
-    fastapi.Hexclave(app, config)
+    adapter.Hexclave(app, config)
 
     def add(route: Route) -> None:
         dependencies = [Depends(guard) for guard in route.guards(adapter)]
@@ -148,7 +148,7 @@ def serve_fastapi(
     for route in routes:
         add(route)
     if webhooks is not None:
-        app.include_router(fastapi.webhook_router(webhooks, WEBHOOK_PATH))
+        app.include_router(adapter.webhook_router(webhooks, WEBHOOK_PATH))
     with AsgiServer(app) as server:
         yield server
 
@@ -168,7 +168,7 @@ def serve_flask(*, is_async: bool) -> Serve:
         adapter: Any, config: HexclaveConfig, routes: Sequence[Route], webhooks: Webhooks | None
     ) -> Iterator[Server]:
         app = flask_framework.Flask("duties")
-        flask.Hexclave(app, config)
+        adapter.Hexclave(app, config)
 
         def view_of(route: Route) -> Callable[..., Any]:
             def answer(**params: Any) -> Any:
@@ -186,7 +186,7 @@ def serve_flask(*, is_async: bool) -> Serve:
             view = guarded(view_of(route), route.guards(adapter))
             app.add_url_rule(rule, f"view_{number}", view, methods=list(route.methods))
         if webhooks is not None:
-            app.register_blueprint(flask.webhook_blueprint(webhooks, WEBHOOK_PATH))
+            app.register_blueprint(adapter.webhook_blueprint(webhooks, WEBHOOK_PATH))
         # A WSGI application has no start: the first request, of anybody for anything, is refused instead.
         with WsgiServer(app) as server:
             server.send("GET", "/nothing")
@@ -209,7 +209,7 @@ def serve_django(patterns: Callable[[Any, Sequence[Route]], list[Any]], *, is_as
     ) -> Iterator[Server]:
         urls = patterns(adapter, routes)
         if webhooks is not None:
-            urls.append(django_path(WEBHOOK_PATH[1:], django.webhook_view(webhooks)))
+            urls.append(django_path(WEBHOOK_PATH[1:], adapter.webhook_view(webhooks)))
         with override_settings(ROOT_URLCONF=tuple(urls), HEXCLAVE=_django.as_settings(config)):
             kind: Any = AsgiServer if is_asgi else WsgiServer
             with kind(ASGIHandler() if is_asgi else WSGIHandler(), _check_django) as server:
