@@ -102,7 +102,7 @@ class RequestRefused(HexclaveError):
         return self.__class__.__new__, (self.__class__, *self.args), self.__dict__
 
     def headers(self) -> list[tuple[str, str]]:
-        """The answer's headers, without `Vary`, whose value depends on the configuration (design section 3)."""
+        """The answer's headers, without `Vary`, whose value depends on the configuration."""
         fields = [("Content-Type", "application/json"), ("Cache-Control", PRIVATE)]
         if self.challenge is not None:
             fields.append(("WWW-Authenticate", 'Bearer realm="hexclave"' + self.challenge))

@@ -53,7 +53,7 @@ class Installation:
         return self.client._twin()
 
     def attempt(self, meta: Mapping[str, Any]) -> Attempt:
-        """The credentials in a request's META; `request.headers` would read all of it (design section 8)."""
+        """The credentials in a request's META; `request.headers` would read all of it."""
         found = {name: value for key, name in self._meta_keys if isinstance(value := meta.get(key), str)}
         return Attempt(found, lambda: read_cookies([meta.get("HTTP_COOKIE", "")]))
 
