@@ -19,7 +19,7 @@ SOURCE = Path(hexclave_integrations.__file__).parent
 ADAPTERS = {"_asgi", "django", "fastapi", "flask", "starlette"}
 FRAMEWORKS = {
     *("asgiref", "django", "fastapi", "flask", "ninja", "pydantic", "quart", "redis", "rest_framework", "starlette"),
-    *("werkzeug", "pytest", "sqlalchemy"),
+    *("werkzeug", "pytest", "sentry_sdk", "sqlalchemy"),
 }
 HEAVY = {"cryptography", "httpx", "jwt", "pydantic", "pydantic_core", "standardwebhooks", "cachetools", "asyncio"}
 PATHS = sorted(SOURCE.rglob("*.py"))
@@ -233,7 +233,7 @@ LAYERS = [
     *("_version", "errors", "_base", "config", "user", "api_key", "requirements"),
     *("_token", "_wire", "_memory", "_policy"),
     *("_drivers", "client"),
-    *("stores", "webhooks", "supabase", "convex"),
+    *("stores", "sentry", "webhooks", "supabase", "convex"),
     *("_adapter", "_asgi"),
     *("django", "fastapi", "flask", "starlette"),
     *("testing", "_tools", "__main__"),
