@@ -30,6 +30,7 @@ REFRESH = SANDBOX.new_session(ALICE).refresh_token
 KEY = SANDBOX.create_api_key(ALICE).value
 SESSION = json.dumps({"refresh_token": REFRESH, "updated_at_millis": 1})
 PAIR = json.dumps({"accessToken": TOKEN, "refreshToken": REFRESH})
+ESCAPED = "".join(f"%{ord(character):02X}" for character in TOKEN)
 ENVELOPE = base64.b64encode(PAIR.encode()).decode()
 
 
@@ -77,6 +78,7 @@ PLACES: dict[str, Any] = {
     "envelope": {"extra": {"said": f"Bearer stackauth_{ENVELOPE}"}},
     "envelope, encoded": {"request": {"query_string": f"a=hexclave_{quote(ENVELOPE, safe='')}"}},
     "envelope in a URL in a URL": {"request": {"url": f"https://a.test/?next={quote(quote(PAIR))}"}},
+    "every character encoded": {"request": {"query_string": f"token={ESCAPED}&page=2"}},
     "token in base64": {"extra": {"said": base64.b64encode(TOKEN.encode()).decode()}},
     "cookies": {"request": {"cookies": {"theme": "dark", f"stack-refresh-{ALICE.id}": REFRESH}}},
     "cookie header": {"request": {"headers": {"Cookie": f"a=b; stack-refresh={REFRESH}; c=d"}}},
@@ -104,7 +106,15 @@ PLACES: dict[str, Any] = {
     "elsewhere, from an envelope": {"extra": {"a": f"stackauth_{ENVELOPE}", "b": f"value: {REFRESH}"}},
     "very deep": {"vars": json.loads('{"a":' * 60 + json.dumps(TOKEN) + "}" * 60)},
 }
-SECRETS = [TOKEN, REFRESH, KEY[:48], ENVELOPE, str(SANDBOX.config.secret_server_key), *SANDBOX.config.webhook_secrets]
+SECRETS = [
+    TOKEN,
+    ESCAPED,
+    REFRESH,
+    KEY[:48],
+    ENVELOPE,
+    str(SANDBOX.config.secret_server_key),
+    *SANDBOX.config.webhook_secrets,
+]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -211,10 +221,15 @@ def test_hostile_text_takes_time_in_proportion(unit: str) -> None:
 def test_a_flood_of_secrets_is_bounded() -> None:
     """However many credentials an event has, the work stays in proportion to its size, and all go by shape and name."""
     tokens = [SANDBOX.token(ALICE, claims={"name": str(number)}) for number in range(200)]
-    event = {"vars": {str(number): token for number, token in enumerate(tokens)}, "all": " ".join(tokens)}
+    refresh_tokens = [SANDBOX.new_session(ALICE).refresh_token for _ in range(200)]
+    event = {
+        "vars": {str(number): token for number, token in enumerate(tokens)},
+        "all": " ".join(tokens),
+        "refresh": " ".join(f"refresh_token={token}" for token in refresh_tokens),
+    }
     start = time.process_time()
 
     cleaned = scrub(event)
 
     assert time.process_time() - start < 2
-    assert leaks(tokens, json.dumps(cleaned)) == set()
+    assert leaks(tokens + refresh_tokens, json.dumps(cleaned)) == set()
