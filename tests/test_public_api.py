@@ -18,7 +18,7 @@ import hexclave_integrations
 from ._adapters import SHARED, SOURCE, adapters, frameworks
 
 ADAPTERS = adapters() | SHARED
-FRAMEWORKS = frameworks() | {"asgiref", "pydantic", "pytest", "quart", "redis", "sqlalchemy", "werkzeug"}
+FRAMEWORKS = frameworks() | {"asgiref", "pydantic", "pytest", "quart", "redis", "sentry_sdk", "sqlalchemy", "werkzeug"}
 HEAVY = {"cryptography", "httpx", "jwt", "pydantic", "pydantic_core", "standardwebhooks", "cachetools", "asyncio"}
 PATHS = sorted(SOURCE.rglob("*.py"))
 
@@ -237,7 +237,7 @@ LAYERS = [
     *("_version", "errors", "_base", "config", "user", "api_key", "requirements"),
     *("_token", "_wire", "_memory", "_policy"),
     *("_drivers", "client"),
-    *("stores", "webhooks", "supabase", "convex"),
+    *("stores", "sentry", "webhooks", "supabase", "convex"),
     *("_adapter", "_asgi"),
     *sorted(adapters()),
     *("testing", "_tools", "__main__"),
