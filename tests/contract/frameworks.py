@@ -27,12 +27,13 @@ from starlette.middleware import Middleware
 from starlette.routing import Route as StarletteRoute
 from starlette.routing import WebSocketRoute
 
-from hexclave_integrations import ConfigurationError, HexclaveConfig, django, fastapi, flask, starlette
+from hexclave_integrations import ConfigurationError, HexclaveConfig, django, fastapi, flask, litestar, starlette
 from hexclave_integrations.django.drf import HexclaveAuthentication, HexclavePermission
 from hexclave_integrations.django.ninja import HexclaveAuth
 from hexclave_integrations.webhooks import Webhooks
 
 from ..adapters import _django
+from . import litestar_columns
 from .driving import AsgiServer, Server, WsgiServer
 
 __all__ = ["FRAMEWORKS", "WEBHOOK_PATH", "Framework", "Guards", "Route"]
@@ -293,6 +294,7 @@ _EVERYTHING = frozenset({"websocket", "lifespan", "webhooks", "stream", "own ref
 FRAMEWORKS = [
     Framework("starlette", "starlette", starlette, serve_starlette, _EVERYTHING - {"webhooks"}),
     Framework("fastapi", "fastapi", fastapi, serve_fastapi, _EVERYTHING),
+    Framework("litestar", "litestar", litestar, litestar_columns.serve_litestar, _EVERYTHING),
     Framework("flask", "flask", flask, serve_flask(is_async=False), frozenset({"webhooks", "stream", "own refusals"})),
     Framework(
         "flask async", "flask", flask, serve_flask(is_async=True), frozenset({"webhooks", "stream", "own refusals"})
