@@ -30,7 +30,7 @@ from hexclave_integrations import (
 from hexclave_integrations._adapter.cache_headers import PRIVATE, vary_on_credentials
 from hexclave_integrations._token.find import read_cookies
 
-from . import django_columns, flask_columns
+from . import django_columns, flask_columns, litestar_columns
 from .signers import SIGNERS
 from .table import Answer, Ask, read_answer
 from .views import PERMISSION, PROJECT_PERMISSION, show, show_id
@@ -210,5 +210,6 @@ COLUMNS: dict[str, Build] = {
     "fastapi": build_fastapi,
     "flask": flask_columns.build_flask,
     "flask async": flask_columns.build_flask_async,
+    "litestar": litestar_columns.build_litestar,
     **django_columns.columns(),
 }

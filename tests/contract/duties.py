@@ -337,7 +337,7 @@ def a_request_leaves_nothing_behind(framework: Framework) -> None:
     assert left <= unavoidable + 0.5
 
 
-@duty("own refusals")
+@duty()
 def a_refusal_leaves_nothing_behind(framework: Framework) -> None:
     """Nor does a refused request leave more than one that the view refuses."""
     w = World()

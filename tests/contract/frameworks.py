@@ -27,12 +27,13 @@ from starlette.middleware import Middleware
 from starlette.routing import Route as StarletteRoute
 from starlette.routing import WebSocketRoute
 
-from hexclave_integrations import ConfigurationError, HexclaveConfig, django, fastapi, flask, starlette
+from hexclave_integrations import ConfigurationError, HexclaveConfig, django, fastapi, flask, litestar, starlette
 from hexclave_integrations.django.drf import HexclaveAuthentication, HexclavePermission
 from hexclave_integrations.django.ninja import HexclaveAuth
 from hexclave_integrations.webhooks import Webhooks
 
 from ..adapters import _django
+from . import litestar_columns
 from .driving import AsgiServer, Server, WsgiServer
 
 __all__ = ["FRAMEWORKS", "WEBHOOK_PATH", "Framework", "Guards", "Route"]
@@ -288,21 +289,20 @@ def ninja(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
     return patterns
 
 
-_EVERYTHING = frozenset({"websocket", "lifespan", "webhooks", "stream", "own refusals"})
+_EVERYTHING = frozenset({"websocket", "lifespan", "webhooks", "stream"})
 
 FRAMEWORKS = [
     Framework("starlette", "starlette", starlette, serve_starlette, _EVERYTHING - {"webhooks"}),
     Framework("fastapi", "fastapi", fastapi, serve_fastapi, _EVERYTHING),
-    Framework("flask", "flask", flask, serve_flask(is_async=False), frozenset({"webhooks", "stream", "own refusals"})),
-    Framework(
-        "flask async", "flask", flask, serve_flask(is_async=True), frozenset({"webhooks", "stream", "own refusals"})
-    ),
+    Framework("litestar", "litestar", litestar, litestar_columns.serve_litestar, _EVERYTHING),
+    Framework("flask", "flask", flask, serve_flask(is_async=False), frozenset({"webhooks", "stream"})),
+    Framework("flask async", "flask", flask, serve_flask(is_async=True), frozenset({"webhooks", "stream"})),
     Framework(
         "django wsgi",
         "django",
         django,
         serve_django(plain(is_async=False), is_asgi=False),
-        frozenset({"webhooks", "stream", "own refusals"}),
+        frozenset({"webhooks", "stream"}),
     ),
     # Under ASGI, Django itself reads the whole body before it looks for a view.
     Framework(
@@ -310,7 +310,7 @@ FRAMEWORKS = [
         "django",
         django,
         serve_django(plain(is_async=True), is_asgi=True),
-        frozenset({"webhooks", "own refusals"}),
+        frozenset({"webhooks"}),
     ),
     Framework("drf", "django", django, serve_django(drf, is_asgi=False), frozenset()),
     Framework("ninja", "django", django, serve_django(ninja(is_async=False), is_asgi=False), frozenset()),

@@ -28,6 +28,8 @@ from hexclave_integrations.stores import MemoryStore, StoreUnavailable
 from hexclave_integrations.testing import Sandbox
 from hexclave_integrations.webhooks import Webhooks
 
+from .litestar_columns import post_to_litestar
+
 Answer = tuple[int, bytes, dict[str, str]]
 Post = Callable[[bytes, dict[str, str]], Answer]
 
@@ -91,8 +93,17 @@ def by_django_asgi(webhooks: Webhooks) -> Post:
     return post
 
 
+def by_litestar(webhooks: Webhooks) -> Post:
+    def post(body: bytes, headers: dict[str, str]) -> Answer:
+        reply = post_to_litestar(webhooks, PATH, body, headers)
+        return _answer(reply.status, reply.body, reply.headers)
+
+    return post
+
+
 RECEIVERS: dict[str, Callable[[Webhooks], Post]] = {
     "fastapi": by_fastapi,
+    "litestar": by_litestar,
     "flask": by_flask,
     "django": by_django,
     "django asgi": by_django_asgi,

@@ -1,0 +1,37 @@
+"""Hexclave for Litestar: a plugin for the application, and requirements as guards.
+
+::
+
+    app = Litestar([me], plugins=[HexclavePlugin()])
+
+    @get("/me", guards=[require_user])
+    async def me(request: Request) -> dict[str, str]:
+        return {"id": request.user.id}
+"""
+
+from ..requirements import SELECTED_TEAM
+from ._guards import (
+    LitestarRequirement,
+    optional_user,
+    require_api_key,
+    require_permission,
+    require_project_permission,
+    require_team,
+    require_user,
+)
+from ._plugin import HexclavePlugin
+from ._routes import supabase_handler, webhook_handler
+
+__all__ = [
+    "SELECTED_TEAM",
+    "HexclavePlugin",
+    "LitestarRequirement",
+    "optional_user",
+    "require_api_key",
+    "require_permission",
+    "require_project_permission",
+    "require_team",
+    "require_user",
+    "supabase_handler",
+    "webhook_handler",
+]

@@ -1,0 +1,73 @@
+"""Requirements as Litestar guards: of a handler, a controller, a router or the application, http and websocket."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.handlers.base import BaseRouteHandler
+
+from .._base.guards import needs_call
+from ..errors import RequestRefused
+from ..requirements import Requirement, TeamReference
+from ._caller import caller_of
+
+__all__ = [
+    "LitestarRequirement",
+    "optional_user",
+    "require_api_key",
+    "require_permission",
+    "require_project_permission",
+    "require_team",
+    "require_user",
+]
+
+
+class LitestarRequirement(Requirement):
+    """A requirement for `guards=[...]`. `request.user` is then the user or API key it let through, or None."""
+
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        """Hold the caller against this.
+
+        Raises:
+            RequestRefused: they do not meet it, or it cannot be told now.
+            ConfigurationError: the application has no `HexclavePlugin`, or lacks a setting.
+        """
+        caller = caller_of(connection)
+        # Litestar has parsed them: `{team_id:uuid}` is a UUID.
+        params = {name: str(value) for name, value in connection.path_params.items()}
+        try:
+            principal = await caller.client.admit(self, caller.attempt, params=params, request=connection)
+        except RequestRefused as error:
+            caller.refusal = copy.copy(error)  # without its traceback, whose frames hold the caller
+            raise
+        connection.scope["user"] = principal
+
+
+require_user = LitestarRequirement()
+"""A regular user."""
+
+require_api_key = LitestarRequirement(scope="api key")
+"""A valid API key of a regular user, or of a team; it is then `request.user`."""
+
+optional_user = LitestarRequirement(optional=True, restricted=True, anonymous=True)
+"""Everyone; `request.user` is None when no credentials came. Bad credentials are refused."""
+
+
+@needs_call('require_permission("{team_id}", "export_reports")')
+def require_permission(team: TeamReference, permission: str) -> LitestarRequirement:
+    """A holder of a team permission; see `hexclave_integrations.requirements.require_permission`."""
+    return LitestarRequirement(scope="team permission", team=team, permission=permission)
+
+
+@needs_call('require_project_permission("access_admin_dashboard")')
+def require_project_permission(permission: str) -> LitestarRequirement:
+    """A holder of a project permission."""
+    return LitestarRequirement(scope="project permission", permission=permission)
+
+
+@needs_call('require_team("{team_id}")')
+def require_team(team: TeamReference) -> LitestarRequirement:
+    """A member of a team."""
+    return LitestarRequirement(scope="team", team=team)
