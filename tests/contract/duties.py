@@ -212,7 +212,7 @@ def connections() -> set[threading.Thread]:
 
 @duty()
 def what_an_application_says_of_caches_stays(framework: Framework) -> None:
-    """Its own `Cache-Control` counts, with shared caches kept out unless it says `public`; its `Vary` is added to."""
+    """Its own `Cache-Control` counts, with shared caches kept out whatever it says; its `Vary` is added to."""
     w = World()
     said = {
         "/public": {"cache-control": "public, max-age=60", "vary": "Accept-Language"},
@@ -226,7 +226,7 @@ def what_an_application_says_of_caches_stays(framework: Framework) -> None:
     vary = {name.strip().lower() for name in replies["/public"]["vary"].split(",")}
 
     assert {path: headers["cache-control"] for path, headers in replies.items()} == {
-        "/public": "public, max-age=60",
+        "/public": "private, max-age=60",
         "/short": "max-age=60, private",
         "/silent": "private, no-store",
     }

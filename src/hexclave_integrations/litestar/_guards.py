@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Final
 
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from .._base.guards import needs_call
 from ..errors import RequestRefused
-from ..requirements import Requirement, TeamReference
+from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 from ._caller import caller_of
 
 __all__ = [
@@ -45,29 +44,20 @@ class LitestarRequirement(Requirement):
         connection.scope["user"] = principal
 
 
-require_user = LitestarRequirement()
+require_user: Final = LitestarRequirement()
 """A regular user."""
 
-require_api_key = LitestarRequirement(scope="api key")
+require_api_key: Final = LitestarRequirement(scope="api key")
 """A valid API key of a regular user, or of a team; it is then `request.user`."""
 
-optional_user = LitestarRequirement(optional=True, restricted=True, anonymous=True)
+optional_user: Final = LitestarRequirement(optional=True, restricted=True, anonymous=True)
 """Everyone; `request.user` is None when no credentials came. Bad credentials are refused."""
 
+require_permission: Final = RequirePermission(LitestarRequirement)
+"""Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
 
-@needs_call('require_permission("{team_id}", "export_reports")')
-def require_permission(team: TeamReference, permission: str) -> LitestarRequirement:
-    """A holder of a team permission; see `hexclave_integrations.requirements.require_permission`."""
-    return LitestarRequirement(scope="team permission", team=team, permission=permission)
+require_project_permission: Final = RequireProjectPermission(LitestarRequirement)
+"""Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""
 
-
-@needs_call('require_project_permission("access_admin_dashboard")')
-def require_project_permission(permission: str) -> LitestarRequirement:
-    """A holder of a project permission."""
-    return LitestarRequirement(scope="project permission", permission=permission)
-
-
-@needs_call('require_team("{team_id}")')
-def require_team(team: TeamReference) -> LitestarRequirement:
-    """A member of a team."""
-    return LitestarRequirement(scope="team", team=team)
+require_team: Final = RequireTeam(LitestarRequirement)
+"""Members of a team: `require_team("{team_id}")`."""

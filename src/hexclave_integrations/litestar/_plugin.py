@@ -14,7 +14,8 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.plugins import InitPlugin, ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
 
-from .._base.guards import NeedsCall
+from .._adapter.startup import unmet
+from .._base.guards import Unapplied
 from ..client import AsyncHexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused
@@ -24,9 +25,6 @@ from ._caller import CallerMiddleware
 __all__ = ["HexclavePlugin"]
 
 logger = logging.getLogger("hexclave_integrations")
-
-# What is no guard until it is called.
-_UNCALLED = (NeedsCall, type(Requirement().allow), type(Requirement().live))
 
 
 class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
@@ -67,17 +65,12 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
                 self._check_guard(guard, handler, route)
 
     def _check_guard(self, guard: object, handler: BaseRouteHandler, route: BaseRoute) -> None:
-        if isinstance(guard, _UNCALLED) or (isinstance(guard, type) and issubclass(guard, Requirement)):
+        if isinstance(guard, Unapplied) or (isinstance(guard, type) and issubclass(guard, Requirement)):
             raise ConfigurationError(f"A guard of {route.path} is a requirement that was not called.")
         if not isinstance(guard, Requirement):
             return
-        if guard.needs_server_key:
-            self.client.config.require_server_key(f"a requirement on {route.path}")
-        name = guard.team_parameter
-        if name is not None and name not in route.path_parameters:
-            raise ConfigurationError(
-                f'The route {route.path} has no parameter "{name}", which its requirement names as team.'
-            )
+        for found in unmet([guard], route.path, route.path_parameters, self.client.config):
+            raise ConfigurationError(found.text)
         if getattr(handler, "cache", False) and getattr(handler, "cache_key_builder", None) is None:
             raise ConfigurationError(
                 f"The route {route.path} is cached inside its guard, where one caller's answer is for all others: "
