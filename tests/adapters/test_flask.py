@@ -285,7 +285,7 @@ def test_public_route_that_does_not_ask_stays_cacheable(world: World) -> None:
 
 
 def test_requirement_decides_which_kinds_current_user_shows(world: World) -> None:
-    """Whom a requirement let through on this request, `current_user` is; on the next request he is nobody again."""
+    """Behind a requirement it is the user that the requirement let through; on the next request there is nobody."""
     world.app.add_url_rule("/anyone", "anyone", require_user.allow(anonymous=True)(me()))
     world.app.add_url_rule("/optional", "optional", optional_user(me()))
     world.app.add_url_rule("/public", "public", me())
@@ -541,7 +541,7 @@ def test_pushed_application_context_leaks_nobody(world: World) -> None:
 
 
 def test_interleaved_users_stay_apart(world: World) -> None:
-    """Two users in threads at the same moment, under an application context pushed for good: each sees himself."""
+    """Two users in threads at the same moment, under an application context pushed for good: each sees themselves."""
     meeting = threading.Barrier(2)
 
     @world.app.get("/")
@@ -1150,6 +1150,14 @@ def factory_decorated(app: Any) -> None:
     app.get("/")(kit.require_user(kit.require_permission))
 
 
+def parameter_the_route_lacks_for_a_method_of_its_own(app: Any) -> None:
+    class Guarded(MethodView):
+        methods = ["QUERY"]  # noqa: RUF012  # Flask's own spelling
+        query = kit.require_team("{team_id}")(greet())
+
+    app.add_url_rule("/", view_func=Guarded.as_view("guarded"))
+
+
 def parameter_the_route_lacks(app: Any) -> None:
     app.get("/<team>")(kit.require_team("{team_id}")(greet()))
 
@@ -1193,6 +1201,7 @@ def parameter_a_route_of_the_blueprint_lacks(app: Any) -> None:
         nothing_decorated,
         factory_decorated,
         parameter_the_route_lacks,
+        parameter_the_route_lacks_for_a_method_of_its_own,
         parameter_a_route_of_the_blueprint_lacks,
     ],
 )
@@ -1348,7 +1357,7 @@ def served(app: flask.Flask) -> Iterator[str]:
 
 
 def test_real_server_and_real_hexclave_over_http(world: World) -> None:
-    """The whole way over sockets: many callers at once, one fetch of the keys, everybody sees himself."""
+    """The whole way over sockets: many callers at once, one fetch of the keys, everybody sees themselves."""
     with world.sandbox.serve():
         app = make_app(world.sandbox)
         app.add_url_rule("/me", view_func=require_user(me()))

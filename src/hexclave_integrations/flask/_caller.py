@@ -58,7 +58,7 @@ class Caller:
         self.api_key: HexclaveApiKey | None = None
 
     def user(self) -> HexclaveUser | None:
-        """The user whom a requirement let through on this request, else the regular user of its token, else None.
+        """The user that a requirement let through on this request, else the regular user of its token, else None.
 
         Raises:
             Unavailable: it cannot be told now.
@@ -109,7 +109,7 @@ class Installation:
         self._variables = [(f"HTTP_{name.upper().replace('-', '_')}", name) for name in names]
 
     def begin(self, environ: WSGIEnvironment) -> dict[str, Caller]:
-        """Forget who made an earlier request with this environ; return where the caller of this one will be."""
+        """Forget the caller of an earlier request with this environ; return where the caller of this one will be."""
         slot: dict[str, Caller] = {}
         environ[self._environ_key] = slot
         return slot
@@ -141,7 +141,7 @@ def installation() -> Installation:
 
 
 def current_request() -> Request:
-    """The current request itself: each look through `flask.request` costs as much as the rest of a guard.
+    """The current request itself, instead of the proxy `flask.request`: each look through a proxy takes time.
 
     Raises:
         RuntimeError: there is none.
@@ -165,11 +165,11 @@ def caller_of(request: Request) -> Caller:
 current_user: HexclaveUser = LocalProxy(lambda: caller_of(current_request()).user())  # type: ignore[assignment]
 """The verified user of the current request, in views and templates; false when there is none.
 
-Behind a requirement it is the user whom that let through, of each kind that it allows: an anonymous user behind
-`optional_user` or `.allow(anonymous=True)` is a user, and true. Where no requirement was asked, it is the regular user
-of the request's token: with bad credentials, and for anonymous and restricted users, there is none.
+Behind a requirement about users it is the user that the requirement let through, of any kind that it allows: behind
+`optional_user` and `.allow(anonymous=True)` an anonymous user is a user too, and true. On a route without such a
+requirement only a regular user counts: anonymous users, restricted users and bad credentials are nobody.
 
-Write `if current_user:`; a proxy is never `None`. Where the answer is streamed, read it before the stream begins:
+Write `if current_user:`, since a proxy is never `None`. Where the answer is streamed, read it before the stream begins:
 afterwards it is too late to forbid caches to store the answer.
 
 Raises:

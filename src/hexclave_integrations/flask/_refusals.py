@@ -1,4 +1,4 @@
-"""Refusals as answers: from wherever in a request they are raised, whatever else handles errors in the application."""
+"""Answers to refusals, in whichever part of a request they are raised, and whichever extension handles errors."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ __all__ = ["handle_refusals", "handle_refusals_first"]
 
 
 def handle_refusals(app: Flask) -> None:
-    """Answer refusals on an application, unless it has an error handler of its own for them by now.
+    """Register an error handler for refusals, unless the application has registered its own.
 
-    One that it registers later takes the place of this one.
+    An error handler that the application registers later replaces this one.
     """
     if RequestRefused not in app.error_handler_spec[None][None]:
         app.register_error_handler(RequestRefused, refuse)
 
 
 def handle_refusals_first(app: Flask) -> None:
-    """Let no refusal become an error 500; to be called when all extensions are there.
+    """Let no refusal end as an error 500. Call it when all extensions are installed.
 
-    Some extensions put an error handling of their own in front of Flask's, which knows no refusals: Flask-RESTX and
-    Flask-RESTful. And Flask's looks for no error handler where an `after_request` function raises.
+    Flask-RESTX and Flask-RESTful replace these two methods by error handling of their own, which knows no refusals.
+    Flask itself looks for no error handler when an `after_request` function raises.
     """
-    for name in ("handle_user_exception", "handle_exception"):  # which these extensions replace likewise
+    for name in ("handle_user_exception", "handle_exception"):
         setattr(app, name, functools.partial(_handle, app, getattr(app, name)))
 
 
 def _handle(app: Flask, otherwise: Callable[..., Any], *arguments: Any) -> Any:
-    """Stand for one of Flask's methods for errors; the error is the last of its arguments.
+    """Take the place of one of Flask's methods that handle errors.
 
     Args:
         app: the application.
-        otherwise: handles all other errors.
-        arguments: of the method.
+        otherwise: the method, for all other errors.
+        arguments: what Flask calls the method with; the error is the last of them.
     """
     if not isinstance(arguments[-1], RequestRefused):
         return otherwise(*arguments)
     try:
-        # The method of the class looks for the application's error handlers, and then for `refuse`.
+        # The method of the class: it finds the application's error handlers, `refuse` among them.
         return app.make_response(type(app).handle_user_exception(app, *arguments))
-    except RequestRefused as error:  # by a handler that reads `current_user`, say
+    except RequestRefused as error:  # raised by such a handler: it may have read `current_user`
         return refuse(error)
 
 
