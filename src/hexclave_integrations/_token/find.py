@@ -6,6 +6,7 @@ Pure. An adapter hands over the headers as it has them; nothing here knows a fra
 from __future__ import annotations
 
 import binascii
+import hmac
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -226,7 +227,7 @@ def _from_cookies(cookies: Mapping[str, str], project_id: str) -> str | None:
     for name in ("hexclave-access", "stack-access"):
         for raw in cookies.get(name, "").split(_SEVERAL):
             pair = _pair(raw)
-            if pair is not None and pair[0] == refresh:
+            if pair is not None and hmac.compare_digest(pair[0].encode(), refresh.encode()):
                 return _bounded(pair[1]) or None
     return None
 
