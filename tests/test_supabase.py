@@ -1,4 +1,4 @@
-"""`SupabaseSigner` seen alone: what it writes into a token, whom and what it refuses, and what it never tells."""
+"""`SupabaseSigner` seen alone: what it writes into a token, which users, claims and keys it refuses, what it hides."""
 
 from __future__ import annotations
 
@@ -287,7 +287,7 @@ def test_role_is_never_a_privileged_one(role: Any) -> None:
         signer(role=role)
 
 
-# --- whom it signs for ----------------------------------------------------------------------------------------
+# --- the users that it signs for ------------------------------------------------------------------------------
 
 KIND_OPTIONS: list[tuple[dict[str, bool], set[str]]] = [
     ({}, {"regular"}),
@@ -386,7 +386,7 @@ def test_expired_user(seconds: float) -> None:
         signer().token_for(user(expires_at=datetime.fromtimestamp(NOW + seconds, UTC)))
 
 
-def test_user_until_his_last_moment() -> None:
+def test_user_until_their_last_moment() -> None:
     """A user whose access token is not over yet gets a token of the full lifetime."""
     last = user(expires_at=datetime.fromtimestamp(NOW + 1, UTC))
 

@@ -87,7 +87,7 @@ def alice(database: str, hexclave_sandbox: Sandbox) -> SandboxUser:
 
 
 def verified(sandbox: Sandbox, who: SandboxUser) -> HexclaveUser:
-    """The user as a client finds him in a request."""
+    """The user as a client finds them in a request."""
     with HexclaveClient(sandbox.config) as client:
         user = client.authenticate(sandbox.headers(who))
     assert user is not None
@@ -262,7 +262,7 @@ def test_service_role_sees_everything(database: str, alice: SandboxUser) -> None
 
 
 def test_roles_that_are_not_granted(database: str) -> None:
-    """A genuine token for a role that the authenticator may not take is refused, and none gives his own rights."""
+    """A genuine token for a role that the authenticator may not take is refused, and none gives its own rights."""
     side = Postgrest(database, secret=SECRET)
 
     assert refusal(side, jwt.encode({"role": "postgres"}, SECRET, "HS256")) == 403

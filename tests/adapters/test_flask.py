@@ -285,7 +285,7 @@ def test_public_route_that_does_not_ask_stays_cacheable(world: World) -> None:
 
 
 def test_requirement_decides_which_kinds_current_user_shows(world: World) -> None:
-    """Whom a requirement let through on this request, `current_user` is; on the next request he is nobody again."""
+    """Behind a requirement it is the user that the requirement let through; on the next request there is nobody."""
     world.app.add_url_rule("/anyone", "anyone", require_user.allow(anonymous=True)(me()))
     world.app.add_url_rule("/optional", "optional", optional_user(me()))
     world.app.add_url_rule("/public", "public", me())
@@ -305,6 +305,83 @@ def test_not_knowing_is_not_nobody(world: World) -> None:
         response = world.get("/", world.alice)
         assert (503, Unavailable().body()) == (response.status_code, response.data)
         assert world.get("/").json == {"id": None}
+
+
+@pytest.mark.parametrize("setting", [None, "TESTING", "DEBUG", "PROPAGATE_EXCEPTIONS"])
+def test_not_knowing_after_the_view_is_503_too(world: World, setting: str | None) -> None:
+    """Flask looks for no error handler where an `after_request` function raises; the answer is 503 all the same."""
+    if setting is not None:
+        world.app.config[setting] = True
+    world.app.add_url_rule("/", view_func=greet())
+
+    @world.app.after_request
+    def name_the_user(response: flask.Response) -> flask.Response:
+        response.headers["X-User"] = current_user.id if current_user else "nobody"
+        return response
+
+    with world.sandbox.outage():
+        response = world.get("/", world.alice)
+        assert (503, Unavailable().body()) == (response.status_code, response.data)
+        assert (response.headers["Cache-Control"], response.headers["Vary"]) == (PRIVATE, VARY)
+        assert world.get("/").headers["X-User"] == "nobody"
+
+
+@pytest.mark.parametrize("reads_the_user", [False, True])
+def test_the_applications_own_answer_after_the_view(world: World, reads_the_user: bool) -> None:
+    """The application's error handler is asked there too; one that is refused itself ends in the usual answer."""
+    world.app.add_url_rule("/", view_func=greet())
+
+    @world.app.after_request
+    def name_the_user(response: flask.Response) -> flask.Response:
+        response.headers["X-User"] = current_user.id
+        return response
+
+    @world.app.errorhandler(Unavailable)
+    def later(error: Unavailable) -> Any:
+        return {"user": bool(reads_the_user and current_user)}, error.status
+
+    with world.sandbox.outage():
+        response = world.get("/", world.alice)
+
+    assert response.status_code == 503
+    assert (response.data == Unavailable().body()) is reads_the_user
+
+
+def test_a_fault_after_the_view_stays_one(world: World) -> None:
+    """What is no refusal is Flask's 500, and is raised in tests."""
+    world.app.add_url_rule("/", view_func=greet())
+    world.app.logger.disabled = True
+
+    @world.app.after_request
+    def fail(response: flask.Response) -> flask.Response:
+        raise KeyError("fault")
+
+    assert world.get("/").status_code == 500
+    world.app.testing = True
+    with pytest.raises(KeyError):
+        world.get("/")
+
+
+def test_current_user_in_templates(world: World) -> None:
+    """Templates have it without being given it, and a page that does not read it is as public as before."""
+    page = "{% if current_user %}{{ current_user.display_name }}{% else %}nobody{% endif %}"
+    world.app.add_url_rule("/", "page", lambda: flask.render_template_string(page))
+    world.app.add_url_rule("/mine", "mine", lambda: flask.render_template_string(page, current_user=None))
+
+    assert (world.get("/", world.alice).text, world.get("/").text) == ("Alice", "nobody")
+    assert world.get("/", world.alice).headers["Cache-Control"] == PRIVATE
+    assert world.get("/mine", world.alice).text == "nobody"
+    assert "Cache-Control" not in world.get("/mine", world.alice).headers
+    with make_app(world.sandbox).app_context():
+        assert flask.render_template_string(page) == "nobody"
+
+
+def test_not_knowing_in_a_template_is_503(world: World) -> None:
+    """A template that asks during an outage shows nobody's page."""
+    world.app.add_url_rule("/", "page", lambda: flask.render_template_string("{% if current_user %}in{% endif %}"))
+
+    with world.sandbox.outage():
+        assert world.get("/", world.alice).status_code == 503
 
 
 @pytest.mark.parametrize(
@@ -464,7 +541,7 @@ def test_pushed_application_context_leaks_nobody(world: World) -> None:
 
 
 def test_interleaved_users_stay_apart(world: World) -> None:
-    """Two users in threads at the same moment, under an application context pushed for good: each sees himself."""
+    """Two users in threads at the same moment, under an application context pushed for good: each sees themselves."""
     meeting = threading.Barrier(2)
 
     @world.app.get("/")
@@ -1073,6 +1150,14 @@ def factory_decorated(app: Any) -> None:
     app.get("/")(kit.require_user(kit.require_permission))
 
 
+def parameter_the_route_lacks_for_a_method_of_its_own(app: Any) -> None:
+    class Guarded(MethodView):
+        methods = ["QUERY"]  # noqa: RUF012  # Flask's own spelling
+        query = kit.require_team("{team_id}")(greet())
+
+    app.add_url_rule("/", view_func=Guarded.as_view("guarded"))
+
+
 def parameter_the_route_lacks(app: Any) -> None:
     app.get("/<team>")(kit.require_team("{team_id}")(greet()))
 
@@ -1116,6 +1201,7 @@ def parameter_a_route_of_the_blueprint_lacks(app: Any) -> None:
         nothing_decorated,
         factory_decorated,
         parameter_the_route_lacks,
+        parameter_the_route_lacks_for_a_method_of_its_own,
         parameter_a_route_of_the_blueprint_lacks,
     ],
 )
@@ -1271,7 +1357,7 @@ def served(app: flask.Flask) -> Iterator[str]:
 
 
 def test_real_server_and_real_hexclave_over_http(world: World) -> None:
-    """The whole way over sockets: many callers at once, one fetch of the keys, everybody sees himself."""
+    """The whole way over sockets: many callers at once, one fetch of the keys, everybody sees themselves."""
     with world.sandbox.serve():
         app = make_app(world.sandbox)
         app.add_url_rule("/me", view_func=require_user(me()))

@@ -6,6 +6,7 @@ Pure. An adapter hands over the headers as it has them; nothing here knows a fra
 from __future__ import annotations
 
 import binascii
+import hmac
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -83,7 +84,7 @@ def collect(headers: Iterable[tuple[Any, Any]], wanted: Mapping[str | bytes, str
             found[known] = text
             continue
         parts = repeated.setdefault(known, [found[known]])
-        if len(parts) <= MAX_HEADER:  # more of them are too long whatever they are, and are refused for it
+        if len(parts) <= MAX_HEADER:  # so many that their commas alone are too long: the rest changes nothing
             parts.append(text)
     for known, parts in repeated.items():
         found[known] = ",".join(parts)
@@ -93,17 +94,17 @@ def collect(headers: Iterable[tuple[Any, Any]], wanted: Mapping[str | bytes, str
 def read_cookies(headers: Iterable[str]) -> dict[str, str]:
     """The cookies of ours in `Cookie` headers, still percent-encoded.
 
-    A name that came with several values has them all, joined by the one character that no cookie can have: which of
-    them a browser sends first is up to the path that they were set with, and so up to who set them.
+    A name that came with several values has them all, joined by `;`, which no cookie can contain. Their order proves
+    nothing: a neighbouring subdomain can plant a cookie of the same name that comes before the real one.
 
-    Our own, since the standard library's unquoting, which frameworks use, takes time in the square of the length
-    (CVE-2024-7592), and nothing of ours is quoted (RFC 6265 section 5.4; contract 1.3).
+    Frameworks use the standard library's unquoting, which takes time in the square of the length (CVE-2024-7592).
+    Hexclave's cookies are never quoted, so they are read here (RFC 6265 section 5.4; contract 1.3).
     """
     found: dict[str, dict[str, None]] = {}
     for header in headers:
         for pair in header[:MAX_HEADER].split(";"):
             name, equals, value = pair.partition("=")
-            # Other blanks belong to the name: with one before it, `__Host-` is no prefix that a browser guards.
+            # Other blanks belong to the name: browsers let anybody set a cookie named "\xa0__Host-...".
             name = name.strip(_BLANKS)
             if equals and name.removeprefix("__Host-").startswith(("stack-", "hexclave-")):
                 found.setdefault(name, {})[value.strip(_BLANKS)] = None
@@ -238,13 +239,13 @@ def _from_cookies(cookies: Mapping[str, str], project_id: str) -> Credential | N
     for name in ("hexclave-access", "stack-access"):
         for raw in cookies.get(name, "").split(_SEVERAL):
             pair = _pair(raw)
-            if pair is not None and pair[0] == refresh:
+            if pair is not None and hmac.compare_digest(pair[0].encode(), refresh.encode()):
                 return _bounded(pair[1]) or None
     return None
 
 
 def _pair(raw: str) -> tuple[str, str] | None:
-    """The refresh and the access token of an access cookie; None for what is no such pair."""
+    """The refresh token and the access token of an access cookie; None where it cannot be read."""
     text = _decoded(raw)
     if text is None or not text.startswith('["'):
         return None
@@ -280,7 +281,7 @@ def _newest(cookies: Mapping[str, str], prefix: str) -> str | None:
 
 
 def _session(raw: str) -> tuple[float, str] | None:
-    """The time and the refresh token of a structured cookie; None for what the SDK skips because it cannot read it."""
+    """The time and the refresh token of a structured cookie; None where it cannot be read: the SDK skips it as well."""
     try:
         value = strict.json_object((_decoded(raw) or "").encode())
     except ValueError:
@@ -292,7 +293,7 @@ def _session(raw: str) -> tuple[float, str] | None:
 
 
 def _decoded(raw: str) -> str | None:
-    """Undo percent-encoding; None for what is too large, is no UTF-8, or came with several values."""
+    """Undo percent-encoding; None where the value is too large, is no UTF-8, or is one of several of its name."""
     if len(raw) > MAX_HEADER or _SEVERAL in raw:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Who makes this request: asked at most once per request, and kept in its WSGI environ.
+"""Who makes this request: asked at most once per request, and kept on the request object.
 
 Never on `flask.g`: with an application context pushed by hand, `g` outlives the request.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import current_app, request
+from flask import Request, current_app, request
 from werkzeug.local import LocalProxy
 
 from .._policy.attempt import Attempt
@@ -22,9 +22,19 @@ from ..user import HexclaveUser
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["EXTENSION", "Caller", "Installation", "current_api_key", "current_caller", "current_user", "installation"]
+__all__ = [
+    "EXTENSION",
+    "Caller",
+    "Installation",
+    "caller_of",
+    "current_api_key",
+    "current_request",
+    "current_user",
+    "installation",
+]
 
 EXTENSION: Final = "hexclave"
+_ATTRIBUTE: Final = "_hexclave_caller"
 
 
 class Caller:
@@ -48,7 +58,7 @@ class Caller:
         self.api_key: HexclaveApiKey | None = None
 
     def user(self) -> HexclaveUser | None:
-        """Whom a requirement let through on this request, else the regular user of its token, else None.
+        """The user that a requirement let through on this request, else the regular user of its token, else None.
 
         Raises:
             Unavailable: it cannot be told now.
@@ -62,15 +72,18 @@ class Caller:
             return None
         return user if user is not None and user.is_authenticated else None
 
-    def admit(self, requirement: Requirement, params: Mapping[str, Any]) -> None:
-        """Hold the caller against a requirement, and remember whom it lets through.
+    def admit(self, requirement: Requirement, params: Mapping[str, Any], request: Request) -> None:
+        """Hold the caller against a requirement, and remember the user or API key that it lets through.
+
+        Args:
+            requirement: what the route asks for.
+            params: the route's parameters, for `"{name}"` teams.
+            request: what a callable team is called with.
 
         Raises:
-            RequestRefused: he does not meet it, or it cannot be told now.
+            RequestRefused: the caller does not meet it, or it cannot be told now.
         """
-        # A callable team gets the request itself; nobody else is worth looking through the proxy.
-        real = request._get_current_object() if callable(requirement.team) else None  # type: ignore[attr-defined]
-        principal = self._client.admit(requirement, self.attempt, params=params, request=real)
+        principal = self._client.admit(requirement, self.attempt, params=params, request=request)
         if isinstance(principal, HexclaveApiKey):
             self.api_key = principal
         elif principal is not None:
@@ -96,7 +109,7 @@ class Installation:
         self._variables = [(f"HTTP_{name.upper().replace('-', '_')}", name) for name in names]
 
     def begin(self, environ: WSGIEnvironment) -> dict[str, Caller]:
-        """Forget who made an earlier request with this environ; return where the caller of this one will be."""
+        """Forget the caller of an earlier request with this environ; return where the caller of this one will be."""
         slot: dict[str, Caller] = {}
         environ[self._environ_key] = slot
         return slot
@@ -127,25 +140,41 @@ def installation() -> Installation:
     return found
 
 
-def current_caller() -> Caller:
-    """The caller of the current request.
+def current_request() -> Request:
+    """The current request itself, instead of the proxy `flask.request`: each look through a proxy takes time.
 
     Raises:
-        ConfigurationError: Hexclave is not installed on the current application.
+        RuntimeError: there is none.
     """
-    return installation().caller(request.environ)
+    return request._get_current_object()  # type: ignore[attr-defined,no-any-return]  # a proxy, typed as its object
 
 
-current_user: HexclaveUser = LocalProxy(lambda: current_caller().user())  # type: ignore[assignment]  # as flask.request
-"""The verified user of the current request; false when nobody is signed in.
+def caller_of(request: Request) -> Caller:
+    """The caller of a request that the current application handles.
 
-That is whom a requirement let through on this request. Where none was asked, only a regular user counts: bad
-credentials, anonymous and restricted users are nobody. Write `if current_user:`; a proxy is never `None`. Where the
-answer is streamed, read it before the stream begins: afterwards it is too late to forbid caches to store it.
+    Raises:
+        ConfigurationError: Hexclave is not installed on the application.
+    """
+    caller: Caller | None = getattr(request, _ATTRIBUTE, None)
+    if caller is None:
+        caller = installation().caller(request.environ)
+        setattr(request, _ATTRIBUTE, caller)
+    return caller
+
+
+current_user: HexclaveUser = LocalProxy(lambda: caller_of(current_request()).user())  # type: ignore[assignment]
+"""The verified user of the current request, in views and templates; false when there is none.
+
+Behind a requirement about users it is the user that the requirement let through, of any kind that it allows: behind
+`optional_user` and `.allow(anonymous=True)` an anonymous user is a user too, and true. On a route without such a
+requirement only a regular user counts: anonymous users, restricted users and bad credentials are nobody.
+
+Write `if current_user:`, since a proxy is never `None`. Where the answer is streamed, read it before the stream begins:
+afterwards it is too late to forbid caches to store the answer.
 
 Raises:
-    Unavailable: on reading, where it cannot be told now; the caller is answered 503.
+    Unavailable: on reading, where it cannot be told now; the request is answered with 503.
 """
 
-current_api_key: HexclaveApiKey = LocalProxy(lambda: current_caller().api_key)  # type: ignore[assignment]
+current_api_key: HexclaveApiKey = LocalProxy(lambda: caller_of(current_request()).api_key)  # type: ignore[assignment]
 """The API key that a requirement let through on this request; false without one."""

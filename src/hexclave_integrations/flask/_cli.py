@@ -1,4 +1,4 @@
-"""`flask hexclave check`: what is wrong with an application, before anybody sends it a request."""
+"""`flask hexclave check`: what is wrong with an application, before it gets its first request."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ commands = AppGroup("hexclave", help="Look after Hexclave authentication.")
 def check(online: bool) -> None:
     """Check the settings and the requirements of all routes; exit with 1 if something is wrong."""
     client = installation().client
-    app = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy, typed as what it stands for
-    found = list(problems(app, client.config))
+    found = list(problems(current_app, client.config))
     if online and not client.warm():
         found.append(f"The keys of project {client.config.project_id} cannot be fetched from {client.config.api_url}.")
     for problem in found:

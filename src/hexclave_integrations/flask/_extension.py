@@ -1,17 +1,16 @@
-"""`Hexclave(app)`: settings, client, middleware, error handler and command of an application."""
+"""`Hexclave(app)`: settings, client, middleware, error handler, templates and command of an application."""
 
 from __future__ import annotations
 
-import functools
-
-from flask import Flask, Response
+from flask import Flask
 
 from ..client import HexclaveClient
 from ..config import HexclaveConfig
-from ..errors import ConfigurationError, RequestRefused
-from ._caller import EXTENSION, Installation, installation
+from ..errors import ConfigurationError
+from ._caller import EXTENSION, Installation, current_user, installation
 from ._cli import commands
 from ._middleware import CallerMiddleware
+from ._refusals import handle_refusals, handle_refusals_first
 from ._startup import check_routes
 
 __all__ = ["Hexclave"]
@@ -49,10 +48,14 @@ class Hexclave:
             raise ConfigurationError("Hexclave is installed on this application already.")
         settings = config or self._config or HexclaveConfig.from_mapping(app.config, "HEXCLAVE_")
         found = Installation(HexclaveClient(settings))
-        if RequestRefused not in app.error_handler_spec[None][None]:  # an application may have its own answer
-            app.register_error_handler(RequestRefused, refuse)
-        check = functools.partial(check_routes, app, settings)
-        app.wsgi_app = CallerMiddleware(app.wsgi_app, found, check)  # type: ignore[method-assign]  # as Flask says to
+
+        def prepare() -> None:
+            check_routes(app, settings)
+            handle_refusals_first(app)
+
+        handle_refusals(app)
+        app.context_processor(lambda: {"current_user": current_user})
+        app.wsgi_app = CallerMiddleware(app.wsgi_app, found, prepare)  # type: ignore[method-assign]  # as Flask says to
         app.cli.add_command(commands)
         app.extensions[EXTENSION] = found
 
@@ -65,8 +68,3 @@ class Hexclave:
             RuntimeError: there is no application context.
         """
         return installation().client
-
-
-def refuse(error: RequestRefused) -> Response:
-    """The error handler for refusals."""
-    return Response(error.body(), error.status, error.headers())

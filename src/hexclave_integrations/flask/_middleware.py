@@ -1,4 +1,4 @@
-"""The WSGI middleware inside the application: checks it once, gives each request its caller, guards caches."""
+"""The WSGI middleware inside the application: prepares it once, gives each request its caller, guards caches."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class CallerMiddleware:
     Args:
         wsgi_app: what it wraps.
         installation: Hexclave of the application.
-        check: raises if the application is wrong; called before the first answer, until it passes.
+        prepare: called before the first answer, until it passes; raises if the application is wrong.
     """
 
-    def __init__(self, wsgi_app: WSGIApplication, installation: Installation, check: Callable[[], None]) -> None:
+    def __init__(self, wsgi_app: WSGIApplication, installation: Installation, prepare: Callable[[], None]) -> None:
         self._wsgi_app = wsgi_app
         self._installation = installation
-        self._check = check
+        self._prepare = prepare
         self._vary = cache_headers.vary_on_credentials(None, installation.client.config)
-        self._checked = False
+        self._is_prepared = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if not self._checked:
-            self._check()
-            self._checked = True
+        if not self._is_prepared:
+            self._prepare()
+            self._is_prepared = True
         slot = self._installation.begin(environ)
 
         def guarded_start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:

@@ -8,12 +8,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, ParamSpec
 
-from flask import current_app, request
+from flask import current_app
 
 from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
-from ._caller import current_caller
+from ._caller import caller_of, current_request
 
 __all__ = [
     "FlaskRequirement",
@@ -30,7 +30,7 @@ P = ParamSpec("P")
 
 
 class FlaskRequirement(Requirement):
-    """A requirement that decorates a view, below `@app.route`; `current_user` is then whom it let through.
+    """A requirement that decorates a view, below `@app.route`; `current_user` is then the user that it let through.
 
     In a class, decorate the methods or list it in `decorators`. For every route of a blueprint or application,
     register its check: `blueprint.before_request(require_user.check)`.
@@ -54,7 +54,8 @@ class FlaskRequirement(Requirement):
 
         @functools.wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
-            current_caller().admit(self, _params(view, args, kwargs) if self.team_parameter else {})
+            request = current_request()
+            caller_of(request).admit(self, _params(view, args, kwargs) if self.team_parameter else {}, request)
             return view(*args, **kwargs) if is_plain else current_app.ensure_sync(view)(*args, **kwargs)
 
         mark_guarded(guarded, self)
@@ -73,9 +74,10 @@ class FlaskRequirement(Requirement):
             RequestRefused: the caller does not meet it, or it cannot be told now.
             ConfigurationError: Hexclave is not installed, or the requirement needs a setting that is missing.
         """
+        request = current_request()
         if request.method == "OPTIONS" and getattr(request.url_rule, "provide_automatic_options", False):
             return
-        current_caller().admit(self, request.view_args or {})
+        caller_of(request).admit(self, request.view_args or {}, request)
 
     @property
     def __name__(self) -> NoReturn:
@@ -115,7 +117,7 @@ require_api_key: Final = FlaskRequirement(scope="api key")
 """A valid API key of a regular user, or of a team; it is then `current_api_key`."""
 
 optional_user: Final = FlaskRequirement(optional=True, restricted=True, anonymous=True)
-"""Everyone; `current_user` is false when no credentials came. Bad credentials are refused."""
+"""Everyone, anonymous and restricted users too. Without credentials `current_user` is false; bad ones are refused."""
 
 require_permission: Final = RequirePermission(FlaskRequirement, "@{}")
 """Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""

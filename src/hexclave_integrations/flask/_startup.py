@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from flask import Flask
-from flask.views import http_method_funcs
 from werkzeug.routing import Rule
 
 from .._adapter.guarded import guards_of
@@ -61,7 +60,8 @@ def _functions(app: Flask, rule: Rule, view: Callable[..., Any] | None) -> Itera
     entries = [view]
     view_class = getattr(view, "view_class", None)
     if view_class is not None:
-        entries += [getattr(view_class, name, None) for name in (*sorted(http_method_funcs), "dispatch_request")]
+        methods = sorted(method.lower() for method in rule.methods or ())
+        entries += [getattr(view_class, name, None) for name in (*methods, "dispatch_request")]
     for entry in entries:
         yield from layers(entry)
 

@@ -21,8 +21,8 @@ def supabase_blueprint(
 ) -> Blueprint:
     """A blueprint with a route for GET that answers `{"token", "expires_at"}`.
 
-    `app.register_blueprint(supabase_blueprint(signer))`. It lets through whom the signer signs for, and refuses as
-    `require_user` does; `Hexclave(app)` has to be on the application.
+    `app.register_blueprint(supabase_blueprint(signer))`. It lets the kinds of users through that the signer signs for,
+    and refuses all others as `require_user` does. `Hexclave(app)` has to be on the application.
 
     Args:
         signer: signs the tokens.
@@ -30,7 +30,7 @@ def supabase_blueprint(
         name: of the blueprint; one for each endpoint of an application.
 
     Raises:
-        ConfigurationError: it is no signer.
+        ConfigurationError: `signer` is no signer.
     """
     blueprint = Blueprint(name, __name__)
 

@@ -1,4 +1,4 @@
-"""Supabase tokens for users whom Hexclave vouches for: `SupabaseSigner(key).token_for(user)`."""
+"""Supabase tokens for users that Hexclave vouches for: `SupabaseSigner(key).token_for(user)`."""
 
 from ._signer import MAX_EXPIRES_IN, ClaimsRefused, SupabaseSigner, SupabaseToken
 

@@ -1,4 +1,4 @@
-"""`SupabaseSigner`: a Supabase token for a user whom Hexclave vouches for (contract section 7).
+"""`SupabaseSigner`: a Supabase token for a user that Hexclave vouches for (contract section 7).
 
 Supabase, and PostgREST underneath, take the role and the user of a request from a JWT that the project's own key
 signed. The holder of that key may be anybody, the service role included. So the signer says as little as it can: this
@@ -41,7 +41,7 @@ R = TypeVar("R", bound=Requirement)
 
 
 class ClaimsRefused(ConfigurationError, ValueError):
-    """Extra claims for a token would change whom it speaks for, or are nothing that PostgreSQL can read."""
+    """Extra claims would change which user a token speaks for, or PostgreSQL could not read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class SupabaseSigner:
         """The headers with which your server's own Supabase or PostgREST client speaks for a user.
 
         Args:
-            user: the user whom the token speaks for.
+            user: the user that the token speaks for.
             api_key: the project's publishable (or legacy anon) key; None for a PostgREST without a gateway before it.
             claims: as for `issue`.
 
@@ -195,13 +195,13 @@ def _extra(claims: Mapping[str, Any] | None) -> dict[str, Any]:
     """A copy of the application's claims, as they will be read.
 
     Raises:
-        ClaimsRefused: they would change whom the token speaks for, or cannot be read.
+        ClaimsRefused: they would change which user the token speaks for, or cannot be read.
     """
     if claims is None:
         return {}
     try:
         text = json.dumps(dict(claims), allow_nan=False, separators=(",", ":")).encode()
-        found = strict.json_object(text)  # what was written, whatever the mapping would say next time
+        found = strict.json_object(text)  # what was written: the mapping may say something else next time
     except (TypeError, ValueError, RecursionError):
         raise ClaimsRefused("Claims have to be a mapping of names to JSON values.") from None
     if len(text) > _MAX_CLAIMS:
