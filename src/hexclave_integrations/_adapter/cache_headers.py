@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import AnyStr, Final, Generic
 
 from .._token.find import HEADER_NAMES
 from ..config import HexclaveConfig
 from ..errors import PRIVATE
 
-__all__ = ["PRIVATE", "cache_control", "vary_on_credentials"]
+__all__ = ["PRIVATE", "HeaderGuard", "cache_control", "vary_on_credentials"]
 
 # Possessive, so that a quotation mark without its partner costs no second look (RFC 9110 sections 5.6.1 and 5.6.4).
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*+"'
@@ -59,3 +60,56 @@ def vary_on_credentials(vary: str | None, config: HexclaveConfig) -> str:
     if config.accept_cookies:
         wanted.append("cookie")
     return ", ".join(names + [name.title() for name in wanted if name not in present])
+
+
+class HeaderGuard(Generic[AnyStr]):
+    """Puts cache headers on the raw headers of an answer that may differ between callers: text in WSGI, bytes in ASGI.
+
+    Args:
+        config: names the headers that credentials are read from.
+        kind: `str` or `bytes`.
+    """
+
+    def __init__(self, config: HexclaveConfig, kind: type[AnyStr]) -> None:
+        self._config = config
+        self._encode: Callable[[str], AnyStr] = kind if kind is str else _encoded  # type: ignore[assignment]  # by kind
+        self._control_name, self._vary_name = self._encode("cache-control"), self._encode("vary")
+        self._private = self._encode(PRIVATE)
+        self._vary = self._encode(vary_on_credentials(None, config))
+
+    def __call__(
+        self, headers: Iterable[tuple[AnyStr, AnyStr]], *, private: bool = True
+    ) -> list[tuple[AnyStr, AnyStr]]:
+        """The headers, with credentials named in `Vary`.
+
+        Args:
+            headers: those of the answer.
+            private: whether the answer depends on who the caller is, so that shared caches are kept out.
+        """
+        kept: list[tuple[AnyStr, AnyStr]] = []
+        control: list[AnyStr] = []
+        vary: list[AnyStr] = []
+        for pair in headers:
+            name = pair[0].lower()
+            if name == self._vary_name:
+                vary.append(pair[1])
+            elif private and name == self._control_name:
+                control.append(pair[1])
+            else:
+                kept.append(pair)
+        if private:
+            kept.append(
+                (self._control_name, self._encode(cache_control(_joined(control))) if control else self._private)
+            )
+        full = self._encode(vary_on_credentials(_joined(vary), self._config)) if vary else self._vary
+        kept.append((self._vary_name, full))
+        return kept
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("latin-1")
+
+
+def _joined(values: list[AnyStr]) -> str:
+    """The values of a repeated header as one (RFC 9110 section 5.3)."""
+    return ", ".join(value.decode("latin-1") if isinstance(value, bytes) else value for value in values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .._adapter import cache_headers
+from .._adapter.cache_headers import HeaderGuard
 from ._caller import Installation
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class CallerMiddleware:
         self._wsgi_app = wsgi_app
         self._installation = installation
         self._prepare = prepare
-        self._vary = cache_headers.vary_on_credentials(None, installation.client.config)
+        self._guard_caches = HeaderGuard(installation.client.config, str)
         self._is_prepared = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -43,21 +43,3 @@ class CallerMiddleware:
             return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
         return self._wsgi_app(environ, guarded_start)
-
-    def _guard_caches(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Name the credentials in `Vary`, and keep shared caches out."""
-        kept: list[tuple[str, str]] = []
-        vary: list[str] = []
-        given: list[str] = []
-        for name, value in headers:
-            lowered = name.lower()
-            if lowered == "vary":
-                vary.append(value)
-            elif lowered == "cache-control":
-                given.append(value)
-            else:
-                kept.append((name, value))
-        kept.append(("Cache-Control", cache_headers.cache_control(", ".join(given))))
-        config = self._installation.client.config
-        kept.append(("Vary", cache_headers.vary_on_credentials(", ".join(vary), config) if vary else self._vary))
-        return kept

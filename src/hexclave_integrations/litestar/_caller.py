@@ -8,10 +8,9 @@ from typing import Any, Final
 from litestar.connection import ASGIConnection
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from .._adapter import cache_headers
+from .._adapter.cache_headers import HeaderGuard
 from .._token.find import read_cookies
 from ..client import AsyncHexclaveClient
-from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused, Unavailable
 
 __all__ = ["SCOPE_KEY", "Caller", "CallerMiddleware", "caller_of"]
@@ -63,6 +62,7 @@ class CallerMiddleware:
     def __init__(self, app: ASGIApp, client: AsyncHexclaveClient) -> None:
         self._app = app
         self._client = client
+        self._guard_caches = HeaderGuard(client.config, bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = Caller(self._client, scope["headers"])
@@ -74,40 +74,25 @@ class CallerMiddleware:
             if message["type"] == "websocket.accept":
                 is_accepted = True
             if message["type"] == "http.response.start" and caller.attempt.asked:
-                headers = _guard_caches(message["headers"], self._client.config)
+                headers = self._guard_caches(message["headers"])
                 await send({**message, "headers": headers})
             elif message["type"] == "websocket.close" and caller.refusal is not None:
                 can_deny = not is_accepted and "websocket.http.response" in (scope.get("extensions") or {})
-                for refused in _refuse_websocket(caller.refusal, self._client.config, can_deny=can_deny):
+                for refused in self._refuse_websocket(caller.refusal, can_deny=can_deny):
                     await send(refused)
             else:
                 await send(message)
 
         await self._app(scope, receive, guarded_send)
 
-
-def _refuse_websocket(error: RequestRefused, config: HexclaveConfig, *, can_deny: bool) -> Iterator[Any]:
-    """An answer as over HTTP where the server can send one, else a close with the code that browsers see."""
-    if can_deny:
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers()]
-        headers = _guard_caches(raw, config)
-        yield {"type": "websocket.http.response.start", "status": error.status, "headers": headers}
-        yield {"type": "websocket.http.response.body", "body": error.body()}
-    else:
-        # 1008 policy violation, 1013 try again later (RFC 6455 section 7.4 and its registry)
-        code = 1013 if isinstance(error, Unavailable) else 1008
-        yield {"type": "websocket.close", "code": code, "reason": error.code}
-
-
-def _guard_caches(headers: Iterable[tuple[bytes, bytes]], config: HexclaveConfig) -> list[tuple[bytes, bytes]]:
-    """Name the credentials in `Vary`, and keep shared caches out unless the application said `public`."""
-    own: dict[bytes, list[str]] = {b"cache-control": [], b"vary": []}
-    kept: list[tuple[bytes, bytes]] = []
-    for name, value in headers:
-        if name.lower() in own:
-            own[name.lower()].append(value.decode("latin-1"))
+    def _refuse_websocket(self, error: RequestRefused, *, can_deny: bool) -> Iterator[Any]:
+        """An answer as over HTTP where the server can send one, else a close with the code that browsers see."""
+        if can_deny:
+            raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers()]
+            headers = self._guard_caches(raw)
+            yield {"type": "websocket.http.response.start", "status": error.status, "headers": headers}
+            yield {"type": "websocket.http.response.body", "body": error.body()}
         else:
-            kept.append((name, value))
-    control = cache_headers.cache_control(", ".join(own[b"cache-control"]))
-    vary = cache_headers.vary_on_credentials(", ".join(own[b"vary"]), config)
-    return [*kept, (b"cache-control", control.encode("latin-1")), (b"vary", vary.encode("latin-1"))]
+            # 1008 policy violation, 1013 try again later (RFC 6455 section 7.4 and its registry)
+            code = 1013 if isinstance(error, Unavailable) else 1008
+            yield {"type": "websocket.close", "code": code, "reason": error.code}
