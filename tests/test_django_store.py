@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,8 +30,10 @@ from .adapters._django import COLOURS
 # isort: split
 from django.core.asgi import get_asgi_application
 from django.core.management import call_command
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, IntegrityError, connections, transaction
+from django.db.models.signals import pre_delete
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
 from hexclave_integrations import ConfigurationError
@@ -467,7 +469,7 @@ class TestExactlyOnce:
         assert (asyncio.run(receive()), database.effects(name)) == (200, 1)
 
     def test_a_claim_that_was_taken_over(self, database: Database) -> None:
-        """Who took longer than his claim and lost it rolls back, whatever he has done."""
+        """Who took longer than the claim lasts and lost it rolls back, whatever was done."""
         name, clock = new_id(), Clock()
         begun, go_on = threading.Event(), threading.Event()
 
@@ -547,8 +549,79 @@ class TestExactlyOnce:
         assert [webhooks.receive(*event(name))[0] for _ in range(3)] == [500, 200, 200]
         assert seen == [1]
 
+    def test_an_error_after_the_commit(self, database: Database, caplog: pytest.LogCaptureFixture) -> None:
+        """What on_commit() raises is lost: the delivery is done already, and the log names what to write instead."""
+        name, seen = new_id(), list[str]()
+
+        def call_broker() -> None:
+            seen.append("called")
+            raise ConnectionError("no broker")
+
+        def handler(event: WebhookEvent) -> None:
+            database.write(event.id)
+            transaction.on_commit(call_broker, using=database.alias)
+
+        webhooks = database.webhooks(handler)
+        assert [webhooks.receive(*event(name))[0] for _ in range(2)] == [500, 200]
+        assert (database.effects(name), seen) == (1, ["called"])
+        assert "after_commit=True" in caplog.text
+
+    @pytest.mark.parametrize("colour", COLOURS)
+    def test_a_broker_that_is_down(self, database: Database, colour: str) -> None:
+        """A handler for after the commit sees what was written, and is repeated by itself until it succeeds."""
+        name, outages, sent = new_id(), [ConnectionError(), ConnectionError()], list[int]()
+
+        def send_task(event: WebhookEvent) -> None:
+            assert not connections[database.alias].in_atomic_block
+            if outages:
+                raise outages.pop()
+            sent.append(database.effects(event.id))
+
+        webhooks = database.webhooks(lambda event: database.write(event.id))
+        webhooks.on("*", after_commit=True)(send_task)
+        statuses = [(post(colour, webhooks, event(name)), database.effects(name)) for _ in range(4)]
+        assert statuses == [(500, 1), (500, 1), (200, 1), (200, 1)]
+        assert sent == [1]
+
+    def test_not_before_the_commit(self, database: Database) -> None:
+        """Where the others fail nothing is sent."""
+        name, failures, sent = new_id(), [RuntimeError()], list[str]()
+
+        def handler(event: WebhookEvent) -> None:
+            if failures:
+                raise failures.pop()
+
+        webhooks = database.webhooks(handler)
+        webhooks.on("*", after_commit=True)(lambda event: sent.append(event.id))
+        assert (webhooks.receive(*event(name))[0], sent) == (500, [])
+        assert (webhooks.receive(*event(name))[0], sent) == (200, [name])
+
+    def test_create_or_ignore(self, database: Database, key: str, caplog: pytest.LogCaptureFixture) -> None:
+        """Who hides an error within the transaction has broken it: a failure of the handler, and the log says how."""
+        name = new_id()
+        rows = Row.objects.using(database.alias)
+        rows.create(key=key, expires_at=4e9)
+
+        def careless(event: WebhookEvent) -> None:
+            database.write(event.id)
+            with suppress(IntegrityError):
+                rows.create(key=key, expires_at=4e9)
+
+        def careful(event: WebhookEvent) -> None:
+            database.write(event.id)
+            with suppress(IntegrityError), transaction.atomic(using=database.alias):
+                rows.create(key=key, expires_at=4e9)
+
+        status, _, body = database.webhooks(careless).receive(*event(name))
+        assert (status, json.loads(body)["code"], database.effects(name)) == (500, "WEBHOOK_HANDLER_FAILED", 0)
+        assert [record.getMessage() for record in caplog.records] == [
+            "A webhook handler for 'user.deleted' caught an error of the database that had ended its transaction, so "
+            "nothing was saved; wrap the statement that may fail in transaction.atomic(). The sender will try again"
+        ]
+        assert (database.webhooks(careful).receive(*event(name))[0], database.effects(name)) == (200, 1)
+
     def test_a_transaction_that_a_handler_broke(self, postgres_database: Database) -> None:
-        """An error of the database that a handler hid is no success."""
+        """An error of the database that a handler hid is no success, and no outage of the store."""
         name = new_id()
 
         def careless(event: WebhookEvent) -> None:
@@ -557,9 +630,24 @@ class TestExactlyOnce:
                 postgres_database.execute("SELECT nonsense")
 
         webhooks = postgres_database.webhooks(careless)
-        assert (webhooks.receive(*event(name))[0], postgres_database.effects(name)) == (503, 0)
+        assert (webhooks.receive(*event(name))[0], postgres_database.effects(name)) == (500, 0)
         repaired = postgres_database.webhooks(lambda event: postgres_database.write(event.id))
         assert (repaired.receive(*event(name))[0], postgres_database.effects(name)) == (200, 1)
+
+    def test_a_connection_that_breaks_meanwhile(self, postgres_database: Database, postgres_url: str) -> None:
+        """A database that goes away within a handler is an outage of the store, and nothing is written."""
+        name = new_id()
+
+        def cut(event: WebhookEvent) -> None:
+            postgres_database.write(event.id)
+            connection: Any = connections[postgres_database.alias]
+            with psycopg.connect(postgres_url) as other:
+                other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
+
+        status, _, body = postgres_database.webhooks(cut).receive(*event(name))
+        assert (status, json.loads(body)["code"]) == (503, "WEBHOOK_STORE_UNAVAILABLE")
+        connections[postgres_database.alias].close()
+        assert postgres_database.effects(name) == 0
 
 
 class Worker:
@@ -609,7 +697,7 @@ class TestProcesses:
         assert (webhooks.receive(*event(name))[0], database.effects(name)) == (200, 1)
 
     def test_killed_between_commit_and_answer(self, database: Database) -> None:
-        """What was committed stays, and the sender who heard nothing is told so when he comes back."""
+        """What was committed stays, and a sender who heard nothing is told so when they come back."""
         name = new_id()
         with closing(Worker(database, "hang-after-commit", 60)) as worker:
             assert worker.receive(event(name)) == "committed"
@@ -645,6 +733,27 @@ class TestDatabaseStore:
 
         assert rows.filter(expires_at__lte=clock()).count() == 0
         assert rows.filter(expires_at__gt=clock()).count() >= 3
+
+    def test_the_sweep_is_one_statement(self, database: Database, key: str) -> None:
+        """Even where something listens to all deletions: what is looked up first could be somebody's when it goes."""
+        clock, seen = Clock(), list[str]()
+        store = database.store(clock=clock)
+        store.claim(f"{key}1", "a", 1)
+        clock.advance(601)
+
+        def audit(instance: Any, **kwargs: Any) -> None:
+            seen.append(str(instance))
+            store.claim(f"{key}1", "b", 1000)
+
+        pre_delete.connect(audit)
+        try:
+            with CaptureQueriesContext(connections[database.alias]) as queries:
+                store.claim(f"{key}2", "a", 1000)
+        finally:
+            pre_delete.disconnect(audit)
+        statements = [query["sql"].split()[0] for query in queries.captured_queries]
+        assert (statements[0], statements.count("DELETE"), seen) == ("DELETE", 1, [])
+        assert store.claim(f"{key}1", "c", 1000) is Claim.CLAIMED
 
     def test_no_server(self, key: str) -> None:
         """Without a server every operation says so, and the sender comes back."""

@@ -44,11 +44,12 @@ TABLE: dict[str, tuple[int, str, str | None]] = {
     "WebhookVerificationFailed": (400, "WEBHOOK_VERIFICATION_FAILED", None),
     "WebhookInProgress": (409, "WEBHOOK_IN_PROGRESS", None),
     "WebhookHandlerFailed": (500, "WEBHOOK_HANDLER_FAILED", None),
+    "WebhookStoreUnavailable": (503, "WEBHOOK_STORE_UNAVAILABLE", None),
     "Unavailable": (503, "HEXCLAVE_UNAVAILABLE", None),
     "ServerKeyRefused": (503, "HEXCLAVE_UNAVAILABLE", None),
 }
 # The errors that say when to come back, in seconds.
-WAITS = {"Unavailable": "1", "ServerKeyRefused": "30", "WebhookInProgress": "5"}
+WAITS = {"Unavailable": "1", "ServerKeyRefused": "30", "WebhookInProgress": "5", "WebhookStoreUnavailable": "5"}
 each_row = pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in TABLE])
 
 

@@ -22,7 +22,7 @@ import pytest
 
 from hexclave_integrations.stores import Claim, MemoryStore, RedisStore, StoreUnavailable
 from hexclave_integrations.testing import Sandbox
-from hexclave_integrations.webhooks import Webhooks
+from hexclave_integrations.webhooks import WebhookEvent, Webhooks
 
 from ._services import Redis, free_port
 from ._webhooks import (
@@ -231,6 +231,59 @@ class TestOnce:
         assert effects_in(tmp_path) == ["begun", "ended"]
 
 
+class TestAfterCommit:
+    """Handlers that run when the others are done, and are repeated by themselves."""
+
+    def test_in_order(self, place: Place) -> None:
+        """They run last, whenever they were registered, for their types alone."""
+        webhooks, ran = place.webhooks(), list[str]()
+        for name, pattern, after_commit in (("c", "*", True), ("a", "*", False), ("d", "user.*", True)):
+            webhooks.on(pattern, after_commit=after_commit)(lambda event, name=name: ran.append(name))
+        webhooks.on("team.*", after_commit=True)(lambda event: pytest.fail("a handler ran"))
+        webhooks.on("user.deleted")(lambda event: ran.append("b"))
+
+        assert place.receive(webhooks, event()) == 200
+        assert ran == ["a", "b", "c", "d"]
+
+    def test_a_failure(self, place: Place) -> None:
+        """The sender comes back and they run again, while what was done before does not."""
+        webhooks = place.webhooks()
+        first = counting(webhooks)
+        later = Effects()
+        later.errors = [ConnectionError(), ConnectionError()]
+        webhooks.on("*", after_commit=True)(later)
+        delivery = event()
+
+        assert [place.receive(webhooks, delivery) for _ in range(4)] == [500, 500, 200, 200]
+        assert (first.begun, later.begun, later.ended) == (1, 3, 1)
+
+    def test_a_failure_before(self, place: Place) -> None:
+        """They wait until the others have succeeded."""
+        webhooks = place.webhooks()
+        counting(webhooks).errors = [ValueError()]
+        later = Effects()
+        webhooks.on("*", after_commit=True)(later)
+        delivery = event()
+
+        assert (place.receive(webhooks, delivery), later.begun) == (500, 0)
+        assert (place.receive(webhooks, delivery), later.begun) == (200, 1)
+
+    def test_while_they_run(self, place: Place) -> None:
+        """A repetition meanwhile is put off."""
+        webhooks = place.webhooks()
+        first, later = counting(webhooks), Effects()
+        later.gate.clear()
+        webhooks.on("*", after_commit=True)(later)
+        delivery = event()
+        running = InBackground(webhooks, delivery, is_async=place.runner.is_async)
+        assert later.entered.wait(LIMIT)
+        early = webhooks.receive(*delivery)[0]
+        later.gate.set()
+
+        assert [early, running.join(), place.receive(webhooks, delivery)] == [409, 200, 200]
+        assert (first.begun, later.begun) == (1, 1)
+
+
 class TestNothingLost:
     """What was not handled to its end is handled again."""
 
@@ -302,7 +355,7 @@ class TestNothingLost:
         own_redis.start()
 
         assert [*statuses, status, dict(headers)["Retry-After"]] == [503, 503, 503, "5"]
-        assert json.loads(body)["code"] == "HEXCLAVE_UNAVAILABLE"
+        assert json.loads(body)["code"] == "WEBHOOK_STORE_UNAVAILABLE"
         assert effects.begun == 1
         assert [runner.receive(webhooks, delivery) for _ in range(2)] == [200, 200]
         assert effects.ended == 2
@@ -509,33 +562,32 @@ class TestCancellation:
         store.close()
 
     def test_in_a_coroutine(self, store: Any) -> None:
-        """A cancelled handler stops at once, and its claim is released before the cancellation goes on."""
+        """A handler that has begun ends by itself; a repetition meanwhile is put off, and a later one runs nothing."""
         webhooks = Webhooks([SECRET], store)
-        entered, ended = asyncio.Event(), []
+        entered, gate, ended = asyncio.Event(), asyncio.Event(), list[str]()
 
         @webhooks.on("*")
-        async def handler(event: object) -> None:
-            if entered.is_set():
-                ended.append("second")
-                return
+        async def handler(event: WebhookEvent) -> None:
             entered.set()
-            await asyncio.sleep(LIMIT)
-            ended.append("first")
+            await gate.wait()
+            ended.append(event.id)
 
-        async def main() -> int:
+        async def main() -> list[int]:
             delivery = event()
             task = asyncio.create_task(webhooks.areceive(*delivery))
             await entered.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            return (await webhooks.areceive(*delivery))[0]
+            statuses = [(await webhooks.areceive(*delivery))[0]]
+            gate.set()
+            return [*statuses, *(await until_done(webhooks, delivery))[-1:]]
 
-        assert asyncio.run(main()) == 200
-        assert ended == ["second"]
+        assert asyncio.run(main()) == [409, 200]
+        assert len(ended) == 1
 
     def test_in_a_thread(self, store: Any) -> None:
-        """A thread cannot be stopped: it is waited for, and what it has handled is done."""
+        """A thread goes on as well, and what it has handled is done."""
         webhooks = Webhooks([SECRET], store)
         effects = counting(webhooks)
         effects.gate.clear()
@@ -545,19 +597,18 @@ class TestCancellation:
             task = asyncio.create_task(webhooks.areceive(*delivery))
             await asyncio.to_thread(effects.entered.wait, LIMIT)
             task.cancel()
-            await asyncio.sleep(0.02)
-            assert (await webhooks.areceive(*delivery))[0] == 409
-            effects.gate.set()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            return (await webhooks.areceive(*delivery))[0]
+            assert (await webhooks.areceive(*delivery))[0] == 409
+            effects.gate.set()
+            return (await until_done(webhooks, delivery))[-1]
 
         assert asyncio.run(main()) == 200
         assert (effects.begun, effects.ended) == (1, 1)
 
     @pytest.mark.parametrize("second", ["function", "coroutine function", "coroutine of a function"])
     def test_between_handlers(self, store: Any, second: str) -> None:
-        """After a thread that was waited for no other handler begins; the repetition runs all."""
+        """The handlers after the one that was running run as well: the delivery ends as if nobody had cancelled."""
         webhooks = Webhooks([SECRET], store)
         effects = counting(webhooks)
         effects.gate.clear()
@@ -578,18 +629,18 @@ class TestCancellation:
             task = asyncio.create_task(webhooks.areceive(*delivery))
             await asyncio.to_thread(effects.entered.wait, LIMIT)
             task.cancel()
-            effects.gate.set()
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert ran == []
-            return (await webhooks.areceive(*delivery))[0]
+            effects.gate.set()
+            return (await until_done(webhooks, delivery))[-1]
 
         assert asyncio.run(main()) == 200
-        assert (effects.ended, ran) == (2, ["second"])
+        assert (effects.ended, ran) == (1, ["second"])
 
     @pytest.mark.parametrize("operation", ["claim", "done", "release"])
     def test_in_the_store(self, operation: str) -> None:
-        """An operation that was begun is waited for: no claim stays behind, and what is done stays done."""
+        """An operation that was begun is carried through: no claim stays behind, and what is done stays done."""
         store = SlowAsyncStore(operation)
         webhooks = Webhooks([SECRET], store)
         effects = counting(webhooks)
@@ -602,7 +653,7 @@ class TestCancellation:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            return (await webhooks.areceive(*delivery))[0]
+            return (await until_done(webhooks, delivery))[-1]
 
         assert asyncio.run(main()) == 200
         assert effects.ended == 1
@@ -664,13 +715,14 @@ class TestCancellation:
 
     @pytest.mark.parametrize("kind", ["asyncio", "anyio"])
     def test_timeouts(self, store: Any, kind: str) -> None:
-        """Time-outs around a delivery work as around anything else."""
+        """Time-outs around a delivery come when they are due, and the delivery goes on behind them."""
         webhooks = Webhooks([SECRET], store)
-        waits = [LIMIT, 0.0]
+        gate, ended = asyncio.Event(), list[str]()
 
         @webhooks.on("*")
-        async def handler(event: object) -> None:
-            await asyncio.sleep(waits.pop(0))
+        async def handler(event: WebhookEvent) -> None:
+            await gate.wait()
+            ended.append(event.id)
 
         async def receive_in_time(delivery: Delivery) -> None:
             if kind == "asyncio":
@@ -680,14 +732,16 @@ class TestCancellation:
                 with anyio.fail_after(0.02):
                     await webhooks.areceive(*delivery)
 
-        async def main() -> int:
+        async def main() -> list[int]:
             delivery = event()
             with pytest.raises(TimeoutError):
                 await receive_in_time(delivery)
-            await asyncio.sleep(0.1)
-            return (await webhooks.areceive(*delivery))[0]
+            statuses = [(await webhooks.areceive(*delivery))[0]]
+            gate.set()
+            return [*statuses, *(await until_done(webhooks, delivery))[-1:]]
 
-        assert asyncio.run(main()) == 200
+        assert asyncio.run(main()) == [409, 200]
+        assert len(ended) == 1
 
     def test_the_loop_ends(self, store: Any) -> None:
         """A server that shuts down in mid-handler leaves the delivery to the next."""
@@ -709,6 +763,42 @@ class TestCancellation:
 
         assert asyncio.run(main()).cancelled()
         assert asyncio.run(webhooks.areceive(*delivery))[0] == 200
+
+    @pytest.mark.parametrize("more", [False, True], ids=["alone", "with another handler"])
+    def test_the_loop_ends_around_a_thread(self, store: Any, more: bool) -> None:
+        """A thread is waited for and counts if it was all there was; no other handler begins any more."""
+        webhooks = Webhooks([SECRET], store)
+        effects = counting(webhooks)
+        effects.gate.clear()
+        ran: list[str] = []
+
+        async def second(event: WebhookEvent) -> None:
+            ran.append(event.id)
+
+        if more:
+            webhooks.on("*")(second)
+        delivery = event()
+
+        async def main() -> None:
+            task = asyncio.create_task(webhooks.areceive(*delivery))
+            await asyncio.to_thread(effects.entered.wait, LIMIT)
+            threading.Timer(0.05, effects.gate.set).start()
+            del task
+
+        asyncio.run(main())
+        assert (effects.begun, effects.ended, ran) == (1, 1, [])
+        assert asyncio.run(webhooks.areceive(*delivery))[0] == 200
+        assert (effects.ended, len(ran)) == ((2, 1) if more else (1, 0))
+
+
+async def until_done(webhooks: Webhooks, delivery: Delivery) -> list[int]:
+    """The statuses of repetitions, as long as the delivery is being handled and once afterwards."""
+    statuses = [409]
+    async with asyncio.timeout(LIMIT):
+        while statuses[-1] == 409:
+            await asyncio.sleep(0.005)
+            statuses.append((await webhooks.areceive(*delivery))[0])
+    return statuses
 
 
 def eventually(condition: Callable[[], bool]) -> bool:

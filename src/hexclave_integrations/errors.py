@@ -23,6 +23,7 @@
         │   ├── ProjectPermissionRequired
         │   └── TeamMembershipRequired
         ├── Unavailable               503: cannot tell now; never a sign-out, never an "allow"
+        │   └── WebhookStoreUnavailable   the store of deliveries cannot be asked; the sender comes back
         ├── WebhookVerificationFailed 400: signature, time or body of a delivery are bad
         ├── WebhookInProgress         409: the delivery is being handled already; the sender comes back
         └── WebhookHandlerFailed      500: a handler failed; the sender comes back
@@ -58,6 +59,7 @@ __all__ = [
     "Unavailable",
     "WebhookHandlerFailed",
     "WebhookInProgress",
+    "WebhookStoreUnavailable",
     "WebhookVerificationFailed",
     "WrongApiKeyType",
     "WrongProject",
@@ -266,6 +268,19 @@ class ServerKeyRefused(ConfigurationError, Unavailable):
 
     def repeated(self) -> ServerKeyRefused:
         return ServerKeyRefused()
+
+
+class WebhookStoreUnavailable(Unavailable):
+    """The store that remembers deliveries cannot be asked, so that nobody can tell whether this one is done."""
+
+    code = "WEBHOOK_STORE_UNAVAILABLE"
+    text = "The webhook was received, and the store of deliveries cannot be asked right now. Try again shortly."
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=5)
+
+    def repeated(self) -> WebhookStoreUnavailable:
+        return WebhookStoreUnavailable()
 
 
 class WebhookVerificationFailed(RequestRefused):

@@ -1,7 +1,7 @@
 """Where delivery claims live: `MemoryStore` for one process, `RedisStore` for all of them.
 
 A store remembers, for each delivery, that somebody is working on it or that it is done. Every operation is atomic,
-and a claim carries a token of its holder's: who lost his claim, because it took too long, can no longer end it.
+and a claim carries a token of its holder. A holder that took too long and lost the claim can no longer end it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from cachetools import LRUCache
 from ._base.fork import ForkAware
 from ._memory.redis import RedisScripts, RedisUnavailable
 
-__all__ = ["AsyncDeliveryStore", "Claim", "DeliveryStore", "MemoryStore", "RedisStore", "StoreUnavailable"]
+__all__ = [
+    "AsyncDeliveryStore",
+    "Claim",
+    "DeliveryStore",
+    "MemoryStore",
+    "RedisStore",
+    "StoreUnavailable",
+    "TransactionBroken",
+]
 
 _MAX_ENTRIES: Final = 100_000
 _DONE: Final = "done:"
@@ -24,6 +32,10 @@ _DONE: Final = "done:"
 
 class StoreUnavailable(Exception):
     """The store cannot be asked now; the sender gets a 503 and comes back."""
+
+
+class TransactionBroken(Exception):
+    """`done` cannot be part of the store's transaction: a handler hid an error that had ended it; the answer is 500."""
 
 
 class Claim(enum.Enum):
@@ -36,6 +48,9 @@ class Claim(enum.Enum):
 
 class DeliveryStore(Protocol):
     """What a store has to do; times in seconds. Each operation may raise `StoreUnavailable`.
+
+    A store may also have `transaction()`, which returns a context manager: the handlers and `done` then run inside of
+    it, on one thread, and `done` raises `TransactionBroken` where a handler has left it unusable.
 
     An operation may come twice with one token, after an answer that was lost: the second time changes nothing.
     """

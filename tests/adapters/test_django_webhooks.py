@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -17,6 +18,7 @@ from ._django import COLOURS, World
 
 # isort: split
 from django.core.asgi import get_asgi_application
+from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 from django.dispatch import Signal
@@ -186,7 +188,7 @@ def test_somebody_is_working_on_it(colour: str) -> None:
 @both_colours
 def test_a_store_that_cannot_be_asked(colour: str) -> None:
     """The sender is told to come back later."""
-    assert face(post(colour, endpoint(store=Broken()), event())) == face_of(errors.Unavailable(retry_after=5))
+    assert face(post(colour, endpoint(store=Broken()), event())) == face_of(errors.WebhookStoreUnavailable())
 
 
 # --- the request --------------------------------------------------------------------------------------------------
@@ -278,6 +280,49 @@ def test_middleware_that_has_read_the_body(colour: str) -> None:
     middleware = [f"{__name__}.ReadsBodies", "django.middleware.csrf.CsrfViewMiddleware"]
 
     assert post(colour, endpoint(), event(), MIDDLEWARE=middleware).content == HANDLED
+
+
+class ReadsBodiesAfterwards:
+    """Middleware that logs what came, when it knows what the answer was."""
+
+    seen: ClassVar[list[bytes]] = []
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        self.seen.append(request.body)
+        return response
+
+
+@both_colours
+@pytest.mark.parametrize("others", [[], [f"{__name__}.ReadsBodies"]], ids=["alone", "and before"])
+def test_middleware_that_reads_the_body_afterwards(colour: str, others: list[str]) -> None:
+    """It gets what was delivered."""
+    ReadsBodiesAfterwards.seen.clear()
+    delivery = event()
+
+    middleware = [f"{__name__}.ReadsBodiesAfterwards", *others]
+    assert post(colour, endpoint(), delivery, MIDDLEWARE=middleware).content == HANDLED
+    assert ReadsBodiesAfterwards.seen == [delivery[0]]
+
+
+@pytest.mark.parametrize(("length", "status"), [(100, 200), (1000, 200), (1001, 400)])
+@pytest.mark.parametrize("read_before", [False, True])
+def test_a_chunked_body_under_wsgi(length: int, status: int, read_before: bool) -> None:
+    """A server that decodes chunks itself says so, and then the body is read up to its end or the limit."""
+    body, headers = signed('{"type": "x", "data": {}}'.ljust(length))
+    environ: dict[str, Any] = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+    request = RequestFactory().post("/hooks", content_type="application/json", **environ)
+    del request.META["CONTENT_LENGTH"]
+    request = WSGIRequest(request.META | {"wsgi.input": io.BytesIO(body), "wsgi.input_terminated": True})
+    if read_before:
+        assert request.body == b""
+
+    assert webhook_view(endpoint(max_body=1000))(request).status_code == status
+    if status == 200:
+        assert request.body == body
 
 
 @both_colours
@@ -527,7 +572,6 @@ def test_asgi_goes_on_meanwhile() -> None:
 
 def test_wsgi_application() -> None:
     """The WSGI application itself, with what a server gives it."""
-    import io
     from wsgiref.util import setup_testing_defaults
 
     body, headers = event()

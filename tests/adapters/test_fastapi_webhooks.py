@@ -13,7 +13,12 @@ from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 from starlette.types import Message
 
-from hexclave_integrations.errors import RequestRefused, Unavailable, WebhookHandlerFailed, WebhookVerificationFailed
+from hexclave_integrations.errors import (
+    RequestRefused,
+    WebhookHandlerFailed,
+    WebhookStoreUnavailable,
+    WebhookVerificationFailed,
+)
 from hexclave_integrations.fastapi import Hexclave, require_permission, webhook_router
 from hexclave_integrations.stores import RedisStore
 from hexclave_integrations.testing import Sandbox
@@ -110,7 +115,7 @@ class TestEndpoint:
         webhooks.store = RedisStore(f"redis://127.0.0.1:{free_port()}/0")
         body, headers = event()
 
-        assert expected_face(Unavailable(retry_after=5)) == face(client.post(PATH, content=body, headers=headers))
+        assert expected_face(WebhookStoreUnavailable()) == face(client.post(PATH, content=body, headers=headers))
 
     @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
     def test_other_methods(self, client: TestClient, method: str) -> None:

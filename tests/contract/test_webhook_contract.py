@@ -16,9 +16,9 @@ from fastapi.testclient import TestClient
 
 from hexclave_integrations import (
     RequestRefused,
-    Unavailable,
     WebhookHandlerFailed,
     WebhookInProgress,
+    WebhookStoreUnavailable,
     WebhookVerificationFailed,
 )
 from hexclave_integrations.django import webhook_view
@@ -237,5 +237,5 @@ def test_a_store_that_is_down(receive: Callable[[Webhooks], Post], hexclave_sand
     first = post(*delivery)
     store.is_down = False
 
-    assert [first, post(*delivery)] == [refused(Unavailable(retry_after=5)), handled()]
+    assert [first, post(*delivery)] == [refused(WebhookStoreUnavailable()), handled()]
     assert len(seen) == 1

@@ -4,21 +4,27 @@ It is a sync view under both. Django's connections and transactions belong to a 
 that it came on; under ASGI that is a thread beside the event loop, which goes on meanwhile. Coroutines, be they
 handlers or receivers of signals, run on the server's event loop where there is one, and what they ask of Django's
 models is done on the delivery's thread: it is part of the same transaction.
+
+Under ASGI, Django cancels the view when the client hangs up, and asgiref passes that on to whatever coroutine the
+view's thread is waiting for. A delivery that has begun must not be broken off by a sender with a short time-out, so
+it is run by a task of its own, which nobody cancels before the event loop ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.core.handlers.asgi import ASGIRequest
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
-from django.http.request import UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -30,6 +36,8 @@ from ._conf import get_client
 from .signals import send_signals
 
 __all__ = ["webhook_view"]
+
+T = TypeVar("T")
 
 _CHUNK: Final = 64 * 1024
 _NAMES: Final = {
@@ -63,8 +71,10 @@ def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase
         webhooks.on("*")(send_signals)
 
     def receive_webhook(request: HttpRequest) -> HttpResponseBase:
-        body = _read(request, webhooks.max_body)
-        status, headers, content = webhooks.receive(body, _delivery_headers(request.META), _client(), call=_call)
+        body, fields = _read(request, webhooks.max_body), _delivery_headers(request.META)
+        receive = functools.partial(webhooks.receive, body, fields, _client(), call=_call)
+        is_cancellable = isinstance(request, ASGIRequest)
+        status, headers, content = async_to_sync(_to_the_end)(receive) if is_cancellable else receive()
         return HttpResponse(content, status=status, headers=dict(headers))
 
     view: Callable[[HttpRequest], HttpResponseBase] = require_POST(receive_webhook)
@@ -74,14 +84,30 @@ def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase
 
 
 def _read(request: HttpRequest, limit: int) -> bytes:
-    """The raw body; nothing, which no signature is for, where it is longer than may be."""
+    """The raw body; nothing, which no signature is for, where it is longer than it may be or breaks off."""
     if settings.DATA_UPLOAD_MAX_MEMORY_SIZE is not None:
         limit = min(limit, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    body = getattr(request, "_body", b"") or _read_up_to(_stream(request), limit + 1)
+    if len(body) > limit:
+        return b""
+    request._body = body  # where `request.body` keeps it: middleware may read it after the view
+    return body
+
+
+def _stream(request: HttpRequest) -> Any:
+    """Where the body comes from. Of a body without a declared length Django itself reads nothing under WSGI."""
+    is_chunked = request.META.get("wsgi.input_terminated") and not request.META.get("CONTENT_LENGTH")
+    return request.META["wsgi.input"] if is_chunked else request
+
+
+def _read_up_to(stream: Any, size: int) -> bytes:
     body = bytearray()
-    with contextlib.suppress(UnreadablePostError):  # who sent half of it waits for no answer
-        while len(body) <= limit and (chunk := request.read(min(_CHUNK, limit + 1 - len(body)))):
+    try:
+        while len(body) < size and (chunk := stream.read(min(_CHUNK, size - len(body)))):
             body += chunk
-    return bytes(body) if len(body) <= limit else b""
+    except Exception:  # noqa: BLE001  # every server has errors of its own; whoever sent half waits for no answer
+        return b""
+    return bytes(body)
 
 
 def _delivery_headers(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -94,6 +120,15 @@ def _client() -> HexclaveClient | None:
         return get_client()
     except ConfigurationError:
         return None
+
+
+async def _to_the_end(function: Callable[[], T]) -> T:
+    """Call a function on the thread that waits for this coroutine; whoever cancels the coroutine waits as well."""
+    task = asyncio.create_task(sync_to_async(function)())
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    return task.result()
 
 
 def _call(handler: Handler, event: WebhookEvent) -> Any:

@@ -27,7 +27,7 @@ from django.utils.module_loading import import_string
 
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
-from ..webhooks._signature import Signer
+from ..webhooks._signature import SignatureChecker
 from ._conf import SETTING, own_settings
 from ._routes import routes
 from .middleware import HexclaveMiddleware
@@ -135,7 +135,7 @@ def _place_of(kind: type) -> int | None:
 
 def _is_webhook_secret(secret: str) -> bool:
     try:
-        Signer([secret], tolerance=0)
+        SignatureChecker([secret], tolerance=0)
     except ConfigurationError:
         return False
     return True

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.apps import apps
 from django.core.cache import caches
-from django.db import Error, connections, transaction
+from django.db import Error, InternalError, connections, transaction
 from django.db.models import Q, QuerySet
 
 from ..errors import ConfigurationError
-from ..stores import Claim, StoreUnavailable
+from ..stores import Claim, StoreUnavailable, TransactionBroken
 
 if TYPE_CHECKING:
     from .models import Delivery
@@ -73,7 +73,7 @@ class DjangoCacheStore:
             holder = str(cache.get(name, ""))
         if holder.startswith(_DONE):
             return Claim.DONE
-        # Nobody's any more: the one who held it gave it up at this moment, and the sender comes back.
+        # Without a holder it was given up at this moment: the sender comes back.
         return Claim.CLAIMED if holder == token else Claim.BUSY
 
     def done(self, key: str, token: str, ttl: float) -> bool:
@@ -109,15 +109,21 @@ class DatabaseStore:
     """Claims in the project's database, and `done` in the transaction of the handlers' own writes.
 
     What handlers and receivers write to this database is committed together with the mark, or not at all: it
-    happens exactly once, whichever process dies when. What they do elsewhere (mail, another database) may happen
-    again; `transaction.on_commit(..., robust=True)` keeps it from happening for work that is rolled back.
+    happens exactly once, whichever process dies when. A statement that may fail, as in "create it, else ignore the
+    IntegrityError", needs a `transaction.atomic()` of its own, as in any transaction.
+
+    What they do elsewhere (a message, another database) may happen again, and may have happened for work that is
+    rolled back. A task for a queue belongs into a handler with `on(..., after_commit=True)`, which is repeated until
+    it succeeds. `transaction.on_commit()` is no substitute: its function runs when the delivery is done already, so
+    whatever it raises is lost. The answer is then 500, and the repetition is a duplicate; with `robust=True` Django
+    logs the error and the answer is 200.
 
     Needs `manage.py migrate hexclave`. Rows that have expired are deleted on the way, every ten minutes.
 
     Args:
         using: the name of the database in settings.DATABASES, the one that handlers write to.
-        clock: gives epoch seconds. That of two machines may differ: a claim may be taken over too early, and then
-            it is the former holder's work that is rolled back.
+        clock: gives epoch seconds. Where the clocks of two machines differ a claim may be taken over too early; then
+            the work of the former holder is rolled back.
 
     Raises:
         ConfigurationError: there is no such database, or the table is not among the project's.
@@ -162,9 +168,10 @@ class DatabaseStore:
         Within `transaction()`, nobody else can claim or end it from here on until the commit.
 
         Raises:
+            TransactionBroken: a handler has hidden an error of the database, and nothing can be committed.
             StoreUnavailable: the database cannot be asked now.
         """
-        with _database_errors():
+        with _database_errors(), self._broken_transaction():
             now = self._clock()
             mark = {"token": token, "expires_at": now + ttl, "is_done": True}
             if self._row(key).filter(Q(token=token) | Q(expires_at__lte=now)).update(**mark):
@@ -180,10 +187,25 @@ class DatabaseStore:
         with _database_errors():
             self._row(key).filter(token=token, is_done=False).update(expires_at=0)
 
+    @contextlib.contextmanager
+    def _broken_transaction(self) -> Iterator[None]:
+        try:
+            yield
+        # Django refuses what follows an error of a model's own operation, PostgreSQL what follows any error.
+        except (transaction.TransactionManagementError, InternalError):
+            if not connections[self._using].in_atomic_block:
+                raise
+            raise TransactionBroken from None
+
     def _sweep(self, now: float) -> None:
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP_EVERY
-            self._deliveries.filter(expires_at__lte=now).delete()
+            # One statement, whatever Django's deletion would select first for receivers of signals: between the two
+            # an expired row may become somebody's claim.
+            quote = connections[self._using].ops.quote_name
+            table, column = quote(self._model._meta.db_table), quote("expires_at")
+            with connections[self._using].cursor() as cursor:
+                cursor.execute(f"DELETE FROM {table} WHERE {column} <= %s", [now])  # noqa: S608  # names of our own
 
     @functools.cached_property
     def _model(self) -> type[Delivery]:

@@ -28,11 +28,17 @@ def webhook_blueprint(
 
     @blueprint.post(path)
     def receive() -> Response:
-        # One byte more than may be: what is longer is refused by its length, and not read.
-        body = request.stream.read(webhooks.max_body + 1)
+        body = _read(webhooks.max_body)
         installation = current_app.extensions.get(EXTENSION)
         client: HexclaveClient | None = None if installation is None else installation.client
         status, headers, content = webhooks.receive(body, request.headers.items(), client)
         return Response(content, status, headers)
 
     return blueprint
+
+
+def _read(limit: int) -> bytes:
+    """The raw body, which may have been read before, or enough of it to show that it is longer than it may be."""
+    if request.content_length is not None and request.content_length <= limit:
+        return request.get_data()
+    return request.stream.read(limit + 1) or request.get_data()

@@ -10,7 +10,8 @@
 An adapter makes the endpoint of it: `fastapi.webhook_router`, `flask.webhook_blueprint`, `django.webhook_view`.
 """
 
-from ._delivery import Handler, Outcome, Webhooks
+from ._delivery import Outcome
+from ._endpoint import Webhooks
 from ._events import (
     IssueData,
     IssueEvent,
@@ -37,6 +38,7 @@ from ._events import (
     WebhookData,
     WebhookEvent,
 )
+from ._running import Handler
 
 __all__ = [
     "Handler",

@@ -41,14 +41,14 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class WebhookData(Mapping[str, Any]):
     """The object an event is about; its attributes are the known fields, its items all fields as they came.
 
     Webhook data may hold what only a server should see: do not hand it on to a browser (contract 9.21).
     """
 
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
         return self.raw[name]
@@ -58,6 +58,10 @@ class WebhookData(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.raw)
+
+    def __repr__(self) -> str:
+        """Nothing of a person: error reports and logs show the values of local variables."""
+        return f"<{type(self).__name__}>"
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> Self:
@@ -78,9 +82,9 @@ class WebhookData(Mapping[str, Any]):
         return cls(raw=raw, **known)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class UserData(WebhookData):
-    """A user, as the server sees him (contract 4.1)."""
+    """A user, as the server sees them (contract 4.1)."""
 
     id: str
     display_name: str | None = None
@@ -108,15 +112,15 @@ class UserData(WebhookData):
     oauth_providers: list[Mapping[str, Any]] | None = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class UserDeletedData(WebhookData):
-    """A user who is gone, and the teams he was in."""
+    """A user who is gone, and the teams they were in."""
 
     id: str
     teams: list[Mapping[str, Any]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TeamData(WebhookData):
     """A team (contract 4.2); of a deleted one only the id is known."""
 
@@ -129,7 +133,7 @@ class TeamData(WebhookData):
     server_metadata: Any = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TeamMembershipData(WebhookData):
     """Who joined or left which team."""
 
@@ -137,7 +141,7 @@ class TeamMembershipData(WebhookData):
     user_id: str
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TeamPermissionData(WebhookData):
     """A permission, `id`, of a user in a team."""
 
@@ -146,7 +150,7 @@ class TeamPermissionData(WebhookData):
     user_id: str
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ProjectPermissionData(WebhookData):
     """A permission, `id`, of a user in the project."""
 
@@ -154,7 +158,7 @@ class ProjectPermissionData(WebhookData):
     user_id: str
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TestData(WebhookData):
     """What the dashboard's test button sends."""
 
@@ -164,7 +168,7 @@ class TestData(WebhookData):
     endpointUrl: str | None = None  # noqa: N815  # as it is spelled on the wire
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class IssueData(WebhookData):
     """An issue of the project's observability (newer servers only)."""
 
@@ -185,7 +189,7 @@ class IssueData(WebhookData):
     url: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class WebhookEvent:
     """Something that happened; a verified delivery.
 
@@ -201,94 +205,98 @@ class WebhookEvent:
     type: str
     data: Any
     timestamp: datetime
-    body: bytes = field(default=b"", repr=False, compare=False)
+    body: bytes = field(default=b"", compare=False)
+
+    def __repr__(self) -> str:
+        """What tells deliveries apart, and nothing of the person that one is about."""
+        return f"{type(self).__name__}(id={self.id!r}, type={self.type!r}, timestamp={self.timestamp.isoformat()!r})"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class UserCreated(WebhookEvent):
     """A user signed up, anonymous ones included."""
 
     data: UserData
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class UserUpdated(WebhookEvent):
     """A user was changed, or saved without a change."""
 
     data: UserData
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class UserDeleted(WebhookEvent):
-    """A user is gone; one `team_membership.deleted` comes for each of his teams as well."""
+    """A user is gone; one `team_membership.deleted` comes for each of their teams as well."""
 
     data: UserDeletedData
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TeamCreated(WebhookEvent):
     """A team was made; its creator's membership is not told separately."""
 
     data: TeamData
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TeamUpdated(WebhookEvent):
     """A team was changed."""
 
     data: TeamData
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TeamDeleted(WebhookEvent):
     """A team is gone, and all memberships and permissions in it, which are not told separately."""
 
     data: TeamData
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TeamMembershipCreated(WebhookEvent):
     """A user joined a team."""
 
     data: TeamMembershipData
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TeamMembershipDeleted(WebhookEvent):
-    """A user left a team; his permissions in it went too and are not told separately."""
+    """A user left a team; their permissions in it went too and are not told separately."""
 
     data: TeamMembershipData
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TeamPermissionCreated(WebhookEvent):
     """A user was granted a permission in a team, or once more."""
 
     data: TeamPermissionData
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TeamPermissionDeleted(WebhookEvent):
     """A user lost a permission in a team, and what only it contained."""
 
     data: TeamPermissionData
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ProjectPermissionCreated(WebhookEvent):
     """A user was granted a project permission, or once more."""
 
     data: ProjectPermissionData
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ProjectPermissionDeleted(WebhookEvent):
     """A user lost a project permission, and what only it contained."""
 
     data: ProjectPermissionData
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TestEvent(WebhookEvent):
     """Somebody pressed the dashboard's test button."""
 
@@ -297,7 +305,7 @@ class TestEvent(WebhookEvent):
     data: TestData
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class IssueEvent(WebhookEvent):
     """An issue was created, regressed, resolved, ignored or merged: `type` says which."""
 

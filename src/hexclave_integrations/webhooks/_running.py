@@ -1,9 +1,13 @@
-"""Run a delivery: the two drivers that do what its flow yields, without an event loop and on one.
+"""Run a delivery: carry out the steps of its flow, without an event loop and on one.
 
-Cancellation stops a coroutine, and nothing else: a thread that runs a handler goes on whatever its waiter does, and
-an operation of the store that was begun may have happened. So on an event loop a delivery is a task of its own, and
-is told of a cancellation when that can be obeyed: nothing is released that is still being handled, and no claim is
-left behind.
+**A handler that has begun is not ended by a sender who hangs up.** Some servers and middleware cancel the request of
+a client that has gone, and a sender that gave up after its time-out would otherwise have the same work begun and
+broken off at each try. A cancelled waiter cannot tell that from other cancellation, so the rule has no exceptions: on
+an event loop a delivery is a task of its own, and cancellation ends the waiting, not the delivery. Whoever wants a
+limit puts a time-out into the handler.
+
+Only the end of the event loop itself cancels that task. A coroutine handler then stops and its claim is released; a
+thread is waited for, because it goes on anyway; and no other handler begins.
 """
 
 from __future__ import annotations
@@ -11,12 +15,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
+from .._base import drive
 from ._events import WebhookEvent
 
 __all__ = ["Flow", "Handler", "RunHandler", "UseStore", "arun", "run"]
@@ -43,129 +49,87 @@ class RunHandler:
     event: WebhookEvent
 
 
-# They steer coroutines and generators; out of a handler, because of a bug of its own, they are errors as others are.
-_STRAY: Final = (asyncio.CancelledError, GeneratorExit)
-
 Step: TypeAlias = UseStore | RunHandler
 Flow: TypeAlias = Generator[Step, Any, T]
+
+# The flow is told of everything: it releases the claim, and raises again what is not an error of a handler.
+_THROWN: Final = (BaseException,)
+# These two steer coroutines and generators. Out of a handler, because of a bug there, they are ordinary errors.
+_STRAY: Final = (asyncio.CancelledError, GeneratorExit)
+
+_deliveries: set[asyncio.Task[Any]] = set()
+"""The tasks that are running: an event loop itself keeps only weak references."""
 
 
 def run(flow: Flow[T], store: Any) -> T:
     """Run a flow to its end and return what it returns, or raise what it raises.
 
     Args:
+        flow: yields the steps of a delivery.
         store: a `DeliveryStore` or `AsyncDeliveryStore`.
     """
-    outcome: Any = None
-    error: BaseException | None = None
-    with contextlib.closing(flow):
-        while True:
-            try:
-                step = flow.send(outcome) if error is None else flow.throw(error)
-            except StopIteration as stop:
-                value: T = stop.value
-                return value
-            outcome = error = None
-            try:
-                outcome = _perform(step, store)
-            except _STRAY as problem:
-                error = _strayed(problem)
-            except BaseException as problem:  # noqa: BLE001  # the flow releases the claim and raises it again
-                error = problem
+    return drive.run(flow, functools.partial(_perform, store), _THROWN)
 
 
 async def arun(flow: Flow[T], store: Any) -> T:
-    """As `run`, on an event loop; handlers that are no coroutines run on threads and do not block it."""
-    delivery = _Delivery(flow, store)
-    task = asyncio.create_task(delivery.run())
-    try:
-        await asyncio.wait([task])
-    except asyncio.CancelledError:
-        delivery.stop(task)
-        task.add_done_callback(_forget_problem)
-        # Whoever cancels once more, or cannot stop cancelling as anyio, does not wait for the end of it.
-        await asyncio.wait([task])
-        raise
+    """As `run`, on an event loop; handlers that are not coroutines run on threads and do not block it.
+
+    Cancellation ends the waiting, and the delivery goes on to its end.
+    """
+    task = asyncio.create_task(drive.arun(flow, functools.partial(_aperform, store), _THROWN))
+    _deliveries.add(task)
+    task.add_done_callback(_ended)
+    await asyncio.wait([task])
     return task.result()
 
 
-class _Delivery(Generic[T]):
-    def __init__(self, flow: Flow[T], store: Any) -> None:
-        self._flow = flow
-        self._store = store
-        self._stopped = False
-        self._in_coroutine = False
-
-    def stop(self, task: asyncio.Task[Any]) -> None:
-        """End before the next handler, and at once where a coroutine is running."""
-        self._stopped = True
-        if self._in_coroutine:
-            task.cancel()
-
-    async def run(self) -> T:
-        flow = self._flow
-        outcome: Any = None
-        error: BaseException | None = None
-        with contextlib.closing(flow):
-            while True:
-                try:
-                    step = flow.send(outcome) if error is None else flow.throw(error)
-                except StopIteration as stop:
-                    value: T = stop.value
-                    return value
-                outcome = error = None
-                try:
-                    outcome = await self._perform(step)
-                except _STRAY as problem:
-                    error = problem if self._is_cancelled(problem) else _strayed(problem)
-                except BaseException as problem:  # noqa: BLE001  # as in `run`
-                    error = problem
-
-    async def _perform(self, step: Step) -> Any:
-        if isinstance(step, UseStore):
-            operation = getattr(self._store, f"a{step.operation}", None)
-            if operation is not None:
-                return await operation(*step.arguments)
-            return await _on_a_thread(getattr(self._store, step.operation), *step.arguments)
-        self._obey()
-        if _is_async(step.handler):
-            await self._await(step.handler(step.event))
-            return None
-        result = _checked(await _on_a_thread(step.handler, step.event))
-        if inspect.isawaitable(result):
-            await self._await(result)
-        return None
-
-    async def _await(self, work: Awaitable[Any]) -> None:
-        self._in_coroutine = True
-        try:
-            if self._stopped and inspect.iscoroutine(work):
-                work.close()
-            self._obey()
-            await work
-        finally:
-            self._in_coroutine = False
-
-    def _is_cancelled(self, error: BaseException) -> bool:
-        task = asyncio.current_task()
-        is_asked = self._stopped or task is None or task.cancelling() > 0
-        return is_asked and isinstance(error, asyncio.CancelledError)
-
-    def _obey(self) -> None:
-        if self._stopped:
-            raise asyncio.CancelledError
+def _ended(task: asyncio.Task[Any]) -> None:
+    _deliveries.discard(task)
+    if not task.cancelled():
+        task.exception()  # where nobody waits any more, the loop would complain that nobody asked for it
 
 
-def _perform(step: Step, store: Any) -> Any:
-    if isinstance(step, UseStore):
+def _perform(store: Any, step: Step) -> Any:
+    try:
+        if isinstance(step, RunHandler):
+            result = _checked(step.handler(step.event))
+            return _run_coroutine(result) if inspect.isawaitable(result) else None
         operation = getattr(store, step.operation, None)
         if operation is not None:
             return operation(*step.arguments)
         return _run_coroutine(getattr(store, f"a{step.operation}")(*step.arguments))
-    result = _checked(step.handler(step.event))
+    except _STRAY as problem:
+        raise _strayed(problem) from problem
+
+
+async def _aperform(store: Any, step: Step) -> Any:
+    try:
+        if isinstance(step, RunHandler):
+            return await _call_handler(step)
+        operation = getattr(store, f"a{step.operation}", None)
+        if operation is not None:
+            return await operation(*step.arguments)
+        return await _on_a_thread(getattr(store, step.operation), *step.arguments)
+    except _STRAY as problem:
+        if isinstance(problem, asyncio.CancelledError) and _loop_is_ending():
+            raise
+        raise _strayed(problem) from problem
+
+
+async def _call_handler(step: RunHandler) -> None:
+    if _loop_is_ending():
+        raise asyncio.CancelledError
+    if _is_async(step.handler):
+        await step.handler(step.event)
+        return
+    result = _checked(await _on_a_thread(step.handler, step.event))
     if inspect.isawaitable(result):
-        _run_coroutine(result)
-    return None
+        await result
+
+
+def _loop_is_ending() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _run_coroutine(work: Awaitable[Any]) -> Any:
@@ -189,22 +153,27 @@ async def _awaited(work: Awaitable[Any]) -> Any:
 
 
 async def _on_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run it on a thread and wait for that in any case: nothing may be released while it is still being handled."""
+
     def call() -> tuple[Any, BaseException | None]:
         try:
             return function(*arguments), None
         except BaseException as error:  # noqa: BLE001  # before Python 3.12 StopIteration never gets through a future
             return None, error
 
-    result, error = await asyncio.to_thread(call)
+    # A future and not a task, as of `asyncio.to_thread`: a loop that ends cancels all tasks.
+    work = asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, call)
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([work])
+    result, error = work.result()
     if error is not None:
         raise error
     return result
 
 
 def _strayed(problem: BaseException) -> RuntimeError:
-    error = RuntimeError(f"{type(problem).__name__} came out of a handler")
-    error.__cause__ = problem
-    return error
+    return RuntimeError(f"{type(problem).__name__} came out of a handler")
 
 
 def _is_async(handler: Handler) -> bool:
@@ -215,9 +184,3 @@ def _checked(result: Any) -> Any:
     if not inspect.isawaitable(result) and (inspect.isgenerator(result) or inspect.isasyncgen(result)):
         raise TypeError("a webhook handler returned a generator: nothing of it has run")
     return result
-
-
-def _forget_problem(task: asyncio.Task[Any]) -> None:
-    """Whoever would have been told of it is gone; without this the loop complains."""
-    if not task.cancelled():
-        task.exception()

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 
 from ..errors import ConfigurationError, WebhookVerificationFailed
 
-__all__ = ["Signer", "delivery_headers"]
+__all__ = ["SignatureChecker", "delivery_headers"]
 
 _FAMILIES: Final = ("svix", "webhook")
 _NAMES: Final = {
@@ -27,7 +27,7 @@ _DIGEST_LENGTH: Final = 32
 _MIN_SECRET: Final = 16
 
 
-class Signer:
+class SignatureChecker:
     """Checks signatures with the secrets of one endpoint.
 
     Args:
@@ -35,7 +35,7 @@ class Signer:
         tolerance: how far a delivery's time may be from now, seconds.
 
     Raises:
-        ConfigurationError: there is no secret, or one is none.
+        ConfigurationError: there is no secret, or one is not a signing secret.
     """
 
     def __init__(self, secrets: Iterable[str], tolerance: float) -> None:
@@ -47,8 +47,8 @@ class Signer:
             )
         self._tolerance = tolerance
 
-    def verify(self, headers: dict[str, str], body: bytes, now: float) -> tuple[str, int]:
-        """Check a delivery; return its id and its time in epoch seconds.
+    def check(self, headers: dict[str, str], body: bytes, now: float) -> tuple[str, int]:
+        """Check a delivery's signature and time; return its id and its time in epoch seconds.
 
         Args:
             headers: from `delivery_headers`.

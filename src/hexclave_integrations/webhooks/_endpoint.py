@@ -1,0 +1,258 @@
+"""`Webhooks`: the endpoint of an application, with its secrets, its handlers and its memory of what is done."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import inspect
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from ..config import HexclaveConfig
+from ..errors import ConfigurationError, RequestRefused, WebhookVerificationFailed
+from ..stores import MemoryStore
+from ._body import read_body, readable_part
+from ._delivery import Outcome, Transaction, deliver
+from ._events import WebhookData, WebhookEvent, read_event
+from ._running import Flow, Handler, arun, run
+from ._signature import SignatureChecker, delivery_headers
+
+if TYPE_CHECKING:
+    from ..client import AsyncHexclaveClient, HexclaveClient
+
+__all__ = ["Webhooks"]
+
+logger = logging.getLogger("hexclave_integrations")
+
+H = TypeVar("H", bound=Handler)
+
+Answer: TypeAlias = tuple[int, list[tuple[str, str]], bytes]
+"""Status, headers and body."""
+
+Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
+Call: TypeAlias = Callable[[Handler, WebhookEvent], Any]
+News: TypeAlias = tuple[str, Mapping[str, Any]]
+"""Type and data of an event."""
+
+MAX_BODY: Final = 1024 * 1024
+_OPERATIONS: Final = ("claim", "done", "release")
+
+
+class Webhooks:
+    """The webhook endpoint of an application: its secrets, its handlers, and the memory of what is done.
+
+    A handler that has begun runs to its end, also when the sender hangs up in the meantime: the delivery is then
+    marked as done, and repetitions are answered with 409 while it runs and with 200 afterwards. Only the end of the
+    process or of its event loop ends a handler. Give a handler that may hang a time-out of its own.
+
+    Args:
+        secrets: the endpoint's signing secrets, `whsec_...`, newest first; from the environment when None
+            (`HEXCLAVE_WEBHOOK_SECRET`, `STACK_WEBHOOK_SECRET`, or `..._SECRETS` with commas).
+        store: where claims live; one for this process when None. Several processes need a shared one.
+        tolerance: how far a delivery's time may be from now, seconds.
+        max_body: largest body, bytes.
+        claim_ttl: the longest that the handlers of a delivery may take, seconds. The claim of a process that died is
+            free after this time; a handler that takes longer is not ended, but a repetition runs beside it.
+        done_ttl: how long a done delivery is remembered, seconds; longer than the sender goes on retrying.
+        endpoint: a name for this endpoint, the same in all its processes, which keeps its claims apart from those of
+            other endpoints. Without a name the oldest secret does that: when that secret is dropped, what was done
+            before runs again if it is repeated.
+        clock: gives epoch seconds.
+
+    Raises:
+        ConfigurationError: there is no secret, one is not a signing secret, or another argument cannot be right.
+    """
+
+    def __init__(
+        self,
+        secrets: Iterable[str] | None = None,
+        store: Any = None,
+        *,
+        tolerance: float = 300,
+        max_body: int = MAX_BODY,
+        claim_ttl: float = 300,
+        done_ttl: float = 7 * 86400,
+        endpoint: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if isinstance(secrets, str):
+            secrets = [secrets]
+        times = {"tolerance": tolerance, "max_body": max_body, "claim_ttl": claim_ttl, "done_ttl": done_ttl}
+        for name, value in times.items():
+            # NaN would let every time pass: no comparison with it is true.
+            if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+                raise ConfigurationError(f"{name} must be a number above 0.")
+        known = HexclaveConfig.webhook_secrets_from_env() if secrets is None else tuple(secrets)
+        self._signatures = SignatureChecker(known, tolerance)
+        self.store = MemoryStore() if store is None else store
+        if not any(all(callable(getattr(self.store, c + name, None)) for name in _OPERATIONS) for c in ("", "a")):
+            raise ConfigurationError("store is no delivery store: use MemoryStore() or RedisStore(url).")
+        self._transaction: Transaction | None = getattr(self.store, "transaction", None)
+        self.max_body = max_body
+        self._claim_ttl = claim_ttl
+        self._done_ttl = done_ttl
+        # A delivery has one id at all endpoints. The oldest secret stays while new ones are put before it.
+        self._scope = hashlib.sha256((endpoint or known[-1]).encode()).hexdigest()[:16]
+        self._clock = clock
+        self._handlers: list[tuple[str, Handler]] = []
+        self._later: list[tuple[str, Handler]] = []
+
+    def on(self, pattern: str, *, after_commit: bool = False) -> Callable[[H], H]:
+        """Register a handler, sync or async, for a type; several run in the order they were registered.
+
+        Handlers with `after_commit` run when all others have succeeded and that is remembered; with a store that has
+        transactions, what the others wrote is committed then. If one of them fails, the answer makes the sender come
+        back, and these handlers run again while the others do not. This is the place for what must not be lost and
+        can bear to happen twice: a task for a queue, a message, a request to another service.
+
+        Args:
+            pattern: `"user.created"`, `"user.*"`, or `"*"`.
+            after_commit: run it after the others, outside of their transaction, and repeat it by itself.
+
+        Raises:
+            ConfigurationError: the pattern can match nothing, or the handler cannot be one.
+        """
+        family, dot, name = pattern.partition(".") if isinstance(pattern, str) else ("", "", "")
+        if pattern != "*" and not (family and dot and name and "*" not in family and name.count("*") == (name == "*")):
+            raise ConfigurationError('on() takes a type such as "user.created", or "user.*", or "*".')
+
+        def register(handler: H) -> H:
+            if not callable(handler):
+                raise ConfigurationError("A webhook handler must be a function or coroutine function.")
+            if any(_yields(part) for part in (handler, getattr(handler, "__call__", None))):  # noqa: B004
+                raise ConfigurationError("A webhook handler must not yield: calling it would run nothing of it.")
+            (self._later if after_commit else self._handlers).append((pattern, handler))
+            return handler
+
+        return register
+
+    def verify(self, body: bytes, headers: Headers) -> WebhookEvent:
+        """The event of a genuine delivery; nothing is claimed and no handler runs.
+
+        Args:
+            body: the raw bytes of the request.
+            headers: the request's headers.
+
+        Raises:
+            WebhookVerificationFailed: signature, time or body are bad.
+        """
+        event, _ = self._open(body, headers)
+        if event is None:
+            raise WebhookVerificationFailed
+        return event
+
+    def receive(
+        self, body: bytes, headers: Headers, client: HexclaveClient | None = None, *, call: Call | None = None
+    ) -> Answer:
+        """The whole answer to a delivery, for an adapter without an event loop; raises no refusal.
+
+        A genuine delivery that is no event which can be read is refused like a forgery, with an error in the log;
+        `client` forgets all the same what it made untrue, as far as that can be told.
+
+        Args:
+            body: the raw bytes of the request, read up to one byte more than `max_body`.
+            headers: the request's headers.
+            client: forgets at once what the event made untrue.
+            call: calls a handler, in a framework that has its own way to run a coroutine.
+        """
+        try:
+            event, news = self._open(body, headers)
+            if client is not None and news is not None:
+                client.notice(*news)
+            if event is None:
+                raise WebhookVerificationFailed
+            return _answer(self.dispatch(event, call=call))
+        except RequestRefused as error:
+            return error.status, error.headers(), error.body()
+
+    async def areceive(self, body: bytes, headers: Headers, client: AsyncHexclaveClient | None = None) -> Answer:
+        """As `receive`, on an event loop. Cancellation ends the waiting, not a delivery whose handling has begun."""
+        try:
+            event, news = self._open(body, headers)
+            if client is not None and news is not None:
+                await client.notice(*news)
+            if event is None:
+                raise WebhookVerificationFailed
+            return _answer(await self.adispatch(event))
+        except RequestRefused as error:
+            return error.status, error.headers(), error.body()
+
+    def _open(self, body: bytes, headers: Headers) -> tuple[WebhookEvent | None, News | None]:
+        """The event of a genuine delivery, if it is one, and what the caches are to be told of it.
+
+        Raises:
+            WebhookVerificationFailed: it is not genuine.
+        """
+        body = bytes(body)
+        if len(body) > self.max_body:
+            raise WebhookVerificationFailed
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        delivery_id, timestamp = self._signatures.check(delivery_headers(pairs), body, self._clock())
+        try:
+            event = read_event(read_body(body), delivery_id=delivery_id, timestamp=timestamp, body=body)
+        except ValueError:
+            logger.error("A genuine webhook delivery was refused: its body is no event that can be read")
+            return None, readable_part(body)
+        return event, (event.type, event.data) if isinstance(event.data, WebhookData) else None
+
+    def handle(self, body: bytes, headers: Headers) -> Outcome:
+        """Receive a delivery without an event loop: verify, claim, run handlers, mark done.
+
+        Args:
+            body: the raw bytes of the request.
+            headers: the request's headers.
+
+        Raises:
+            RequestRefused: the answer to give; anything but 2xx makes the sender come back.
+        """
+        return self.dispatch(self.verify(body, headers))
+
+    async def ahandle(self, body: bytes, headers: Headers) -> Outcome:
+        """As `handle`, on an event loop; sync handlers run on a thread and do not block it.
+
+        Cancellation ends the waiting, not a delivery whose handling has begun.
+        """
+        return await self.adispatch(self.verify(body, headers))
+
+    def dispatch(self, event: WebhookEvent, *, call: Call | None = None) -> Outcome:
+        """As `handle`, for an event that `verify` returned; `call` as in `receive`."""
+        return run(self._deliver(event, call), self.store)
+
+    async def adispatch(self, event: WebhookEvent) -> Outcome:
+        """As `ahandle`, for an event that `verify` returned."""
+        if self._transaction is not None:  # which belongs to one thread
+            return await asyncio.to_thread(self.dispatch, event)
+        return await arun(self._deliver(event), self.store)
+
+    def _deliver(self, event: WebhookEvent, call: Call | None = None) -> Flow[Outcome]:
+        key = f"delivery:{self._scope}:{event.id}"
+        once = functools.partial(deliver, event=event, claim_ttl=self._claim_ttl, done_ttl=self._done_ttl)
+        handlers = _matching(self._handlers, event.type, call)
+        outcome: Outcome = yield from once(key, handlers=handlers, transaction=self._transaction)
+        later = _matching(self._later, event.type, call)
+        if later and (yield from once(f"{key}:after", handlers=later)) == "handled":
+            return "handled"
+        return outcome
+
+
+def _matching(handlers: list[tuple[str, Handler]], kind: str, call: Call | None) -> list[Handler]:
+    found = [handler for pattern, handler in handlers if _matches(pattern, kind)]
+    return found if call is None else [functools.partial(call, handler) for handler in found]
+
+
+def _answer(outcome: Outcome) -> Answer:
+    headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+    return 200, headers, json.dumps({"status": outcome}).encode()
+
+
+def _matches(pattern: str, kind: str) -> bool:
+    return pattern in ("*", kind) or (pattern.endswith(".*") and kind.startswith(pattern[:-1]))
+
+
+def _yields(function: object) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)

@@ -1,0 +1,147 @@
+"""Senders that hang up in mid-handler, on real servers: the delivery goes on to its end and is done."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ._services import free_port
+from ._webhooks import LIMIT, SECRET, Delivery, event
+
+ROOT = Path(__file__).parent.parent
+# The last words are put before the port; the pause is how long a server takes to lose patience after a hang-up.
+SERVERS = {
+    "uvicorn": ["uvicorn", "--log-level", "warning", "--timeout-graceful-shutdown", "1", "--port"],
+    "hypercorn": ["hypercorn", "--bind", "127.0.0.1:"],
+    "daphne": ["daphne", "--application-close-timeout", "1", "--port"],
+}
+PAUSE = {"uvicorn": 0.3, "hypercorn": 0.3, "daphne": 3.0}
+CASES = [
+    *(pytest.param("django", server, "handler", id=f"django, {server}") for server in SERVERS),
+    pytest.param("django", "uvicorn", "receiver", id="django, uvicorn, receiver of a signal"),
+    pytest.param("fastapi", "uvicorn", "handler", id="fastapi, uvicorn"),
+]
+
+
+class Application:
+    """A server process, and what its handlers have noted."""
+
+    def __init__(self, directory: Path, framework: str, server: str, mode: str) -> None:
+        self._directory = directory
+        self._port = free_port()
+        *command, last = SERVERS[server]
+        place = [f"{last}{self._port}"] if last.endswith(":") else [last, str(self._port)]
+        with (directory / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *command, *place, "tests._slow_webhooks:application"],
+                cwd=ROOT,
+                env={
+                    **{name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
+                    "HEXCLAVE_WEBHOOK_SECRET": SECRET,
+                    "PYTHONPATH": str(ROOT / "src"),
+                    "EFFECTS": str(directory),
+                    "MODE": mode,
+                    "FRAMEWORK": framework,
+                },
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        end = time.monotonic() + LIMIT
+        while not self._listens():
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < end, self.log
+            time.sleep(0.02)
+
+    @property
+    def log(self) -> str:
+        return (self._directory / "log").read_text()
+
+    @property
+    def effects(self) -> list[str]:
+        path = self._directory / "effects"
+        return [line for line in path.read_text().splitlines() if line != "gone"] if path.exists() else []
+
+    def open_gate(self) -> None:
+        """Let the handler end."""
+        (self._directory / "gate").touch()
+
+    def hang_up(self, delivery: Delivery) -> None:
+        """Deliver, and leave when the handler has begun."""
+        body, headers = delivery
+        lines = [f"{name}: {value}" for name, value in {**headers, "content-length": str(len(body))}.items()]
+        with socket.create_connection(("127.0.0.1", self._port), timeout=LIMIT) as connection:
+            connection.sendall("\r\n".join(["POST /hooks HTTP/1.1", "host: test", *lines, "", ""]).encode() + body)
+            end = time.monotonic() + LIMIT
+            while "begun" not in self.effects and time.monotonic() < end:
+                time.sleep(0.01)
+        assert self.effects[-1:] == ["begun"], self.log
+
+    def deliver(self, delivery: Delivery) -> tuple[int, bytes]:
+        """Status and body of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=LIMIT)
+        try:
+            connection.request("POST", "/hooks", delivery[0], delivery[1])
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture
+def application(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Application]:
+    framework, server, mode = request.param
+    found = Application(tmp_path, framework, server, mode)
+    try:
+        yield found
+    finally:
+        found.process.kill()
+        found.process.wait(LIMIT)
+
+
+@pytest.mark.parametrize(("application", "pause"), [
+    pytest.param(case.values, PAUSE[str(case.values[1])], id=case.id) for case in CASES
+], indirect=["application"])  # fmt: skip
+def test_a_sender_who_hangs_up(application: Application, pause: float) -> None:
+    """Meanwhile repetitions are put off; the handlers end, once; and what they did counts as done."""
+    delivery = event()
+    application.hang_up(delivery)
+    time.sleep(pause)
+    assert application.deliver(delivery)[0] == 409, application.log
+    application.open_gate()
+    answer = (409, b"")
+    end = time.monotonic() + LIMIT
+    while answer[0] == 409 and time.monotonic() < end:
+        time.sleep(0.05)
+        answer = application.deliver(delivery)
+
+    assert answer == (200, b'{"status": "duplicate"}'), application.log
+    assert sorted(application.effects) == ["begun", "ended", "second"]
+
+
+@pytest.mark.parametrize("application", [
+    pytest.param(("django", "uvicorn", "handler"), id="django"),
+    pytest.param(("fastapi", "uvicorn", "handler"), id="fastapi"),
+], indirect=True)  # fmt: skip
+def test_a_server_that_is_stopped(application: Application) -> None:
+    """A handler of a sender who has gone does not keep the server from ending."""
+    application.hang_up(event())
+    application.process.send_signal(signal.SIGTERM)
+
+    assert application.process.wait(LIMIT) in (0, -signal.SIGTERM), application.log
+    assert application.effects == ["begun"]
