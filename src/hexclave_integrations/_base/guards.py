@@ -64,7 +64,7 @@ class NeverFromRequest:
 
 
 class NeedsCall(Generic[P, R]):
-    """A function that has to be called, with its arguments, by whoever writes the route.
+    """A function that has to be called, with its arguments, where the route is written.
 
     Args:
         function: what to call.

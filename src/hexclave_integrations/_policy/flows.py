@@ -153,7 +153,7 @@ def verify_token(core: Core, token: str) -> Flow[HexclaveUser]:
 
 
 def current_user(core: Core, token: str) -> Flow[HexclaveUser]:
-    """The user of an access token as Hexclave knows him now, of any kind.
+    """The user of an access token as Hexclave knows them now, of any kind.
 
     Raises:
         AuthenticationError: the token is not acceptable, or the user is gone.
@@ -268,7 +268,7 @@ def _check_team(core: Core, requirement: Requirement, user: HexclaveUser, team_i
 
 
 def _confirm(core: Core, user: HexclaveUser) -> Flow[HexclaveUser]:
-    """Ask Hexclave whether user and session still exist; return the user as he is now (contract 9.20 and 11).
+    """Ask Hexclave whether user and session still exist; return the user as they are now (contract 9.20 and 11).
 
     Raises:
         SessionEnded: signed out, session revoked, or user deleted.

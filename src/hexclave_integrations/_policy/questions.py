@@ -112,11 +112,14 @@ def user_by_id(core: Core, user_id: str, *, ttl: float = 0) -> Flow[HexclaveUser
     user_id = user_id.lower()
     request = api.server_request(core.config, "a user", api.user_path(user_id))
     memory = _Memory(f"user:{user_id}", (f"user:{user_id}",), lambda _: ttl)
-    user = yield from _ask(core, request, partial(api.read_user, config=core.config), memory)
-    if user is not None and user.id != user_id:
-        core.log.warning("Hexclave gave no usable answer about %s: %s", "a user", "another user")
-        raise Unavailable
-    return user
+
+    def read(reply: Reply) -> HexclaveUser | None:
+        user = api.read_user(reply, core.config)
+        if user is not None and user.id != user_id:
+            raise UnusableReply("another user")
+        return user
+
+    return (yield from _ask(core, request, read, memory))
 
 
 def user_of_token(core: Core, token: str) -> Flow[HexclaveUser]:
