@@ -13,6 +13,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "hexclave_integrations.django",
+    "hexclave_integrations.django.users",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -213,13 +213,24 @@ def test_an_answer_of_redis_that_is_none(result: Any) -> None:
         pytest.param(None, "private, no-store", id="none"),
         pytest.param("max-age=60", "max-age=60, private", id="an age"),
         pytest.param("no-cache", "no-cache, private", id="no-cache"),
-        pytest.param("Public, max-age=60", "Public, max-age=60", id="public on purpose"),
+        pytest.param("Public, max-age=60", "private, max-age=60", id="public"),
+        pytest.param("max-age=60, s-maxage=60, public", "max-age=60, private", id="an age for shared caches"),
+        pytest.param("s-maxage=60", "private, no-store", id="nothing but an age for shared caches"),
         pytest.param("private, max-age=60", "private, max-age=60", id="private already"),
         pytest.param("no-store", "no-store", id="stricter"),
+        pytest.param("no-store, public", "no-store, private", id="a contradiction"),
+        pytest.param('private="x-foo", max-age=60', "private, max-age=60", id="private for one field"),
+        pytest.param('private="a, b", private', "private", id="private for two fields"),
+        pytest.param('no-store="x"', 'no-store="x", private', id="no-store with a value that it does not have"),
+        pytest.param('ext="private", max-age=1', 'ext="private", max-age=1, private', id="private in quotes"),
+        pytest.param('no-cache="a, private, b"', 'no-cache="a, private, b", private', id="commas in quotes"),
+        pytest.param(r'ext="a\", no-store, \""', r'ext="a\", no-store, \"", private', id="quotes in quotes"),
+        pytest.param('max-age=1, ext="open, private', "private, no-store", id="quotes that do not end"),
+        pytest.param(" , ,", "private, no-store", id="commas"),
     ],
 )
-def test_an_age_does_not_open_shared_caches(given: str | None, expected: str) -> None:
-    """An application's own `max-age` speaks of the caller's cache, unless it says `public`."""
+def test_an_answer_for_one_caller_is_private(given: str | None, expected: str) -> None:
+    """What an application says of age stays, and shared caches are kept out whatever it says."""
     assert cache_headers.cache_control(given) == expected
 
 

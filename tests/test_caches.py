@@ -41,14 +41,11 @@ def test_token_cache_keeps_no_more_than_its_size(size: int) -> None:
     assert list(range(10 - size, 10)) == [number for number in range(10) if cache.get(bytes([number]))]
 
 
-def test_token_cache_forgets_one_or_all() -> None:
-    """`forget` bears an unknown digest; `forget_all` empties, and the cache goes on working."""
+def test_token_cache_forgets_all() -> None:
+    """`forget_all` empties, and the cache goes on working."""
     cache = TokenCache(5)
     for name in (b"a", b"b", b"c"):
         cache.put(name, entry())
-    cache.forget(b"a")
-    cache.forget(b"unknown")
-    assert (cache.get(b"a"), len(cache)) == (None, 2)
     cache.forget_all()
     assert (cache.get(b"b"), len(cache)) == (None, 0)
     cache.put(b"d", entry())
@@ -151,7 +148,6 @@ def test_caches_bear_a_crowd_of_threads() -> None:
                 answers.get(name, NOW)
                 if number % 500 == 0:
                     tokens.forget_all()
-                    tokens.forget(bytes([name]))
         except BaseException as error:  # noqa: BLE001  # a thread's problem is the test's
             problems.append(error)
 

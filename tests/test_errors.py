@@ -1,4 +1,4 @@
-"""What a refused caller sees: status, code, headers and body, byte for byte (design section 3)."""
+"""What a refused caller sees: status, code, headers and body, byte for byte."""
 
 from __future__ import annotations
 

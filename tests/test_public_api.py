@@ -15,12 +15,10 @@ import pytest
 
 import hexclave_integrations
 
-SOURCE = Path(hexclave_integrations.__file__).parent
-ADAPTERS = {"_asgi", "django", "fastapi", "flask", "starlette"}
-FRAMEWORKS = {
-    *("asgiref", "django", "fastapi", "flask", "ninja", "pydantic", "quart", "redis", "rest_framework", "starlette"),
-    *("werkzeug", "pytest", "sqlalchemy"),
-}
+from ._adapters import SHARED, SOURCE, adapters, frameworks
+
+ADAPTERS = adapters() | SHARED
+FRAMEWORKS = frameworks() | {"asgiref", "pydantic", "pytest", "quart", "redis", "sentry_sdk", "sqlalchemy", "werkzeug"}
 HEAVY = {"cryptography", "httpx", "jwt", "pydantic", "pydantic_core", "standardwebhooks", "cachetools", "asyncio"}
 PATHS = sorted(SOURCE.rglob("*.py"))
 
@@ -63,6 +61,11 @@ def imports(path: Path) -> dict[str, bool]:
 def adapter_of(name: str) -> str | None:
     first = name.lstrip(".").partition(".")[0]
     return first if first in ADAPTERS else None
+
+
+def foreign_of(folder: str) -> set[str]:
+    """The packages from elsewhere that a folder imports."""
+    return {one for path in PATHS if folder in path.parts for one in imports(path) if not one.startswith(".")}
 
 
 def run(code: str) -> list[str]:
@@ -135,12 +138,12 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_documented_names_are_there() -> None:
-    """The surface that applications depend on (design section 2b)."""
+    """The surface that applications depend on."""
     names = {"HexclaveConfig", "HexclaveClient", "AsyncHexclaveClient", "HexclaveUser", "SELECTED_TEAM"}
     assert names | {"HexclaveError", "ConfigurationError"} <= set(hexclave_integrations.__all__)
     requirements = {"require_user", "optional_user", "require_permission", "require_project_permission"}
     requirements |= {"require_team", "require_api_key"}
-    for adapter in ("fastapi", "starlette"):
+    for adapter in adapters() - {"django"}:  # whose modules need configured settings
         module = importlib.import_module(f"hexclave_integrations.{adapter}")
         assert requirements <= set(module.__all__)
 
@@ -216,7 +219,8 @@ def test_module_keeps_to_its_layer(path: Path) -> None:
         assert set() == (foreign & (FRAMEWORKS | {"pydantic_core"})) - allowed.get(name, set())
         assert set() == {one for one in ours if adapter_of(one)}
     else:
-        allowed_adapters = {adapter} | ({"_asgi"} if adapter in ("fastapi", "starlette") else set())
+        # Who installs Starlette may use what is shared over it.
+        allowed_adapters = {adapter} | (SHARED if foreign_of(adapter) & {"fastapi", "starlette"} else set())
         assert {adapter_of(one) for one in ours} - {None} <= allowed_adapters
         assert not foreign & {"httpx", "jwt", "cryptography"}
     if "httpx" in foreign:
@@ -233,9 +237,9 @@ LAYERS = [
     *("_version", "errors", "_base", "config", "user", "api_key", "requirements"),
     *("_token", "_wire", "_memory", "_policy"),
     *("_drivers", "client"),
-    *("stores", "webhooks", "supabase", "convex"),
+    *("stores", "sentry", "webhooks", "supabase", "convex"),
     *("_adapter", "_asgi"),
-    *("django", "fastapi", "flask", "starlette"),
+    *sorted(adapters()),
     *("testing", "_tools", "__main__"),
 ]
 RANK = {name: number for number, name in enumerate(LAYERS)}

@@ -9,8 +9,10 @@ import enum
 import hashlib
 import hmac
 import json
+import os
 import pickle
 import time
+import timeit
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -38,6 +40,7 @@ from hexclave_integrations.errors import (
 )
 from hexclave_integrations.requirements import require_user
 from hexclave_integrations.supabase import MAX_EXPIRES_IN, ClaimsRefused, SupabaseSigner, SupabaseToken
+from hexclave_integrations.supabase._signer import _extra
 from hexclave_integrations.testing import Sandbox
 
 from ._minting import PROJECT, USER, decode, encode
@@ -460,16 +463,47 @@ PRIVILEGED = [
     [
         lambda value: {"user_role": value},
         lambda value: {"app_metadata": {"role": value}},
+        lambda value: {"app_metadata": {"user_role": value}},
         lambda value: {"roles": ["authenticated", value]},
-        lambda value: {"a": [{"b": [[{"c": value}]]}]},
-        lambda value: {"https://example.com/role": {"key": value}},
+        lambda value: {"app_metadata": {"roles": [value, None, 1]}},
     ],
-    ids=["claim", "object", "list", "deep", "url"],
+    ids=["claim", "object", "claim of an object", "list", "list of an object"],
 )
 def test_claims_that_could_be_a_role(value: str, wrap: Callable[[str], dict[str, Any]]) -> None:
-    """No claim names a privileged role, wherever a `jwt-role-claim-key` may look for it and however it cuts it."""
+    """No claim that a `jwt-role-claim-key` points to names a privileged role, however that key cuts it."""
     with pytest.raises(ClaimsRefused, match="privileged role"):
         signer().token_for(user(), wrap(value))
+
+
+@pytest.mark.parametrize("value", [*PRIVILEGED, "pg_jones@example.com", "Postgres", "I never use service_role"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda value: {"email": value},
+        lambda value: {"team": {"name": value}},
+        lambda value: {"user_metadata": {"bio": value}},
+        lambda value: {"a": [{"b": [[{"c": value}]]}]},
+        lambda value: {value: {value: [value]}},
+    ],
+    ids=["claim", "object", "metadata", "deep", "names"],
+)
+def test_what_people_are_called_is_no_role(value: str, wrap: Callable[[str], dict[str, Any]]) -> None:
+    """Names, addresses and texts are signed whatever they say: nothing reads a role there."""
+    claims = wrap(value)
+
+    assert payload_of(signer().token_for(user(), claims)).items() >= claims.items()
+
+
+@pytest.mark.parametrize("text", [" ", "-", "_", "a ", "pg_", "service_", "a -"])
+def test_cost_of_claims_grows_with_their_length(text: str) -> None:
+    """Twice the claims cost about twice as much, where a search that starts anew at each character costs four times."""
+
+    def cost(size: int) -> float:
+        claims = {"user_role": ("x" + text * size)[:size] + "x"}
+        return min(timeit.repeat(lambda: _extra(claims), timer=time.thread_time, number=20, repeat=10))
+
+    short = cost(500)
+    assert cost(4_000) < 3 * 8 * short
 
 
 class _Name(enum.StrEnum):
@@ -665,6 +699,57 @@ def test_api_keys_are_no_secrets(key: str) -> None:
     assert key not in shown(caught.value)
 
 
+def encoded_keys() -> Iterator[tuple[str, bytes]]:
+    pkcs8, encrypted = NoEncryption(), BestAvailableEncryption(b"x")
+    for algorithm in ("ES256", "RS256"):
+        key = key_of(algorithm)
+        yield f"PEM {algorithm}", pem(key).encode()
+        yield f"PEM and remarks {algorithm}", b"Bag Attributes\n" + pem(key, PrivateFormat.TraditionalOpenSSL).encode()
+        yield f"JWK {algorithm}", json.dumps(jwk(key)).encode()
+        yield f"JWK set {algorithm}", json.dumps({"keys": [jwk(key)]}, indent=1).encode()
+        yield f"DER {algorithm}", key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, pkcs8)
+        yield (
+            f"traditional DER {algorithm}",
+            key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, pkcs8),
+        )
+        yield f"encrypted DER {algorithm}", key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, encrypted)
+        yield (
+            f"public DER {algorithm}",
+            key.public_key().public_bytes(Encoding.DER, Public.SubjectPublicKeyInfo),
+        )
+    yield "secret JWK", json.dumps({"kty": "oct", "k": encode(SECRET.encode()), "kid": KID}).encode()
+
+
+@pytest.mark.parametrize(
+    "encode_key",
+    [
+        base64.b64encode,
+        lambda key: base64.b64encode(key).rstrip(b"="),
+        lambda key: base64.urlsafe_b64encode(key).rstrip(b"="),
+        lambda key: base64.encodebytes(key),
+        lambda key: base64.b64encode(key).decode() + "\n",
+    ],
+    ids=["standard", "unpadded", "for URLs", "in lines", "text"],
+)
+def test_keys_in_base64_are_no_secrets(encode_key: Callable[[bytes], str | bytes]) -> None:
+    """A key that a tool wrapped in base64 would sign what Supabase refuses: it is told apart from a secret."""
+    for name, key in encoded_keys():
+        for kid in (None, KID):
+            with pytest.raises(ConfigurationError, match="key written in base64") as caught:
+                signer(encode_key(key), kid=kid)
+
+            assert base64.b64encode(key)[:40].decode() not in shown(caught.value), name
+
+
+def test_random_secrets_in_base64_are_secrets() -> None:
+    """What `openssl rand -base64 48` and Supabase's dashboard write is a secret, whatever it begins with."""
+    for size in (32, 48, 64):
+        for start in (b"", b"\x30", b"\x30" + bytes([size - 2]), b"{"):
+            secret = base64.b64encode(start + os.urandom(size - len(start)))
+
+            assert parts(signer(secret).token_for(user()))[0]["alg"] == "HS256"
+
+
 @pytest.mark.parametrize("copying", [pickle.dumps, copy.copy, copy.deepcopy, partial(pickle.dumps, protocol=0)])
 def test_a_signer_is_not_copied(copying: Callable[[object], object]) -> None:
     """What is made of a signer, in a task queue for instance, would hold the key."""
@@ -833,7 +918,7 @@ def test_no_serializer_shows_the_key() -> None:
 
 def test_refused_claims_stay_untold() -> None:
     """A refusal names the reserved claims and never a value."""
-    for claims in ({"note": "private", "role": "private"}, {"a": "private service_role"}, {"b": {"private"}}):
+    for claims in ({"note": "private", "role": "private"}, {"roles": "private service_role"}, {"b": {"private"}}):
         with pytest.raises(ClaimsRefused) as caught:
             signer().token_for(user(), claims)
         assert "private" not in str(caught.value)

@@ -302,6 +302,7 @@ HOST_COOKIE = f"__Host-hexclave-refresh-{PROJECT}--default"
 BARE_COOKIE = f"hexclave-refresh-{PROJECT}--default"
 CUSTOM_COOKIE = TRANSPORTS["cookies_custom_domain_name"]["cookie"]
 OLD_HOST_COOKIE = f"__Host-stack-refresh-{PROJECT}--default"
+OLD_BARE_COOKIE = f"stack-refresh-{PROJECT}--default"
 OLD_PLAIN_COOKIE = f"stack-refresh-{PROJECT}"
 
 
@@ -431,29 +432,97 @@ def test_a_cookie_with_a_token_beyond_the_cap_is_refused() -> None:
 @pytest.mark.parametrize(
     ("cookies", "chosen"),
     [
-        pytest.param({HOST_COOKIE: structured("a", 1), CUSTOM_COOKIE: structured("b", 2)}, "b", id="newest-custom"),
-        pytest.param({HOST_COOKIE: structured("a", 2), CUSTOM_COOKIE: structured("b", 1)}, "a", id="newest-host"),
-        pytest.param({CUSTOM_COOKIE: structured("b", 2), HOST_COOKIE: structured("a", 1)}, "b", id="whatever-order"),
-        pytest.param({HOST_COOKIE: structured("a", 1), BARE_COOKIE: structured("b", 9)}, "a", id="host-before-bare"),
-        pytest.param({BARE_COOKIE: structured("b", 9), HOST_COOKIE: structured("a", 1)}, "a", id="host-after-bare"),
-        pytest.param({HOST_COOKIE: "broken", BARE_COOKIE: structured("b", 9)}, None, id="broken-host-hides-bare"),
-        pytest.param({HOST_COOKIE: structured("a", 1), OLD_PLAIN_COOKIE: "b"}, "a", id="new-before-plain"),
-        pytest.param({HOST_COOKIE: structured("a", 1), OLD_HOST_COOKIE: structured("b", 9)}, "a", id="new-before-old"),
-        pytest.param({OLD_PLAIN_COOKIE: "a", OLD_HOST_COOKIE: structured("b", 9)}, "a", id="plain-before-old"),
+        pytest.param({BARE_COOKIE: structured("a", 1), CUSTOM_COOKIE: structured("b", 2)}, "b", id="newest-custom"),
+        pytest.param({BARE_COOKIE: structured("a", 2), CUSTOM_COOKIE: structured("b", 1)}, "a", id="newest-bare"),
+        pytest.param({CUSTOM_COOKIE: structured("b", 2), BARE_COOKIE: structured("a", 1)}, "b", id="whatever-order"),
+        pytest.param({BARE_COOKIE: structured("a", 1), OLD_PLAIN_COOKIE: "b"}, "a", id="new-before-plain"),
+        pytest.param({BARE_COOKIE: structured("a", 1), OLD_BARE_COOKIE: structured("b", 9)}, "a", id="new-before-old"),
+        pytest.param({OLD_PLAIN_COOKIE: "a", OLD_BARE_COOKIE: structured("b", 9)}, "a", id="plain-before-old"),
         pytest.param({OLD_PLAIN_COOKIE: "a", "stack-refresh": "b"}, "a", id="plain-of-the-project-first"),
         pytest.param({OLD_PLAIN_COOKIE: "a%2Eb"}, "a.b", id="plain-percent-encoded"),
-        pytest.param({OLD_PLAIN_COOKIE: "%FF", OLD_HOST_COOKIE: structured("b", 9)}, "b", id="unreadable-plain"),
+        pytest.param({OLD_PLAIN_COOKIE: "%FF", OLD_BARE_COOKIE: structured("b", 9)}, "b", id="unreadable-plain"),
     ],
 )
-def test_the_sdks_choice_of_the_session_is_followed(cookies: dict[str, str], chosen: str | None) -> None:
-    """Newest new cookie, then the plain one, then the newest legacy one; `__Host-` before its bare name."""
-    found = {
+def test_the_sdks_choice_of_the_session_is_followed(cookies: dict[str, str], chosen: str) -> None:
+    """Without a `__Host-` cookie: the newest new cookie, then the plain one, then the newest legacy one."""
+    assert {chosen} == sessions(cookies)
+
+
+PLANTED = {
+    BARE_COOKIE: structured("b", 9),
+    CUSTOM_COOKIE: structured("b", 9),
+    OLD_BARE_COOKIE: structured("b", 9),
+    OLD_PLAIN_COOKIE: "b",
+    "stack-refresh": "b",
+}
+
+
+@pytest.mark.parametrize("planted", [*([name] for name in PLANTED), list(PLANTED)], ids=lambda names: "+".join(names))
+@pytest.mark.parametrize(
+    ("own", "chosen"),
+    [
+        pytest.param({HOST_COOKIE: structured("a", 1)}, {"a"}, id="new"),
+        pytest.param({OLD_HOST_COOKIE: structured("a", 1)}, {"a"}, id="legacy"),
+        pytest.param({HOST_COOKIE: structured("a", 1), OLD_HOST_COOKIE: structured("a.b", 9)}, {"a"}, id="both"),
+        pytest.param({HOST_COOKIE: "broken", OLD_HOST_COOKIE: structured("a", 1)}, {"a"}, id="one-unreadable"),
+        pytest.param({HOST_COOKIE: "broken"}, set(), id="unreadable"),
+        pytest.param({HOST_COOKIE: ""}, set(), id="empty"),
+    ],
+)
+def test_host_cookies_beat_whatever_a_neighbour_can_plant(
+    own: dict[str, str], chosen: set[str], planted: list[str]
+) -> None:
+    """Where a `__Host-` cookie came, no other cookie decides on the session, whatever its time and order."""
+    others = {name: PLANTED[name] for name in planted}
+
+    assert chosen == sessions(own | others)
+    assert chosen == sessions(others | own)
+
+
+def sessions(cookies: dict[str, str]) -> set[str]:
+    """The sessions whose access cookie would count beside these cookies."""
+    return {
         refresh
         for refresh in ("a", "b", "a.b")
         if find({}, {**cookies, "hexclave-access": access(refresh=refresh)}, accept=True) == TOKEN
     }
 
-    assert ({chosen} if chosen else set()) == found
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        pytest.param([("hexclave-access", access("planted", "b")), ("hexclave-access", access())], TOKEN, id="first"),
+        pytest.param([("hexclave-access", access()), ("hexclave-access", access("planted", "b"))], TOKEN, id="last"),
+        pytest.param([("hexclave-access", "x"), ("stack-access", access())], TOKEN, id="hidden by the new name"),
+        pytest.param([("hexclave-access", access("planted", "b"))] * 2, None, id="nothing but planted"),
+        pytest.param([("hexclave-access", access())] * 2, TOKEN, id="twice the same"),
+        pytest.param([(HOST_COOKIE, structured("b")), ("hexclave-access", access())], None, id="session twice"),
+        pytest.param([(HOST_COOKIE, structured("b")), ("hexclave-access", access("x", "b"))], None, id="other session"),
+        pytest.param([(f"\xa0{HOST_COOKIE}", structured("b")), ("hexclave-access", access())], TOKEN, id="a blank"),
+    ],
+)
+def test_a_planted_cookie_of_the_same_name_decides_nothing(pairs: list[tuple[str, str]], expected: str | None) -> None:
+    """Each access cookie is held against the session, and a session with two values is none: order decides nothing."""
+    pairs = [(HOST_COOKIE, structured()), *pairs]
+    for order in (pairs, pairs[::-1]):
+        header = "; ".join(f"{name}={value}" for name, value in order)
+
+        assert expected == find({}, read_cookies([header]), accept=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        pytest.param(BARE_COOKIE, [structured("b", 9), structured()], id="http"),
+        pytest.param(CUSTOM_COOKIE, [structured("b", 9), structured()], id="custom-domain"),
+        pytest.param(OLD_PLAIN_COOKIE, ["b", REFRESH], id="plain"),
+    ],
+)
+def test_a_session_with_two_values_is_none(name: str, values: list[str]) -> None:
+    """Without a `__Host-` cookie two values of one name contradict each other: nobody, whichever came first."""
+    pairs = [*((name, value) for value in values), ("hexclave-access", access()), ("stack-access", access("x", "b"))]
+    for order in (pairs, pairs[::-1]):
+        assert find({}, read_cookies("=".join(pair) for pair in order), accept=True) is None
 
 
 # --- whatever comes -----------------------------------------------------------------------------------------
@@ -515,7 +584,8 @@ def test_repeated_headers_are_not_kept_beyond_the_limit() -> None:
     [
         pytest.param("", {}, id="none"),
         pytest.param("a=1; hexclave-access=x", {"hexclave-access": "x"}, id="others are left"),
-        pytest.param("stack-access=1; stack-access=2", {"stack-access": "2"}, id="the last counts"),
+        pytest.param("stack-access=1; stack-access=2; stack-access=1", {"stack-access": "1;2"}, id="several values"),
+        pytest.param("\xa0stack-access=1;\x85stack-a=2;\tstack-b=3\xa0", {"stack-b": "3\xa0"}, id="foreign blanks"),
         pytest.param(
             "__Host-stack-refresh-p--default=%7B", {"__Host-stack-refresh-p--default": "%7B"}, id="as it came"
         ),

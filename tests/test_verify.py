@@ -391,7 +391,7 @@ def test_claims_that_add_nothing_wrong_are_accepted(changes: dict[str, Any]) -> 
     ],
 )
 def test_another_project_is_told_from_the_unverified_audience(audience: str) -> None:
-    """`parse` already knows, so that no key of another project is ever looked for (design section 3)."""
+    """`parse` already knows, so that no key of another project is ever looked for."""
     with pytest.raises(WrongProject):
         Verifier(CONFIG).parse(mint(ATTACKER, claims_of("regular", aud=audience)))
 

@@ -65,6 +65,14 @@ class HexclaveApiKey(NeverFromRequest):
             is_public=body.get("is_public") is True,
         )
 
+    def has_ended(self, now: float) -> bool:
+        """Whether the key is over; one without an end never is.
+
+        Args:
+            now: epoch seconds.
+        """
+        return self.expires_at is not None and now >= self.expires_at.timestamp()
+
     def _public(self) -> dict[str, Any]:
         return {"id": self.id, "type": self.type, "user_id": self.user_id, "team_id": self.team_id}
 

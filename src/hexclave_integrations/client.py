@@ -8,10 +8,12 @@ from typing import Any, Self
 
 from ._drivers import AsyncDriver, SyncDriver
 from ._policy import flows, questions
-from ._policy.attempt import Attempt
-from ._policy.client_base import NO_PARAMS, BaseClient, Headers
+from ._policy.attempt import Attempt, Unproved
+from ._policy.client_base import NO_PARAMS, BaseClient, Headers, concealed
+from ._token.find import Credential
 from .api_key import HexclaveApiKey
 from .config import AsyncTransport, HexclaveConfig, SyncTransport
+from .errors import ApiKeyNotFound, NotAuthenticated, RequestRefused
 from .requirements import Requirement
 from .user import AccessToken, HexclaveUser, Sealed
 
@@ -52,7 +54,10 @@ class HexclaveClient(BaseClient):
             Unavailable: it cannot be told now.
         """
         token = self._find_token(headers, cookies)
-        return None if token is None else self.verify_token(token)
+        del headers, cookies  # as local variables, debuggers and error reports would show them
+        if isinstance(token, RequestRefused):
+            raise token
+        return None if token is None else self._verify(token)
 
     def access_token(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> AccessToken:
         """A request's own access token, verified, to pass on to another service; its user may be of any kind.
@@ -66,8 +71,11 @@ class HexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        token = self._need_token(headers, cookies)
-        return AccessToken(user=self.verify_token(token), sealed=Sealed(token.encode()))
+        token = self._find_token(headers, cookies) or NotAuthenticated()
+        del headers, cookies  # as in `authenticate`
+        if isinstance(token, RequestRefused):
+            raise token
+        return AccessToken(user=self._verify(token), sealed=Sealed(token.encode()))
 
     def identify(self, attempt: Attempt) -> HexclaveUser | None:
         """As `authenticate`, worked out once for each attempt.
@@ -76,8 +84,9 @@ class HexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        if self._judge(attempt):
-            return attempt.outcome()
+        now = self._core.clock()
+        if self._core.settle(attempt, now):
+            return attempt.outcome(now)
         return self._driver.run(flows.identify(self._core, attempt))
 
     def admit(
@@ -88,7 +97,7 @@ class HexclaveClient(BaseClient):
         params: Mapping[str, Any] = NO_PARAMS,
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
-        """Hold a request against a requirement; return who is let through: all that an adapter needs to call.
+        """Hold a request against a requirement; return the user or API key that it lets through, or None for nobody.
 
         Args:
             requirement: what the route asks for.
@@ -100,7 +109,7 @@ class HexclaveClient(BaseClient):
             RequestRefused: the answer is no, or cannot be told now.
             ConfigurationError: the requirement needs something that is not configured.
         """
-        known = self._known(requirement, attempt)
+        known = self._core.admit_known(requirement, attempt)
         if known is not None:
             return known
         return self._driver.run(flows.admit(self._core, requirement, attempt, params, request))
@@ -112,8 +121,15 @@ class HexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable.
             Unavailable: it cannot be told now.
         """
-        known = self._core.judge(token)
-        return self._driver.run(flows.verify_token(self._core, token)) if known is None else known
+        token = concealed(token)
+        return self._verify(token)
+
+    def _verify(self, token: Credential) -> HexclaveUser:
+        now = self._core.clock()
+        judged = self._core.judge(token, now)
+        if isinstance(judged, Unproved):
+            judged = self._driver.run(flows.prove(self._core, judged))
+        return judged.user_at(now)
 
     def authorize(
         self,
@@ -123,7 +139,7 @@ class HexclaveClient(BaseClient):
         params: Mapping[str, Any] = NO_PARAMS,
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
-        """Hold a verified user or API key, or nobody, against a requirement; return who is let through.
+        """Hold a verified user or API key, or nobody, against a requirement; return what it lets through.
 
         Args:
             requirement: from `hexclave_integrations.requirements`.
@@ -178,6 +194,7 @@ class HexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable, or the user is gone.
             Unavailable: it cannot be told now.
         """
+        token = concealed(token)
         return self._driver.run(flows.current_user(self._core, token))
 
     def check_api_key(self, key: str) -> HexclaveApiKey:
@@ -187,6 +204,7 @@ class HexclaveClient(BaseClient):
             AuthenticationError: the key is unknown, revoked, expired, or its owner is gone.
             Unavailable: it cannot be told now.
         """
+        key = concealed(key, ApiKeyNotFound)
         return self._driver.run(flows.check_api_key(self._core, key))
 
     def notice(self, kind: str, data: Mapping[str, Any]) -> None:
@@ -251,12 +269,18 @@ class AsyncHexclaveClient(BaseClient):
     async def authenticate(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> HexclaveUser | None:
         """As `HexclaveClient.authenticate`."""
         token = self._find_token(headers, cookies)
-        return None if token is None else await self.verify_token(token)
+        del headers, cookies  # as local variables, debuggers and error reports would show them
+        if isinstance(token, RequestRefused):
+            raise token
+        return None if token is None else await self._verify(token)
 
     async def access_token(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> AccessToken:
         """As `HexclaveClient.access_token`."""
-        token = self._need_token(headers, cookies)
-        return AccessToken(user=await self.verify_token(token), sealed=Sealed(token.encode()))
+        token = self._find_token(headers, cookies) or NotAuthenticated()
+        del headers, cookies  # as in `authenticate`
+        if isinstance(token, RequestRefused):
+            raise token
+        return AccessToken(user=await self._verify(token), sealed=Sealed(token.encode()))
 
     async def identify(self, attempt: Attempt) -> HexclaveUser | None:
         """As `authenticate`, worked out once for each attempt.
@@ -265,8 +289,9 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: credentials came and are not acceptable.
             Unavailable: it cannot be told now.
         """
-        if self._judge(attempt):
-            return attempt.outcome()
+        now = self._core.clock()
+        if self._core.settle(attempt, now):
+            return attempt.outcome(now)
         return await self._driver.run(flows.identify(self._core, attempt))
 
     async def admit(
@@ -283,7 +308,7 @@ class AsyncHexclaveClient(BaseClient):
             RequestRefused: the answer is no, or cannot be told now.
             ConfigurationError: the requirement needs something that is not configured.
         """
-        known = self._known(requirement, attempt)
+        known = self._core.admit_known(requirement, attempt)
         if known is not None:
             return known
         return await self._driver.run(flows.admit(self._core, requirement, attempt, params, request))
@@ -295,8 +320,15 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable.
             Unavailable: it cannot be told now.
         """
-        known = self._core.judge(token)
-        return await self._driver.run(flows.verify_token(self._core, token)) if known is None else known
+        token = concealed(token)
+        return await self._verify(token)
+
+    async def _verify(self, token: Credential) -> HexclaveUser:
+        now = self._core.clock()
+        judged = self._core.judge(token, now)
+        if isinstance(judged, Unproved):
+            judged = await self._driver.run(flows.prove(self._core, judged))
+        return judged.user_at(now)
 
     async def authorize(
         self,
@@ -350,6 +382,7 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: the token is not acceptable, or the user is gone.
             Unavailable: it cannot be told now.
         """
+        token = concealed(token)
         return await self._driver.run(flows.current_user(self._core, token))
 
     async def check_api_key(self, key: str) -> HexclaveApiKey:
@@ -359,6 +392,7 @@ class AsyncHexclaveClient(BaseClient):
             AuthenticationError: the key is unknown, revoked, expired, or its owner is gone.
             Unavailable: it cannot be told now.
         """
+        key = concealed(key, ApiKeyNotFound)
         return await self._driver.run(flows.check_api_key(self._core, key))
 
     async def notice(self, kind: str, data: Mapping[str, Any]) -> None:

@@ -102,7 +102,7 @@ class RequestRefused(HexclaveError):
         return self.__class__.__new__, (self.__class__, *self.args), self.__dict__
 
     def headers(self) -> list[tuple[str, str]]:
-        """The answer's headers, without `Vary`, whose value depends on the configuration (design section 3)."""
+        """The answer's headers, without `Vary`, whose value depends on the configuration."""
         fields = [("Content-Type", "application/json"), ("Cache-Control", PRIVATE)]
         if self.challenge is not None:
             fields.append(("WWW-Authenticate", 'Bearer realm="hexclave"' + self.challenge))
@@ -168,7 +168,7 @@ class AnonymousNotAllowed(AuthenticationError):
 
 
 class ApiKeyNotFound(AuthenticationError):
-    """The API key does not exist or is malformed; the two look the same to whoever tries keys."""
+    """The API key does not exist or is malformed; somebody who tries keys cannot tell the two apart."""
 
     code = "API_KEY_NOT_FOUND"
     text = "The API key is not valid."

@@ -10,16 +10,20 @@ import dataclasses
 import enum
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeAlias, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar
 
 from ._base import strict
-from ._base.guards import NotADependency, RefusesAsDependency, needs_call
+from ._base.guards import NotADependency, RefusesAsDependency, Unapplied
 from .errors import AnonymousNotAllowed, ConfigurationError, RestrictedNotAllowed
 from .user import HexclaveUser
 
 __all__ = [
     "SELECTED_TEAM",
+    "UNAPPLIED",
+    "RequirePermission",
+    "RequireProjectPermission",
+    "RequireTeam",
     "Requirement",
     "TeamReference",
     "optional_user",
@@ -49,11 +53,13 @@ _PERMISSION = re.compile(r"\$?[a-z0-9_:]+")  # contract 4.3
 R = TypeVar("R", bound="Requirement")
 
 
-@dataclass(frozen=True, slots=True)
-class _Allow(Generic[R]):
+class _Allow(Unapplied, Generic[R]):
     """`requirement.allow`, not yet called."""
 
-    requirement: R
+    __slots__ = ("_requirement",)
+
+    def __init__(self, requirement: R) -> None:
+        self._requirement = requirement
 
     def __call__(self, *, restricted: bool = False, anonymous: bool = False, api_key: bool = False) -> R:
         """A copy that lets more through.
@@ -63,7 +69,7 @@ class _Allow(Generic[R]):
             anonymous: allow anonymous users; implies `restricted` (contract 3.2).
             api_key: take a user's API key in place of an access token; its owner is then the user.
         """
-        old = self.requirement
+        old = self._requirement
         return dataclasses.replace(
             old,
             restricted=old.restricted or restricted or anonymous,
@@ -71,24 +77,24 @@ class _Allow(Generic[R]):
             api_key=old.api_key or api_key,
         )
 
-    @property
-    def __signature__(self) -> NoReturn:
-        raise NotADependency("A requirement's allow was not called. Write require_user.allow(restricted=True).")
+    def _fix(self) -> str:
+        return "A requirement's allow was not called. Write require_user.allow(restricted=True)."
 
 
-@dataclass(frozen=True, slots=True)
-class _Live(Generic[R]):
+class _Live(Unapplied, Generic[R]):
     """`requirement.live`, not yet called."""
 
-    requirement: R
+    __slots__ = ("_requirement",)
+
+    def __init__(self, requirement: R) -> None:
+        self._requirement = requirement
 
     def __call__(self) -> R:
         """A copy that asks Hexclave on every request whether user and session still exist (contract 9.20)."""
-        return dataclasses.replace(self.requirement, is_live=True)
+        return dataclasses.replace(self._requirement, is_live=True)
 
-    @property
-    def __signature__(self) -> NoReturn:
-        raise NotADependency("A requirement's live was not called. Write require_user.live().")
+    def _fix(self) -> str:
+        return "A requirement's live was not called. Write require_user.live()."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +109,9 @@ class Requirement:
         is_live: ask Hexclave now, cache nothing.
         team: the team that the scope is about, or None.
         permission: the permission's id, or None.
+        team_parameter: the name in a `"{name}"` team reference, or None.
+        needs_server_key: whether Hexclave has to be asked on behalf of the server.
+        takes_api_key: whether API keys are looked for in the request.
 
     Raises:
         ConfigurationError: a literal team is no UUID, a permission id cannot exist, or the scope would ignore one.
@@ -116,6 +125,10 @@ class Requirement:
     is_live: bool = False
     team: TeamReference | None = None
     permission: str | None = None
+    # Worked out once: they are read on every request.
+    team_parameter: str | None = field(init=False, repr=False, compare=False)
+    needs_server_key: bool = field(init=False, repr=False, compare=False)
+    takes_api_key: bool = field(init=False, repr=False, compare=False)
 
     __signature__ = RefusesAsDependency("Use one of its values: require_user, require_permission(team, permission)")
 
@@ -143,6 +156,18 @@ class Requirement:
             raise ConfigurationError(
                 'A team is a UUID, "{name}" for a route parameter, SELECTED_TEAM, or a callable taking the request.'
             )
+        match = _PARAMETER.fullmatch(self.team) if isinstance(self.team, str) else None
+        object.__setattr__(self, "team_parameter", match[1] if match else None)
+        object.__setattr__(self, "needs_server_key", self.is_live or self.api_key or self.scope != "user")
+        object.__setattr__(self, "takes_api_key", self.api_key or self.scope == "api key")
+
+    def __bool__(self) -> bool:
+        """A requirement is no answer: `return require_user` in a permission class would let everybody in.
+
+        Raises:
+            NotADependency: always.
+        """
+        raise NotADependency("A requirement is no answer: it has to be applied to a route, or awaited with a request.")
 
     @property
     def allow(self) -> _Allow[Self]:
@@ -153,22 +178,6 @@ class Requirement:
     def live(self) -> _Live[Self]:
         """`.live()`: a copy that is true only if Hexclave confirms it now."""
         return _Live(self)
-
-    @property
-    def team_parameter(self) -> str | None:
-        """The name in a `"{name}"` team reference."""
-        match = _PARAMETER.fullmatch(self.team) if isinstance(self.team, str) else None
-        return match[1] if match else None
-
-    @property
-    def needs_server_key(self) -> bool:
-        """Whether Hexclave has to be asked on behalf of the server."""
-        return self.is_live or self.api_key or self.scope != "user"
-
-    @property
-    def takes_api_key(self) -> bool:
-        """Whether API keys are looked for in the request."""
-        return self.api_key or self.scope == "api key"
 
     def check_kind(self, user: HexclaveUser) -> None:
         """Hold the kind of a user against this requirement.
@@ -207,19 +216,33 @@ class Requirement:
         return self.team(request) if callable(self.team) else None
 
 
-require_user = Requirement()
-"""A regular user."""
-
-require_api_key = Requirement(scope="api key")
-"""A valid API key of a regular user, or of a team."""
-
-optional_user = Requirement(optional=True, restricted=True, anonymous=True)
-"""Everyone; the user is None when no credentials came. Bad credentials are refused."""
+UNAPPLIED: Final = (Requirement, Unapplied)
+"""What asks nobody where it stands for a function, a view or an answer: for `isinstance`."""
 
 
-@needs_call('require_permission("{team_id}", "export_reports")')
-def require_permission(team: TeamReference, permission: str) -> Requirement:
-    """A holder of a team permission, directly or through another one (contract 4.3).
+class _Factory(Unapplied, Generic[R]):
+    """A function that makes requirements of one class, and has to be called where the route is written.
+
+    Args:
+        requirement: the adapter's class of requirements.
+        spelling: how the adapter's users write it, for error texts; `{}` stands for the call.
+    """
+
+    __slots__ = ("_requirement", "_spelling")
+
+    _example: ClassVar[str]
+
+    def __init__(self, requirement: type[R], spelling: str = "{}") -> None:
+        self._requirement = requirement
+        self._spelling = spelling
+
+    def _fix(self) -> str:
+        call = self._spelling.replace("{}", self._example)
+        return f"A requirement was used without calling it. Write {call}."
+
+
+class RequirePermission(_Factory[R]):
+    """Let holders of a team permission through, directly or through another one (contract 4.3).
 
     Args:
         team: a team id, `"{name}"`, `SELECTED_TEAM`, or a callable taking the request.
@@ -228,12 +251,18 @@ def require_permission(team: TeamReference, permission: str) -> Requirement:
     Raises:
         ConfigurationError: neither can be right.
     """
-    return Requirement(scope="team permission", team=team, permission=permission)
+
+    __slots__ = ()
+
+    _example = 'require_permission("{team_id}", "export_reports")'
+
+    def __call__(self, team: TeamReference, permission: str) -> R:
+        """Make the requirement; see the class."""
+        return self._requirement(scope="team permission", team=team, permission=permission)
 
 
-@needs_call('require_project_permission("access_admin_dashboard")')
-def require_project_permission(permission: str) -> Requirement:
-    """A holder of a project permission.
+class RequireProjectPermission(_Factory[R]):
+    """Let holders of a project permission through.
 
     Args:
         permission: the permission's id.
@@ -241,12 +270,18 @@ def require_project_permission(permission: str) -> Requirement:
     Raises:
         ConfigurationError: the id cannot exist.
     """
-    return Requirement(scope="project permission", permission=permission)
+
+    __slots__ = ()
+
+    _example = 'require_project_permission("access_admin_dashboard")'
+
+    def __call__(self, permission: str) -> R:
+        """Make the requirement; see the class."""
+        return self._requirement(scope="project permission", permission=permission)
 
 
-@needs_call('require_team("{team_id}")')
-def require_team(team: TeamReference) -> Requirement:
-    """A member of a team.
+class RequireTeam(_Factory[R]):
+    """Let members of a team through.
 
     Args:
         team: a team id, `"{name}"`, `SELECTED_TEAM`, or a callable taking the request.
@@ -254,4 +289,30 @@ def require_team(team: TeamReference) -> Requirement:
     Raises:
         ConfigurationError: the reference cannot be right.
     """
-    return Requirement(scope="team", team=team)
+
+    __slots__ = ()
+
+    _example = 'require_team("{team_id}")'
+
+    def __call__(self, team: TeamReference) -> R:
+        """Make the requirement; see the class."""
+        return self._requirement(scope="team", team=team)
+
+
+require_user: Final = Requirement()
+"""A regular user."""
+
+require_api_key: Final = Requirement(scope="api key")
+"""A valid API key of a regular user, or of a team."""
+
+optional_user: Final = Requirement(optional=True, restricted=True, anonymous=True)
+"""Everyone; the user is None when no credentials came. Bad credentials are refused."""
+
+require_permission: Final = RequirePermission(Requirement)
+"""Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
+
+require_project_permission: Final = RequireProjectPermission(Requirement)
+"""Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""
+
+require_team: Final = RequireTeam(Requirement)
+"""Members of a team: `require_team("{team_id}")`."""

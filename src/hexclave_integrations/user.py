@@ -30,7 +30,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HexclaveUser(NeverFromRequest):
-    """A user whom Hexclave vouches for (contract section 2).
+    """A user, as Hexclave vouches for them (contract section 2).
 
     Only a regular user counts as signed in: `is_authenticated` is False for the other two kinds, so that
     `if user.is_authenticated` is the secure default.
@@ -123,6 +123,15 @@ class HexclaveUser(NeverFromRequest):
             sealed=Sealed(json.dumps(body).encode()),
         )
 
+    def has_ended(self, now: float, leeway: float = 0.0) -> bool:
+        """Whether the token is over; one without an end never is.
+
+        Args:
+            now: epoch seconds.
+            leeway: how far clocks may be apart, seconds.
+        """
+        return self.expires_at is not None and now >= self.expires_at.timestamp() + leeway
+
     def _public(self) -> dict[str, Any]:
         return {
             "id": self.id,
@@ -136,10 +145,10 @@ class HexclaveUser(NeverFromRequest):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AccessToken(NeverFromRequest):
-    """A request's own access token, verified: whoever has the text acts as this user until it ends.
+    """A request's own access token, verified. Its text is a secret: it lets anybody act as this user until it ends.
 
     Attributes:
-        user: whom it speaks for, of any kind.
+        user: the user it speaks for, of any kind.
         sealed: what `text` is read from; neither `repr` nor a serializer shows it, but a pickle holds it.
     """
 

@@ -136,7 +136,9 @@ def test_middleware(world: World, middleware: list[str], ids: list[str]) -> None
         pytest.param({"MIDDLEWARE": [SESSION, OURS, AUTH]}, ["hexclave.E005"], id="wrong order"),
         pytest.param({"MIDDLEWARE": [OURS]}, ["hexclave.E005"], id="no AuthenticationMiddleware"),
         pytest.param({"hexclave": {**BRIDGE, "DJANGO_USER_FIELD": "x"}}, ["hexclave.E005"], id="no such field"),
-        pytest.param({"hexclave": {**BRIDGE, "DJANGO_USER_FIELD": "email"}}, ["hexclave.E005"], id="not unique"),
+        pytest.param({"hexclave": {**BRIDGE, "DJANGO_USER_FIELD": "first_name"}}, ["hexclave.E005"], id="not unique"),
+        pytest.param({"hexclave": {**BRIDGE, "DJANGO_USER_FIELD": "email"}}, ["hexclave.E005"], id="e-mail"),
+        pytest.param({"hexclave": {**BRIDGE, "DJANGO_USER_FIELD": "username"}}, ["hexclave.E005"], id="user name"),
     ],
 )
 def test_bridge(world: World, changes: dict[str, Any], ids: list[str]) -> None:

@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import flask
@@ -311,12 +312,12 @@ def test_not_knowing_is_not_nobody(world: World) -> None:
     [
         ("max-age=60", "max-age=60, private"),
         ("no-cache", "no-cache, private"),
-        ("public, max-age=60", "public, max-age=60"),
+        ("public, max-age=60", "private, max-age=60"),
         ("private, max-age=5", "private, max-age=5"),
     ],
 )
 def test_shared_caches_are_kept_out(world: World, given: str, sent: str) -> None:
-    """An age alone is for the caller's own cache; shared ones get the page where the view says `public`."""
+    """The view says how long the caller's own cache may keep the page, and cannot open shared ones."""
 
     @world.app.get("/")
     @require_user
@@ -326,6 +327,48 @@ def test_shared_caches_are_kept_out(world: World, given: str, sent: str) -> None
         return response
 
     assert world.get("/", world.alice).headers.getlist("Cache-Control") == [sent]
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        pytest.param("GET", {}, 200, id="whole"),
+        pytest.param("HEAD", {}, 200, id="HEAD"),
+        pytest.param("GET", {"Range": "bytes=0-1"}, 206, id="a part"),
+        pytest.param("GET", {"If-Modified-Since": "Fri, 31 Dec 2100 23:59:59 GMT"}, 304, id="not modified"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/argument", "/setting", "/static/secret.txt"])
+def test_guarded_files_are_private(
+    world: World, tmp_path: Path, path: str, method: str, headers: dict[str, str], status: int
+) -> None:
+    """Werkzeug calls a file with an age public; behind a requirement it is the caller's own, for that age."""
+    (tmp_path / "secret.txt").write_text("secret")
+    app = flask.Flask("example", static_folder=tmp_path, static_url_path="/static")
+    Hexclave(app, world.sandbox.config)
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
+    app.before_request(require_user.check)
+    app.add_url_rule("/argument", "argument", lambda: flask.send_file(tmp_path / "secret.txt", max_age=3600))
+    app.add_url_rule("/setting", "setting", lambda: flask.send_from_directory(tmp_path, "secret.txt"))
+
+    headers = headers | world.sandbox.headers(world.alice)
+    with app.test_client().open(path, method=method, headers=headers) as response:
+        assert response.status_code == status
+        assert {part.strip() for part in response.headers["Cache-Control"].split(",")} == {"private", "max-age=3600"}
+        assert response.headers["Vary"] == VARY
+
+
+def test_an_application_may_name_its_own_shared_cache(world: World) -> None:
+    """A header that no helper writes is the application's own word, and stays (RFC 9213)."""
+
+    @world.app.get("/")
+    @require_user
+    def index() -> flask.Response:
+        return flask.Response("all alike", headers={"CDN-Cache-Control": "max-age=60"})
+
+    response = world.get("/", world.alice)
+
+    assert (response.headers["CDN-Cache-Control"], response.headers["Cache-Control"]) == ("max-age=60", PRIVATE)
 
 
 def test_view_may_say_how_to_cache(world: World) -> None:
@@ -480,7 +523,7 @@ def test_underscored_names_are_the_servers_business(world: World) -> None:
 
 
 def test_cookies_are_read_only_when_asked_for(world: World) -> None:
-    """Cookies count with `accept_cookies` and join `Vary`; junk breaks nothing, and the last one of a name counts."""
+    """Cookies count with `accept_cookies` and join `Vary`; junk breaks nothing, whatever its name."""
     project = world.sandbox.config.project_id
     refresh = urllib.parse.quote(json.dumps({"refresh_token": "r", "updated_at_millis": 1}))
     access = urllib.parse.quote(json.dumps(["r", world.sandbox.token(world.alice)]))
@@ -493,6 +536,28 @@ def test_cookies_are_read_only_when_asked_for(world: World) -> None:
 
         assert response.json == {"id": expected}
         assert ("Cookie" in response.headers["Vary"]) is accepts
+
+
+@pytest.mark.parametrize("planted", [["session"], ["token"], ["session", "token"], ["token"] * 2])
+def test_a_neighbouring_subdomain_signs_nobody_out_or_in(world: World, planted: list[str]) -> None:
+    """Beside a `__Host-` cookie, no cookie that a sibling can plant changes who the caller is."""
+    app = make_app(world.sandbox, accept_cookies=True)
+    app.add_url_rule("/", view_func=me())
+    prefix = f"hexclave-refresh-{world.sandbox.config.project_id}--"
+
+    def session(refresh: str, updated: int) -> str:
+        return urllib.parse.quote(json.dumps({"refresh_token": refresh, "updated_at_millis": updated}))
+
+    def token(refresh: str, user: SandboxUser) -> str:
+        pair = [refresh, world.sandbox.token(user)]
+        return "hexclave-access=" + urllib.parse.quote(json.dumps(pair, separators=(",", ":")))
+
+    bobs = {"session": f"{prefix}custom-X={session('bob', 9)}", "token": token("bob", world.bob)}
+    own = [f"__Host-{prefix}default={session('alice', 1)}", token("alice", world.alice)]
+    for cookies in ([*own, *(bobs[name] for name in planted)], [*(bobs[name] for name in planted), *own]):
+        response = app.test_client(use_cookies=False).get("/", headers={"Cookie": "; ".join(cookies)})
+
+        assert response.json == {"id": world.alice.id}
 
 
 def test_envelope_and_bearer(world: World) -> None:

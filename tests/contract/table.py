@@ -1,4 +1,4 @@
-"""The rows: who asks for what, and the answer that every framework owes them (design section 3)."""
+"""The rows: who asks for what, and the answer that every framework owes them."""
 
 from __future__ import annotations
 

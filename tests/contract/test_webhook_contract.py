@@ -91,14 +91,15 @@ def by_django_asgi(webhooks: Webhooks) -> Post:
     return post
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(by_fastapi, id="fastapi"),
-        pytest.param(by_flask, id="flask"),
-        pytest.param(by_django, id="django"),
-        pytest.param(by_django_asgi, id="django asgi"),
-    ]
-)
+RECEIVERS: dict[str, Callable[[Webhooks], Post]] = {
+    "fastapi": by_fastapi,
+    "flask": by_flask,
+    "django": by_django,
+    "django asgi": by_django_asgi,
+}
+
+
+@pytest.fixture(params=[pytest.param(receiver, id=name) for name, receiver in RECEIVERS.items()])
 def receive(request: pytest.FixtureRequest) -> Callable[[Webhooks], Post]:
     """Puts a framework in front of webhooks."""
     put: Callable[[Webhooks], Post] = request.param

@@ -98,7 +98,10 @@ def _cookies(pairs: Pairs) -> dict[str, str]:
         theirs: dict[str, str] = {}
         for text in texts:
             theirs |= cookie_parser(text)
-        if not cookies.items() <= theirs.items():
+        ours: dict[str, set[str]] = {}
+        for name, value in cookies.items():  # each with all its values, and foreign blanks left as they are
+            ours.setdefault(name.strip(), set()).update(part.strip() for part in value.split(";"))
+        if any(theirs.get(name) not in values for name, values in ours.items()):
             finding("a cookie is read that Starlette does not see")
     return cookies
 
@@ -135,9 +138,10 @@ def _lax(found: Mapping[str, str], cookies: Mapping[str, str]) -> set[str]:
             content = _loads(unquote(value))
             sessions.add(str(content.get("refresh_token")) if isinstance(content, dict) else unquote(value))
     for name in ("hexclave-access", "stack-access"):
-        pair = _loads(unquote(cookies.get(name, "")))
-        if isinstance(pair, list) and len(pair) == 2 and str(pair[0]) in sessions:
-            tokens.add(str(pair[1]))
+        for value in cookies.get(name, "").split(";"):
+            pair = _loads(unquote(value))
+            if isinstance(pair, list) and len(pair) == 2 and str(pair[0]) in sessions:
+                tokens.add(str(pair[1]))
     return tokens
 
 

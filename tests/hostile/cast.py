@@ -34,7 +34,7 @@ __all__ = [
     "signed",
 ]
 
-# The codes of design section 3; the status of each is 401.
+# The codes of a refused token; the status of each is 401.
 NOBODY: Final = "USER_AUTHENTICATION_REQUIRED"
 INVALID: Final = "UNPARSABLE_ACCESS_TOKEN"
 EXPIRED: Final = "ACCESS_TOKEN_EXPIRED"

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from .._token.find import HEADER_NAMES
 from ..config import HexclaveConfig
 from ..errors import PRIVATE
 
 __all__ = ["PRIVATE", "cache_control", "vary_on_credentials"]
 
+# Possessive, so that a quotation mark without its partner costs no second look (RFC 9110 sections 5.6.1 and 5.6.4).
+_QUOTED: Final = r'"(?:[^"\\]|\\.)*+"'
+_LIST: Final = re.compile(rf'(?:[^"]|{_QUOTED})*+')
+_DIRECTIVE: Final = re.compile(rf'(?:[^",]|{_QUOTED})++')
+
 
 def cache_control(given: str | None) -> str:
-    """A `Cache-Control` value for an answer that depends on its caller.
+    """The `Cache-Control` of an answer that depends on its caller: always `private`, or stricter.
+
+    `public` becomes `private`, because it does not show that the application means it: Werkzeug's `send_file` writes
+    it for every file with a `max_age`. `Expires` cannot bring sharing back (RFC 9111 section 3). An application that
+    wants its own shared cache to keep such an answer says so in `CDN-Cache-Control` (RFC 9213), which outranks
+    `Cache-Control` there. No helper of a framework writes that header, and it is left as it is.
 
     Args:
-        given: the application's own; what it says of age stays, and shared caches are kept out unless it says `public`.
+        given: the application's own; what it says of age and validation stays. Without one, nothing may be stored.
     """
-    if not given:
+    if not given or not _LIST.fullmatch(given):  # caches differ on where a quotation without an end stops
         return PRIVATE
-    directives = {part.strip().partition("=")[0].lower() for part in given.split(",")}
-    return given if directives & {"public", "private", "no-store"} else f"{given}, private"
+    directives: dict[str, None] = {}
+    for part in _DIRECTIVE.findall(given):
+        directive = part.strip()
+        name = directive.partition("=")[0].rstrip().lower()
+        if name in ("public", "private"):  # with a value, `private` keeps out single fields only (RFC 9111 5.2.2.7)
+            directive = "private"
+        if directive and name != "s-maxage":
+            directives[directive] = None
+    if not directives:
+        return PRIVATE
+    if not any(directive.lower() in ("private", "no-store") for directive in directives):
+        directives["private"] = None
+    return ", ".join(directives)
 
 
 def vary_on_credentials(vary: str | None, config: HexclaveConfig) -> str:

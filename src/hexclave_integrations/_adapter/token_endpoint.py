@@ -16,7 +16,7 @@ R = TypeVar("R", bound=Requirement)
 
 
 def guard_for(signer: SupabaseSigner, requirement: R) -> R:
-    """The requirement of an endpoint: it lets through exactly those whom the signer signs for.
+    """The requirement of an endpoint: it lets through exactly the users that the signer signs for.
 
     Args:
         signer: of the endpoint.

@@ -18,9 +18,10 @@ from typing import Annotated, Any, Final, ForwardRef, get_origin
 
 from starlette._utils import is_async_callable
 
-from .._base.guards import NeedsCall, NeverFromRequest
+from .._adapter.guarded import guards_of
+from .._base.guards import NeverFromRequest
 from ..errors import ConfigurationError
-from ..requirements import Requirement
+from ..requirements import UNAPPLIED, Requirement
 
 __all__ = ["CHECKS_KEY", "Checks", "check_dependency", "check_order"]
 
@@ -28,8 +29,6 @@ CHECKS_KEY: Final = "hexclave_integrations.checks"
 
 _PACKAGE: Final = __name__.partition(".")[0]
 
-# What asks nothing until FastAPI or a decorator applies it.
-_UNAPPLIED = (Requirement, NeedsCall, type(Requirement().allow), type(Requirement().live))
 _PARAMETERS = ("path_params", "query_params", "header_params", "cookie_params", "body_params")
 
 
@@ -69,7 +68,7 @@ def check_dependency(dependant: Any, path: str) -> None:
             info = field.field_info
             # Which of the two has what stands in Annotated depends on FastAPI's version.
             metadata = (*info.metadata, *getattr(info.annotation, "__metadata__", ()))
-            if any(isinstance(value, _UNAPPLIED) for value in (info.default, *metadata)):
+            if any(isinstance(value, UNAPPLIED) for value in (info.default, *metadata)):
                 raise ConfigurationError(f"{path} has a requirement without Depends: write Depends(require_user).")
             if isinstance(info.annotation, ForwardRef) and "Depends(" in info.annotation.__forward_arg__:
                 raise ConfigurationError(
@@ -90,7 +89,7 @@ def check_order(endpoint: Any, path: str) -> None:
         ConfigurationError: the endpoint's name means a guarded version of it by now.
     """
     now = getattr(endpoint, "__globals__", {}).get(getattr(endpoint, "__name__", None))
-    if hasattr(now, "__hexclave_requirement__") and getattr(now, "__wrapped__", None) is endpoint:
+    if guards_of(now) and getattr(now, "__wrapped__", None) is endpoint:
         raise ConfigurationError(
             f"A requirement stands above the route decorator of {path} and guards nothing: use Depends(require_user)."
         )
@@ -134,12 +133,12 @@ def _is_ours(call: Any) -> bool:
     while isinstance(call, functools.partial):
         call = call.func
     module = getattr(call, "__module__", None) or ""
-    return not isinstance(call, _UNAPPLIED) and module.partition(".")[0] == _PACKAGE
+    return not isinstance(call, UNAPPLIED) and module.partition(".")[0] == _PACKAGE
 
 
 def _hands_back_requirement(call: Any) -> bool:
     """Whether a dependency speaks of a requirement and cannot apply it: it does not await, or takes nothing."""
-    if isinstance(call, _UNAPPLIED):
+    if isinstance(call, UNAPPLIED):
         return False
     values: list[Any] = []
     can_await = False
@@ -158,7 +157,7 @@ def _hands_back_requirement(call: Any) -> bool:
         else:  # an object that can be called, or a cache around a function; of a class, only its instances are
             method = None if isinstance(part, type) else getattr(part, "__call__", None)  # noqa: B004
             part = method if isinstance(method, MethodType) else getattr(part, "__wrapped__", None)
-    if not any(isinstance(value, _UNAPPLIED) for value in values):
+    if not any(isinstance(value, UNAPPLIED) for value in values):
         return False
     return not (can_await and inspect.signature(call).parameters)
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, Final
 
-from .._base.guards import NeedsCall
+from .._adapter.guarded import guards_of
+from .._adapter.startup import unmet
 from ..client import AsyncHexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
-from ..requirements import Requirement
+from ..requirements import UNAPPLIED, Requirement
 from .misuse import check_dependency, check_order
 
 __all__ = ["check_routes"]
 
+_PARAMETER: Final = re.compile(r"\{(\w+)[:}]")
 # Of Starlette's HTTPEndpoint and WebSocketEndpoint.
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "on_connect", "on_receive", "on_disconnect")
 
@@ -30,13 +33,8 @@ def check_routes(app: Any, config: HexclaveConfig, given: Collection[str] = ()) 
             a route is written such that it would not ask what it seems to ask.
     """
     for requirement, path, settings in _requirements(getattr(app, "routes", ()), "", config):
-        if requirement.needs_server_key:
-            settings.require_server_key(f"a requirement on {path}")
-        name = requirement.team_parameter
-        if name is not None and name not in given and f"{{{name}}}" not in path and f"{{{name}:" not in path:
-            raise ConfigurationError(
-                f'The route {path} has no parameter "{name}", which its requirement names as team.'
-            )
+        for found in unmet([requirement], path, {*given, *_PARAMETER.findall(path)}, settings):
+            raise ConfigurationError(found.text)
 
 
 def _requirements(
@@ -61,11 +59,9 @@ def _on_endpoint(endpoint: Any, path: str) -> Iterator[Requirement]:
     for handler in handlers:
         decorated = handler
         while decorated is not None:
-            if isinstance(decorated, Requirement | NeedsCall):
+            if isinstance(decorated, UNAPPLIED):
                 raise ConfigurationError(f"The endpoint of {path} is a requirement: it was used without calling it.")
-            found = getattr(decorated, "__hexclave_requirement__", None)
-            if isinstance(found, Requirement):
-                yield found
+            yield from guards_of(decorated)
             decorated = getattr(decorated, "__wrapped__", None)
 
 

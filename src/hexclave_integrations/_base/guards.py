@@ -7,19 +7,15 @@ Whatever must not be a dependency refuses to show a signature, which stops the a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn
 
 from ..errors import ConfigurationError
 
-__all__ = ["NeedsCall", "NeverFromRequest", "NotADependency", "RefusesAsDependency", "needs_call"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
+__all__ = ["NeverFromRequest", "NotADependency", "RefusesAsDependency", "Unapplied"]
 
 
 class NotADependency(ConfigurationError, TypeError):
-    """Somebody asked for the signature. A TypeError as well, which `help()` and other readers take for "none"."""
+    """A value is used as what it is not. A TypeError as well, which `help()` and other readers take for "none"."""
 
 
 class RefusesAsDependency:
@@ -63,27 +59,21 @@ class NeverFromRequest:
         return {"type": "object", "title": cls.__name__}
 
 
-class NeedsCall(Generic[P, R]):
-    """A function that has to be called, with its arguments, where the route is written.
+class Unapplied:
+    """Base of what asks nobody until it is called, or applied to a route: it has no signature and no truth value.
 
-    Args:
-        function: what to call.
-        example: how the call is written, for the error text.
+    Such a thing is truthy in Python, so `return require_user` in a permission class would let everybody in.
     """
 
-    def __init__(self, function: Callable[P, R], example: str) -> None:
-        self._function = function
-        self._example = example
-        self.__doc__ = function.__doc__
+    __slots__ = ()
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._function(*args, **kwargs)
+    def _fix(self) -> str:
+        """What to write instead."""
+        raise NotImplementedError
 
     @property
     def __signature__(self) -> NoReturn:
-        raise NotADependency(f"A requirement was used without calling it. Write {self._example}.")
+        raise NotADependency(self._fix())
 
-
-def needs_call(example: str) -> Callable[[Callable[P, R]], NeedsCall[P, R]]:
-    """Decorate a requirement factory so that using it without calling it fails at start-up."""
-    return lambda function: NeedsCall(function, example)
+    def __bool__(self) -> NoReturn:
+        raise NotADependency(self._fix())

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from cachetools import LRUCache
 
 from .._base.fork import ForkAware
+from ..errors import TokenExpired
 from ..user import HexclaveUser
 
 __all__ = ["AnswerCache", "TokenCache", "VerifiedToken"]
@@ -18,11 +19,30 @@ MAX_ANSWERS: Final = 16_384
 
 
 class VerifiedToken(NamedTuple):
-    """A token that proved genuine: its user, when it is over (epoch seconds), the key generation that proved it."""
+    """A token that proved genuine.
+
+    Attributes:
+        user: whom it speaks for.
+        over_from: when it is over, clock skew granted; epoch seconds.
+        generation: of the key set that proved it.
+    """
 
     user: HexclaveUser
     over_from: float
     generation: int
+
+    def user_at(self, now: float) -> HexclaveUser:
+        """The user, while the token lasts: the place where the end of a request's token is held against the clock.
+
+        Args:
+            now: epoch seconds.
+
+        Raises:
+            TokenExpired: it is over.
+        """
+        if now >= self.over_from:
+            raise TokenExpired
+        return self.user
 
 
 class TokenCache(ForkAware):
@@ -45,11 +65,6 @@ class TokenCache(ForkAware):
             self._entries[digest] = entry
             while len(self._entries) > self._size:
                 self._entries.popitem(last=False)
-
-    def forget(self, digest: bytes) -> None:
-        """Forget one token."""
-        with self._lock:
-            self._entries.pop(digest, None)
 
     def forget_all(self) -> None:
         """Forget all tokens."""

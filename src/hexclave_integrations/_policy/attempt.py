@@ -4,37 +4,59 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
+from .._memory.caches import VerifiedToken
 from .._token import find
+from .._token.verify import Parsed
 from ..config import HexclaveConfig
-from ..errors import RequestRefused
+from ..errors import AuthenticationError, RequestRefused
 from ..user import HexclaveUser
 
-__all__ = ["Attempt"]
+__all__ = ["Attempt", "Unproved"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unproved:
+    """A token that was read, and whose key is not at hand: nothing in it is trusted yet.
+
+    Attributes:
+        name: the token's digest, under which it will be remembered.
+        parsed: its parts.
+    """
+
+    name: bytes
+    parsed: Parsed
 
 
 class Attempt:
     """The credentials of one request, and what came of them: an adapter keeps one on the request.
 
+    What came of them counts only for the client that worked it out: an application may hand a request on to another
+    one, of another project.
+
     Args:
         headers: the credential headers, as `find.collect` returns them.
         cookies: gives the request's cookies, still percent-encoded; called only with `accept_cookies`. It must not
-            hold whatever holds this attempt: a cycle would keep each request until the garbage collector comes.
+            hold an object that holds this attempt: such a cycle would keep each request until the garbage collector
+            runs.
 
     Attributes:
-        settled: whether it is known who the caller is; then `user` and `error` say who.
         asked: whether the answer to the request depends on who the caller is.
+        by_cookie: whether the token that was found came in a cookie, which a browser sends unasked.
     """
 
-    __slots__ = ("_cookies", "asked", "error", "headers", "settled", "user")
+    __slots__ = ("_cookies", "_error", "_owner", "_token", "_unproved", "asked", "by_cookie", "headers")
 
     def __init__(self, headers: Mapping[str, str], cookies: Callable[[], Mapping[str, str] | None]) -> None:
         self.headers = headers
         self._cookies = cookies
-        self.settled = False
         self.asked = False
-        self.user: HexclaveUser | None = None
-        self.error: RequestRefused | None = None
+        self.by_cookie = False
+        self._owner: object = None
+        self._token: VerifiedToken | None = None
+        self._error: RequestRefused | None = None
+        self._unproved: Unproved | None = None
 
     def find_token(self, config: HexclaveConfig) -> str | None:
         """The request's access token, or None.
@@ -42,8 +64,11 @@ class Attempt:
         Raises:
             InvalidToken: credentials came that cannot be read.
         """
-        cookies = self._cookies() if config.accept_cookies else None
-        return find.find_token(self.headers, cookies, config)
+        token = find.find_token(self.headers, None, config)
+        if token is not None or not config.accept_cookies:
+            return token
+        self.by_cookie = True
+        return find.find_token({}, self._cookies(), config)
 
     def find_api_key(self, config: HexclaveConfig) -> str | None:
         """The request's API key, or None.
@@ -51,20 +76,57 @@ class Attempt:
         Raises:
             ApiKeyNotFound: the header came more than once with different values.
         """
-        return find.find_api_key(self.headers, config)
+        try:
+            return find.find_api_key(self.headers, config)
+        except AuthenticationError as error:
+            error.__context__ = None
+            raise error.with_traceback(None) from None  # whose frames hold the headers
 
-    def settle(self, user: HexclaveUser | None, error: RequestRefused | None = None) -> None:
-        """Remember who the caller is, so that nothing is verified twice in a request."""
+    @property
+    def settled(self) -> bool:
+        """Whether some client has worked out who the caller is."""
+        return self._owner is not None and self._unproved is None
+
+    def is_settled_by(self, owner: object) -> bool:
+        """Whether this client's state has worked out who the caller is."""
+        return self._owner is owner and self._unproved is None
+
+    def settle(self, owner: object, token: VerifiedToken | None, error: RequestRefused | None = None) -> None:
+        """Remember who the caller is, so that nothing is worked out twice in a request.
+
+        Args:
+            owner: the state of the client that worked it out.
+            token: the verified token, or None for nobody.
+            error: what the credentials came to, if they were refused.
+        """
         # Without its traceback, whose frames hold this attempt.
-        self.user, self.error = user, None if error is None else error.with_traceback(None)
-        self.settled = True
+        self._owner, self._token, self._unproved = owner, token, None
+        self._error = None if error is None else error.with_traceback(None)
 
-    def outcome(self) -> HexclaveUser | None:
-        """The settled user, or nobody.
+    def postpone(self, owner: object, unproved: Unproved) -> None:
+        """Remember the parts of a token whose key has to be fetched first."""
+        self._owner, self._unproved = owner, unproved
+
+    def unproved_for(self, owner: object) -> Unproved | None:
+        """What `postpone` remembered for the same client's state."""
+        return self._unproved if self._owner is owner else None
+
+    def outcome(self, now: float, *, optional: bool = False) -> HexclaveUser | None:
+        """The settled user, or None for nobody: on a websocket, hours may have passed since.
+
+        Args:
+            now: epoch seconds.
+            optional: a cookie that is over or cannot be used counts as none. A page that a server renders cannot
+                refresh it, and the frontend leaves such cookies behind for a day.
 
         Raises:
-            RequestRefused: what the credentials came to.
+            RequestRefused: what the credentials came to, or the token is over by now.
         """
-        if self.error is not None:
-            raise copy.copy(self.error)  # the traceback of what is raised will hold this attempt
-        return self.user
+        try:
+            if self._error is not None:
+                raise copy.copy(self._error)  # the traceback of what is raised will hold this attempt
+            return None if self._token is None else self._token.user_at(now)
+        except AuthenticationError:
+            if optional and self.by_cookie:
+                return None
+            raise

@@ -8,13 +8,11 @@ from typing import Any, Final, TypeAlias
 
 from .._token import find
 from ..config import HexclaveConfig
-from ..errors import NotAuthenticated, RequestRefused
-from ..requirements import Requirement
-from ..user import HexclaveUser
+from ..errors import AuthenticationError, InvalidToken, RequestRefused
 from .attempt import Attempt
 from .state import Core
 
-__all__ = ["NO_PARAMS", "BaseClient", "Headers"]
+__all__ = ["NO_PARAMS", "BaseClient", "Headers", "concealed"]
 
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
 """A mapping, or name/value pairs as text or bytes; names in any case, repeats allowed."""
@@ -39,62 +37,34 @@ class BaseClient:
         """
         return Attempt(find.collect(_pairs(headers), self._core.wanted_headers), cookies)
 
-    def _find_token(self, headers: Headers, cookies: Mapping[str, str] | None) -> str | None:
-        """The access token in a request, or None.
+    def _find_token(
+        self, headers: Headers, cookies: Mapping[str, str] | None
+    ) -> find.Credential | RequestRefused | None:
+        """The access token in a request, or None, or the refusal of what cannot be read.
 
-        Raises:
-            InvalidToken: credentials came that cannot be read.
+        The refusal is returned and not raised, so that the calling function can delete its headers first: debuggers and
+        error reports show the local variables of every function that an exception passes through.
         """
-        return find.find_token(find.collect(_pairs(headers), self._core.wanted_headers), cookies, self.config)
-
-    def _need_token(self, headers: Headers, cookies: Mapping[str, str] | None) -> str:
-        """The access token in a request.
-
-        Raises:
-            InvalidToken: credentials came that cannot be read.
-            NotAuthenticated: none came.
-        """
-        token = self._find_token(headers, cookies)
-        if token is None:
-            raise NotAuthenticated
-        return token
-
-    def _known(self, requirement: Requirement, attempt: Attempt) -> HexclaveUser | None:
-        """The user let through, where that needs no question to Hexclave, else None: then ask `admit`.
-
-        Raises:
-            RequestRefused: the answer is no.
-        """
-        if requirement.needs_server_key:
-            return None
-        attempt.asked = True
-        if not self._judge(attempt):
-            return None
-        user = attempt.outcome()
-        if user is not None:
-            requirement.check_kind(user)
-        return user
-
-    def _judge(self, attempt: Attempt) -> bool:
-        """Settle an attempt without asking anybody; False where that cannot be.
-
-        Raises:
-            TokenExpired: it was settled, and its token is over by now: on a websocket that may be hours later.
-        """
-        if attempt.settled:
-            if attempt.user is not None:
-                self._core.check_expiry(attempt.user)
-            return True
         try:
-            token = attempt.find_token(self.config)
-            user = None if token is None else self._core.judge(token)
-        except RequestRefused as error:
-            attempt.settle(None, error)
-            return True
-        if token is not None and user is None:
-            return False
-        attempt.settle(user)
-        return True
+            return find.find_token(find.collect(_pairs(headers), self._core.wanted_headers), cookies, self.config)
+        except InvalidToken as error:
+            error.__context__ = None
+            return error.with_traceback(None)
+
+
+def concealed(credential: str, refusal: type[AuthenticationError] = InvalidToken) -> find.Credential:
+    """A token or API key, in place of the text that debuggers and error reports would show.
+
+    Args:
+        credential: what the application was given, which may be anything.
+        refusal: of what is no text.
+
+    Raises:
+        AuthenticationError: `refusal`.
+    """
+    if not isinstance(credential, str):
+        raise refusal
+    return find.Credential(credential)
 
 
 def _pairs(headers: Headers) -> Iterable[tuple[str | bytes, str | bytes]]:

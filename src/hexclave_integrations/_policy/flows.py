@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-
 from .._base import strict
-from .._token.keys import Decision
+from .._memory.caches import VerifiedToken
+from .._token.keys import Decision, KeySet
 from .._wire import api
 from .._wire.messages import TransportError
 from ..api_key import HexclaveApiKey, looks_like_api_key
@@ -40,13 +39,14 @@ from ..errors import (
 from ..requirements import Requirement
 from ..user import HexclaveUser
 from . import questions
-from .attempt import Attempt
+from .attempt import Attempt, Unproved
 from .effects import Background, Call, Fetch, Flow, Once
-from .state import Core, digest
+from .state import Core
 
-__all__ = ["admit", "authorize", "current_user", "identify", "verify_token", "warm"]
+__all__ = ["admit", "authorize", "current_user", "identify", "prove", "verify_token", "warm"]
 
 JWKS: Final = "jwks"
+KINDS: Final = "kinds of keys"
 _MAX_WAITS: Final = 2
 
 
@@ -83,8 +83,8 @@ def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
         core.tokens.forget_all()
 
 
-def _key_for(core: Core, kid: str) -> Flow[tuple[EllipticCurvePublicKey, int]]:
-    """The public key that `kid` names, and the generation of its set.
+def _key_set_with(core: Core, kid: str) -> Flow[KeySet]:
+    """The key set, once it has the key that `kid` names.
 
     Raises:
         InvalidToken: the key set is known and has no such key.
@@ -108,26 +108,74 @@ def _key_for(core: Core, kid: str) -> Flow[tuple[EllipticCurvePublicKey, int]]:
             if decision is Decision.USE_AND_REFRESH:
                 yield Background(partial(_refresh, core))
             if kid in current.keys:  # unless another thread replaced the set between the two looks
-                return current.keys[kid], current.generation
+                return current
 
 
 # --- who is this? -------------------------------------------------------------------------------------------
 
 
-def identify(core: Core, attempt: Attempt) -> Flow[HexclaveUser | None]:
+def identify(core: Core, attempt: Attempt, *, optional: bool = False) -> Flow[HexclaveUser | None]:
     """The verified user of a request, of any kind, or None when no credentials came; worked out once.
+
+    Args:
+        attempt: the request's credentials.
+        optional: a cookie that is over or cannot be used counts as none.
 
     Raises:
         AuthenticationError: credentials came and are not acceptable.
         Unavailable: it cannot be told now.
     """
-    if not attempt.settled:
+    core.settle(attempt, core.clock())
+    unproved = attempt.unproved_for(core)
+    if unproved is not None:
         try:
-            token = attempt.find_token(core.config)
-            attempt.settle(None if token is None else (yield from verify_token(core, token)))
+            attempt.settle(core, (yield from prove(core, unproved)))
         except RequestRefused as error:
-            attempt.settle(None, error)
-    return core.outcome(attempt)
+            attempt.settle(core, None, error)
+    return attempt.outcome(core.clock(), optional=optional)
+
+
+def prove(core: Core, unproved: Unproved) -> Flow[VerifiedToken]:
+    """Verify a token whose key was not at hand; it may be over by now.
+
+    Raises:
+        AuthenticationError: the token is not acceptable.
+        Unavailable: it cannot be told now.
+    """
+    key_set = yield from _key_set_with(core, unproved.parsed.kid)
+    known = core.tokens.get(unproved.name)
+    if known is not None and known.generation == key_set.generation:
+        # The keys are past their age and cannot be refreshed: what they proved once need not be proved again.
+        return known
+    token = core.prove(unproved, key_set, core.clock())
+    if token is None:
+        yield from _ask_for_kinds(core)
+        token = core.prove(unproved, core.ring.current, core.clock())
+    if token is None:
+        raise Unavailable
+    return token
+
+
+def _ask_for_kinds(core: Core) -> Flow[None]:
+    """Learn for which kind of user each key was published, from the sets that Hexclave publishes for each (contract 2).
+
+    Asked only when a genuine token contradicts the order of the keys in the set, so that a key that got into the wrong
+    hands vouches for its own kind of user alone, and an order that Hexclave has changed refuses nobody.
+    """
+
+    def fetch() -> Flow[None]:
+        core.ring.asked_for_kinds(core.clock())
+        try:
+            regular = yield Fetch(api.jwks_request(core.config, "regular"))
+            restricted = yield Fetch(api.jwks_request(core.config, "restricted"))
+            if (regular.status, restricted.status) != (200, 200):
+                raise ValueError(f"status {regular.status} and {restricted.status}")
+            core.ring.accept_kinds(regular.body, restricted.body)
+        except (TransportError, ValueError) as error:
+            core.log.warning("Hexclave did not say which users its keys are for: %s", error)
+
+    if core.ring.may_ask_for_kinds(core.clock()):
+        yield Once(KINDS, fetch)
 
 
 def verify_token(core: Core, token: str) -> Flow[HexclaveUser]:
@@ -137,19 +185,10 @@ def verify_token(core: Core, token: str) -> Flow[HexclaveUser]:
         AuthenticationError: the token is not acceptable.
         Unavailable: it cannot be told now.
     """
-    known = core.judge(token)
-    if known is not None:
-        return known
-    name, parsed = digest(token), core.verifier.parse(token)
-    key, generation = yield from _key_for(core, parsed.kid)
-    entry = core.tokens.get(name)
-    if entry is not None and entry.generation == generation:
-        # Keys past their age that cannot be refreshed: what they proved once need not be proved again.
-        if core.clock() >= entry.over_from:
-            core.tokens.forget(name)
-            raise TokenExpired
-        return entry.user
-    return core.prove(name, parsed, key, generation)
+    judged = core.judge(token, core.clock())
+    if isinstance(judged, Unproved):
+        judged = yield from prove(core, judged)
+    return judged.user_at(core.clock())
 
 
 def current_user(core: Core, token: str) -> Flow[HexclaveUser]:
@@ -190,11 +229,14 @@ def admit(
         ConfigurationError: the requirement needs a server key, or a route parameter, that is not there.
         RequestRefused: the answer is no, or cannot be told now.
     """
-    attempt.asked = True
     principal: HexclaveUser | HexclaveApiKey | None
     text = _api_key_text(attempt, requirement, core.config)
     if text is None:
-        principal = None if requirement.scope == "api key" else (yield from identify(core, attempt))
+        principal = (
+            None
+            if requirement.scope == "api key"
+            else (yield from identify(core, attempt, optional=requirement.optional))
+        )
     else:
         principal = yield from _admit_api_key(core, requirement, text)
     return (yield from _decide(core, requirement, principal, params, request, is_confirmed=text is not None))
@@ -238,7 +280,8 @@ def _decide(
     user = principal
     if user.project_id != core.config.project_id:
         raise WrongProject
-    core.check_expiry(user)
+    if user.has_ended(core.clock(), core.config.leeway):
+        raise TokenExpired
     requirement.check_kind(user)
     if requirement.is_live and not is_confirmed:
         user = yield from _confirm(core, user)
@@ -327,7 +370,7 @@ def _check_key_again(core: Core, requirement: Requirement, key: HexclaveApiKey) 
     """
     if requirement.is_live:
         raise ConfigurationError("A live API key requirement needs the request's own key: use admit, not authorize.")
-    if key.expires_at is not None and key.expires_at.timestamp() <= core.clock():
+    if key.has_ended(core.clock()):
         raise ApiKeyExpired
     if key.user_id is not None:
         owner = yield from questions.user_by_id(core, key.user_id)
@@ -343,7 +386,5 @@ def check_api_key(core: Core, text: str) -> Flow[HexclaveApiKey]:
         AuthenticationError: the key is not acceptable.
         Unavailable: it cannot be told now.
     """
-    if not isinstance(text, str):
-        raise ApiKeyNotFound
     key, _ = yield from questions.api_key(core, text)
     return key

@@ -168,7 +168,7 @@ def api_key(core: Core, text: str, *, fresh: bool = False) -> Flow[tuple[Hexclav
     if isinstance(found, type):
         raise found
     key = found[0]
-    if key.expires_at is not None and key.expires_at.timestamp() <= core.clock():
+    if key.has_ended(core.clock()):
         raise ApiKeyExpired
     return found
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-
 from .._base.log import SparingLog
 from .._memory.caches import AnswerCache, TokenCache, VerifiedToken
 from .._memory.fleet import FleetMemory
 from .._token import find
-from .._token.keys import KeyRing
-from .._token.verify import Parsed, Verifier
+from .._token.keys import KeyRing, KeySet
+from .._token.verify import Verifier
 from .._wire.messages import logger
 from ..config import HexclaveConfig
-from ..errors import InvalidToken, TokenExpired
+from ..errors import AuthenticationError, InvalidToken, RequestRefused
+from ..requirements import Requirement
 from ..user import HexclaveUser
-from .attempt import Attempt
+from .attempt import Attempt, Unproved
 
 __all__ = ["Core", "digest"]
 
@@ -46,27 +45,61 @@ class Core:
         # up API keys, and what they are told off for must not keep users from their permissions.
         self.paused_until: dict[str, float] = {}
 
-    def recall(self, name: bytes) -> HexclaveUser | None:
-        """The user of a token verified before with keys that are still fresh, or None: the path of most requests.
+    def settle(self, attempt: Attempt, now: float) -> bool:
+        """Work out who makes a request, where that needs no question; False where a key has to be fetched first.
+
+        The token is found, digested and read here, once for each request; what is still to be proved is kept on the
+        attempt.
 
         Args:
-            name: the token's `digest`.
+            attempt: the request's credentials.
+            now: epoch seconds.
+        """
+        if attempt.is_settled_by(self):
+            return True
+        if attempt.unproved_for(self) is not None:
+            return False
+        try:
+            token = attempt.find_token(self.config)
+            judged = None if token is None else self.judge(token, now)
+        except RequestRefused as error:
+            attempt.settle(self, None, error)
+            return True
+        if isinstance(judged, Unproved):
+            attempt.postpone(self, judged)
+            return False
+        attempt.settle(self, judged)
+        return True
+
+    def admit_known(self, requirement: Requirement, attempt: Attempt) -> HexclaveUser | None:
+        """The user that a requirement lets through, where nothing has to be asked: the path of most requests.
+
+        None where nobody is signed in, or where something has to be asked first: the flow `admit` then decides.
+
+        Args:
+            requirement: what the route asks for.
+            attempt: the request's credentials.
 
         Raises:
-            TokenExpired: it was verified before and has expired since.
+            RequestRefused: the answer is no.
         """
-        entry = self.tokens.get(name)
-        if entry is None:
+        attempt.asked = True
+        if requirement.needs_server_key:
             return None
         now = self.clock()
-        if entry.generation != self.ring.current.generation or not self.ring.is_fresh(now):
+        if not self.settle(attempt, now):
             return None
-        if now >= entry.over_from:
-            raise TokenExpired
-        return entry.user
+        user = attempt.outcome(now, optional=requirement.optional)
+        if user is not None:
+            requirement.check_kind(user)
+        return user
 
-    def judge(self, token: str) -> HexclaveUser | None:
-        """The user of a token, if that can be told without asking anybody, or None.
+    def judge(self, token: str, now: float) -> VerifiedToken | Unproved:
+        """Verify a token, or say what is still to be proved because its key is not at hand.
+
+        Args:
+            token: the access token.
+            now: epoch seconds.
 
         Raises:
             AuthenticationError: the token is not acceptable.
@@ -74,48 +107,54 @@ class Core:
         if not find.MIN_TOKEN <= len(token) <= find.MAX_TOKEN:
             raise InvalidToken  # by its length alone, before anything is read
         name = digest(token)
-        known = self.recall(name)
+        known = self.recall(name, now)
         if known is not None:
             return known
-        parsed = self.verifier.parse(token)
-        if not self.ring.is_settled(parsed.kid, self.clock()):
+        try:
+            unproved = Unproved(name, self.verifier.parse(token))
+            if not self.ring.needs_no_fetch(unproved.parsed.kid, now):
+                return unproved
+            return self.prove(unproved, self.ring.current, now) or unproved
+        except AuthenticationError as error:
+            error.__context__ = None  # as its own traceback, that has frames with the parts of the token
+            raise error.with_traceback(None) from None
+
+    def recall(self, name: bytes, now: float) -> VerifiedToken | None:
+        """A token verified before with keys that are still fresh, or None; it may be over by now.
+
+        Args:
+            name: the token's `digest`.
+            now: epoch seconds.
+        """
+        known = self.tokens.get(name)
+        ring = self.ring
+        if known is None or known.generation != ring.current.generation or not ring.is_fresh(now):
             return None
-        current = self.ring.current
-        key = current.keys.get(parsed.kid)
-        if key is None:
-            raise InvalidToken
-        return self.prove(name, parsed, key, current.generation)
+        return known
 
-    def outcome(self, attempt: Attempt) -> HexclaveUser | None:
-        """Who a settled attempt says that the caller is, or nobody: on a websocket he may have been so for hours.
+    def prove(self, unproved: Unproved, key_set: KeySet, now: float) -> VerifiedToken | None:
+        """Verify a token with a key set, and remember it; None where it is open which users the key was published for.
 
-        Raises:
-            RequestRefused: what the credentials came to, or the token is over by now.
-        """
-        user = attempt.outcome()
-        if user is not None:
-            self.check_expiry(user)
-        return user
-
-    def check_expiry(self, user: HexclaveUser) -> None:
-        """Hold the end of a user's token against the clock; one read from the API has none.
-
-        Raises:
-            TokenExpired: it is over.
-        """
-        ends = user.expires_at
-        if ends is not None and self.clock() >= self.verifier.over_from(int(ends.timestamp())):
-            raise TokenExpired
-
-    def prove(self, name: bytes, parsed: Parsed, key: EllipticCurvePublicKey, generation: int) -> HexclaveUser:
-        """Verify a token with the key of a generation, and remember it under its digest.
+        Args:
+            unproved: the token.
+            key_set: where its key is looked up.
+            now: epoch seconds.
 
         Raises:
             AuthenticationError: the token is not acceptable.
         """
-        user, expires = self.verifier.verify(parsed, key, self.clock())
-        self.tokens.put(name, VerifiedToken(user, self.verifier.over_from(expires), generation))
-        return user
+        kid = unproved.parsed.kid
+        key = key_set.keys.get(kid)
+        if key is None:
+            raise InvalidToken
+        user, expires = self.verifier.verify(unproved.parsed, key, now)
+        if key_set.kinds.get(kid, user.kind) != user.kind:
+            if key_set.kinds_are_certain:
+                raise InvalidToken
+            return None
+        token = VerifiedToken(user, self.verifier.over_from(expires), key_set.generation)
+        self.tokens.put(unproved.name, token)
+        return token
 
 
 def digest(secret: str) -> bytes:

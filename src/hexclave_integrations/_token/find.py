@@ -21,6 +21,7 @@ __all__ = [
     "MAX_HEADER",
     "MAX_TOKEN",
     "MIN_TOKEN",
+    "Credential",
     "are_there",
     "collect",
     "find_api_key",
@@ -44,6 +45,16 @@ _MENTIONS_BEARER = re.compile(r"(?:^|,)[ \t]*Bearer[ \t]", re.IGNORECASE)
 _BEARER = re.compile(r"Bearer[ \t]+(.+)", re.IGNORECASE | re.DOTALL)
 _ENVELOPES = ("stackauth_", "hexclave_")
 _BLANKS: Final = " \t"  # what may surround a header's value (RFC 9110 section 5.6.3); Python's own blanks are many more
+_SEVERAL: Final = ";"  # between the values of a cookie whose name came more than once
+
+
+class Credential(str):
+    """A text that speaks for a caller: its `repr`, which debuggers and error reports show, hides it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<credential>"
 
 
 def wanted_headers(config: HexclaveConfig) -> dict[str | bytes, str]:
@@ -80,22 +91,28 @@ def collect(headers: Iterable[tuple[Any, Any]], wanted: Mapping[str | bytes, str
 
 
 def read_cookies(headers: Iterable[str]) -> dict[str, str]:
-    """The cookies of ours in `Cookie` headers, still percent-encoded; of several of a name the last counts.
+    """The cookies of ours in `Cookie` headers, still percent-encoded.
+
+    A name that came with several values has them all, joined by the one character that no cookie can have: which of
+    them a browser sends first is up to the path that they were set with, and so up to who set them.
 
     Our own, since the standard library's unquoting, which frameworks use, takes time in the square of the length
     (CVE-2024-7592), and nothing of ours is quoted (RFC 6265 section 5.4; contract 1.3).
     """
-    found: dict[str, str] = {}
+    found: dict[str, dict[str, None]] = {}
     for header in headers:
         for pair in header[:MAX_HEADER].split(";"):
             name, equals, value = pair.partition("=")
-            name = name.strip()
+            # Other blanks belong to the name: with one before it, `__Host-` is no prefix that a browser guards.
+            name = name.strip(_BLANKS)
             if equals and name.removeprefix("__Host-").startswith(("stack-", "hexclave-")):
-                found[name] = value.strip()
-    return found
+                found.setdefault(name, {})[value.strip(_BLANKS)] = None
+    return {name: _SEVERAL.join(values) for name, values in found.items()}
 
 
-def find_token(found: Mapping[str, str], cookies: Mapping[str, str] | None, config: HexclaveConfig) -> str | None:
+def find_token(
+    found: Mapping[str, str], cookies: Mapping[str, str] | None, config: HexclaveConfig
+) -> Credential | None:
     """The access token of a request, or None when no credentials came.
 
     The first source that speaks decides. An envelope whose token is null is a client saying "signed out".
@@ -142,7 +159,7 @@ def are_there(found: Mapping[str, str]) -> bool:
     return bool(given)
 
 
-def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> str | None:
+def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> Credential | None:
     """The API key of a request, from the API key header or `Authorization: Bearer`, or None (contract 4.4).
 
     Raises:
@@ -155,7 +172,7 @@ def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> str | None
             text = bearer if bearer is not None and looks_like_api_key(bearer) else None
     except InvalidToken:
         raise ApiKeyNotFound from None
-    return text
+    return None if text is None else Credential(text)
 
 
 def _cap(value: str) -> None:
@@ -163,10 +180,10 @@ def _cap(value: str) -> None:
         raise InvalidToken
 
 
-def _bounded(token: str) -> str:
+def _bounded(token: str) -> Credential:
     if len(token) > MAX_TOKEN:
         raise InvalidToken
-    return token
+    return Credential(token)
 
 
 def _single(value: str | None) -> str | None:
@@ -197,7 +214,7 @@ def _decode_base64(payload: str) -> bytes:
         raise InvalidToken from None
 
 
-def _from_envelope(text: bytes) -> str | None:
+def _from_envelope(text: bytes) -> Credential | None:
     """Read `{"accessToken", "refreshToken"}`, each a string or null; a missing key counts as null."""
     try:
         envelope = strict.json_object(text)
@@ -209,57 +226,74 @@ def _from_envelope(text: bytes) -> str | None:
     return _bounded(access) if access else None
 
 
-def _from_cookies(cookies: Mapping[str, str], project_id: str) -> str | None:
-    """The access cookie, if it belongs to the session that the SDK would choose (contract 1.3)."""
+def _from_cookies(cookies: Mapping[str, str], project_id: str) -> Credential | None:
+    """The token of the access cookie that belongs to the session (contract 1.3).
+
+    A neighbouring subdomain can plant an access cookie beside the real one. It cannot pair it with a refresh token
+    that it does not know, so every access cookie that came is held against the session.
+    """
     refresh = _refresh_token(cookies, project_id)
     if refresh is None:
         return None
-    raw = cookies.get("hexclave-access") or cookies.get("stack-access")
-    pair = _decoded(raw)
-    if pair is None or not pair.startswith('["'):
+    for name in ("hexclave-access", "stack-access"):
+        for raw in cookies.get(name, "").split(_SEVERAL):
+            pair = _pair(raw)
+            if pair is not None and pair[0] == refresh:
+                return _bounded(pair[1]) or None
+    return None
+
+
+def _pair(raw: str) -> tuple[str, str] | None:
+    """The refresh and the access token of an access cookie; None for what is no such pair."""
+    text = _decoded(raw)
+    if text is None or not text.startswith('["'):
         return None
     try:
         # The strict reader reads objects; the cookie is an array.
-        (items,) = strict.json_object(b'{"pair":' + pair.encode() + b"}").values()
+        (items,) = strict.json_object(b'{"pair":' + text.encode() + b"}").values()
     except ValueError:
         return None
     if not isinstance(items, list) or len(items) != 2 or not all(isinstance(item, str) for item in items):
         return None
-    return _bounded(items[1]) or None if items[0] == refresh else None
+    return items[0], items[1]
 
 
 def _refresh_token(cookies: Mapping[str, str], project_id: str) -> str | None:
-    """Newest structured cookie of the new name, else the legacy plain one, else the newest legacy structured."""
+    """The refresh token of the session.
+
+    Where a `__Host-` cookie came, no other name counts: a neighbouring subdomain can plant every other one, with any
+    time in it. Without one the SDK's order holds: the newest structured cookie of the new name, else the legacy plain
+    one, else the newest legacy structured one.
+    """
+    new, legacy = f"hexclave-refresh-{project_id}--", f"stack-refresh-{project_id}--"
+    own = [cookies[name] for name in (f"__Host-{new}default", f"__Host-{legacy}default") if name in cookies]
+    if own:
+        return next((session[1] for session in map(_session, own) if session is not None), None)
     plain = cookies.get(f"stack-refresh-{project_id}") or cookies.get("stack-refresh")
-    return (
-        _newest(cookies, f"hexclave-refresh-{project_id}--")
-        or (_decoded(plain) if plain else None)
-        or _newest(cookies, f"stack-refresh-{project_id}--")
-    )
+    return _newest(cookies, new) or (_decoded(plain) if plain else None) or _newest(cookies, legacy)
 
 
 def _newest(cookies: Mapping[str, str], prefix: str) -> str | None:
-    candidates: list[tuple[float, str]] = []
-    default = f"{prefix}default"
-    for name, raw in cookies.items():
-        # A neighbouring subdomain can plant the bare name, never the __Host- one: where both are, ours is __Host-.
-        if name == default and f"__Host-{default}" in cookies:
-            continue
-        if name not in (default, f"__Host-{default}") and not name.startswith(f"{prefix}custom-"):
-            continue
-        try:
-            value = strict.json_object((_decoded(raw) or "").encode())
-        except ValueError:
-            continue  # the SDK skips what it cannot read
-        token, updated = value.get("refresh_token"), value.get("updated_at_millis")
-        if isinstance(token, str) and token and isinstance(updated, int | float) and not isinstance(updated, bool):
-            candidates.append((updated, token))
-    return max(candidates)[1] if candidates else None
+    names = (name for name in cookies if name == f"{prefix}default" or name.startswith(f"{prefix}custom-"))
+    sessions = [session for name in names if (session := _session(cookies[name])) is not None]
+    return max(sessions)[1] if sessions else None
 
 
-def _decoded(raw: str | None) -> str | None:
-    """Undo percent-encoding; None for what is too large or no UTF-8."""
-    if raw is None or len(raw) > MAX_HEADER:
+def _session(raw: str) -> tuple[float, str] | None:
+    """The time and the refresh token of a structured cookie; None for what the SDK skips because it cannot read it."""
+    try:
+        value = strict.json_object((_decoded(raw) or "").encode())
+    except ValueError:
+        return None
+    token, updated = value.get("refresh_token"), value.get("updated_at_millis")
+    if isinstance(token, str) and token and isinstance(updated, int | float) and not isinstance(updated, bool):
+        return updated, token
+    return None
+
+
+def _decoded(raw: str) -> str | None:
+    """Undo percent-encoding; None for what is too large, is no UTF-8, or came with several values."""
+    if len(raw) > MAX_HEADER or _SEVERAL in raw:
         return None
     try:
         text = unquote(raw, errors="strict")

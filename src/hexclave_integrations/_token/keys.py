@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -21,11 +21,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 
 from .._base import strict
 from ..config import HexclaveConfig
+from ..user import UserKind
 
 __all__ = ["Decision", "KeyRing", "KeySet", "parse_key_set"]
 
 MAX_KEYS: Final = 64
 _COORDINATE: Final = 32
+_ORDER: Final[tuple[UserKind, ...]] = ("regular", "restricted", "anonymous")
 
 
 class Decision(enum.Enum):
@@ -40,9 +42,20 @@ class Decision(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """An immutable snapshot; a new `generation` means that the keys themselves changed."""
+    """An immutable snapshot.
+
+    Attributes:
+        keys: by key id.
+        kinds: for the tokens of which kind of user a key was published, by key id, where the set tells: by the order
+            that Hexclave writes it in, or for certain.
+        kinds_are_certain: whether Hexclave was asked for each kind by itself.
+        fetched_at: epoch seconds.
+        generation: another number means that the keys themselves changed.
+    """
 
     keys: Mapping[str, EllipticCurvePublicKey] = field(default_factory=lambda: MappingProxyType({}))
+    kinds: Mapping[str, UserKind] = field(default_factory=lambda: MappingProxyType({}))
+    kinds_are_certain: bool = False
     fetched_at: float | None = None
     generation: int = 0
 
@@ -64,13 +77,15 @@ class KeyRing:
         self._armed_at: float | None = None
         # The background refresh that somebody already started.
         self._refreshing_since: float | None = None
+        # When Hexclave was last asked which users each key is for.
+        self._kinds_asked_at: float | None = None
 
     def is_fresh(self, now: float) -> bool:
         """Whether the set is younger than `jwks_max_age`: nothing to fetch, nothing to doubt."""
         fetched_at = self.current.fetched_at  # as `_younger`, without a call on the path of every request
         return fetched_at is not None and 0 <= now - fetched_at < self._max_age
 
-    def is_settled(self, kid: str, now: float) -> bool:
+    def needs_no_fetch(self, kid: str, now: float) -> bool:
         """Whether neither a fetch nor a refresh is due for a token that names `kid`; `now` in epoch seconds."""
         if not self.is_fresh(now):
             return False
@@ -110,16 +125,37 @@ class KeyRing:
         keys = parse_key_set(document)
         old = self.current
         same = keys.keys() == old.keys.keys() and all(keys[kid] == old.keys[kid] for kid in keys)
-        # The keys first: whoever reads the flags below finds the keys they speak of.
-        self.current = KeySet(
-            keys=old.keys if same else MappingProxyType(keys),
-            fetched_at=now,
-            generation=old.generation if same else old.generation + 1,
-        )
+        # The keys first: a thread that reads the flags below then finds the keys they speak of.
+        if same:
+            self.current = replace(old, fetched_at=now)
+        else:
+            kinds = MappingProxyType(_kinds_by_order(list(keys)))
+            self.current = KeySet(MappingProxyType(keys), kinds, fetched_at=now, generation=old.generation + 1)
         # A fresh set that still lacks the key arms the cool-down: the next unknown key does not fetch again.
         self._armed_at = now if wanted is not None and wanted not in keys else None
         self._failed = False
         self._refreshing_since = None
+
+    def may_ask_for_kinds(self, now: float) -> bool:
+        """Whether the cool-down allows to ask which users each key is for."""
+        return not self._cooling(self._kinds_asked_at, now)
+
+    def asked_for_kinds(self, now: float) -> None:
+        """Note that Hexclave is being asked which users each key is for."""
+        self._kinds_asked_at = now
+
+    def accept_kinds(self, regular: bytes, restricted: bytes) -> None:
+        """Take what Hexclave publishes for regular users alone, and for them and restricted ones.
+
+        Raises:
+            ValueError: one of the two is no key set.
+        """
+        for_regular, for_both = parse_key_set(regular), parse_key_set(restricted)
+        kinds: dict[str, UserKind] = {
+            kid: "regular" if kid in for_regular else "restricted" if kid in for_both else "anonymous"
+            for kid in self.current.keys
+        }
+        self.current = replace(self.current, kinds=MappingProxyType(kinds), kinds_are_certain=True)
 
     def failed(self, now: float) -> None:
         """Note that a fetch failed: the old keys stay and the cool-down starts."""
@@ -134,6 +170,13 @@ class KeyRing:
 
     def _cooling(self, since: float | None, now: float) -> bool:
         return since is not None and 0 <= now - since < self._cooldown
+
+
+def _kinds_by_order(kids: list[str]) -> dict[str, UserKind]:
+    """Hexclave writes two keys for each kind of user, in this order (contract section 2); of another set, nothing."""
+    if len(kids) != 2 * len(_ORDER):
+        return {}
+    return {kid: _ORDER[index // 2] for index, kid in enumerate(kids)}
 
 
 def parse_key_set(document: bytes) -> dict[str, EllipticCurvePublicKey]:

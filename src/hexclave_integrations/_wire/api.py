@@ -21,7 +21,7 @@ from ..errors import (
     TokenExpired,
     WrongApiKeyType,
 )
-from ..user import HexclaveUser
+from ..user import HexclaveUser, UserKind
 from .messages import Reply, Request, UnusableReply
 
 __all__ = [
@@ -47,9 +47,16 @@ _KEY_REFUSED: Final = frozenset(
 )
 
 
-def jwks_request(config: HexclaveConfig) -> Request:
-    """One request for the keys of all three kinds of user (contract section 2, JWKS)."""
-    url = f"{config.api_url}/api/v1/projects/{config.project_id}/.well-known/jwks.json?include_anonymous=true"
+def jwks_request(config: HexclaveConfig, kind: UserKind = "anonymous") -> Request:
+    """A request for the keys that tokens are signed with: those of all kinds of users (contract section 2, JWKS).
+
+    Args:
+        config: gives project and server.
+        kind: which users the keys are for: each kind implies those before it, regular, restricted and anonymous.
+    """
+    url = f"{config.api_url}/api/v1/projects/{config.project_id}/.well-known/jwks.json"
+    if kind != "regular":
+        url += f"?include_{kind}=true"
     # The endpoint may be cached for an hour on the way; a refresh wants to know what is true now.
     return Request("key set", "GET", url, {"cache-control": "no-cache", "accept": "application/json"})
 

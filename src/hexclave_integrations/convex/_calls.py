@@ -1,4 +1,4 @@
-"""Convex: which tokens a deployment accepts, passing a caller's own token on to it, and reading who it says he is.
+"""Convex: which tokens a deployment accepts, passing a caller's own token on to it, and reading who it says they are.
 
 ::
 
@@ -6,7 +6,7 @@
     httpx.post(f"{CONVEX_URL}/api/query", json={"path": "messages:list", "args": {}}, headers=convex_headers(token))
 
 Convex verifies the token itself. It is passed on as it came; nothing is refreshed. Guard such a route as any other
-(`CurrentUser`, `@require_user`): that refuses whom it should, and keeps the answer out of caches.
+(`CurrentUser`, `@require_user`): that refuses the right callers, and keeps the answer out of caches.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class InvalidIdentity(HexclaveError, ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvexUser(NeverFromRequest):
-    """The user in a Convex identity: what his token said, as Convex passed it on (contract section 7).
+    """The user in a Convex identity: what their token said, as Convex passed it on (contract section 7).
 
     The names are those of `HexclaveUser`; this is no proof of who calls your own server.
     """
@@ -122,10 +122,9 @@ def _text(token: AccessToken, include_restricted: bool, clock: Callable[[], floa
     """The token, if Convex can be expected to take it: no leeway here, since Convex has its own."""
     if not isinstance(token, AccessToken):
         raise TypeError("Convex is given what access_token of a client returned, a verified token.")
-    if token.user.kind != "anonymous":  # for whom there is a provider in any case
+    if token.user.kind != "anonymous":  # Convex has a provider for anonymous users in any case
         (_RESTRICTED_TOO if include_restricted is True else require_user).check_kind(token.user)
-    expires_at = token.user.expires_at
-    if expires_at is None or clock() >= expires_at.timestamp():
+    if token.user.expires_at is None or token.user.has_ended(clock()):
         raise TokenExpired
     return token.text
 

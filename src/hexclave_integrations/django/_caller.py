@@ -41,15 +41,19 @@ class Caller:
 
     Attributes:
         refused: the latest refusal, which a framework on top of Django may have turned into an answer of its own.
+        rows: the rows of Django's user model that were looked up for Hexclave users, by their ids.
+        followed: what was put on the request as `request.user`, with `DJANGO_USERS`.
     """
 
-    __slots__ = ("attempt", "installation", "refuse", "refused")
+    __slots__ = ("attempt", "followed", "installation", "refuse", "refused", "rows")
 
     def __init__(self, installation: Installation, request: HttpRequest, refuse: Refuse) -> None:
         self.installation = installation
         self.attempt = installation.attempt(request.META)
         self.refuse = refuse
         self.refused: RequestRefused | None = None
+        self.rows: dict[str, Any] = {}
+        self.followed: Any = None
         setattr(request, _STATE, self)
 
     def admit(
@@ -72,7 +76,7 @@ class Caller:
             client = self.installation.client
             principal = client.admit(requirement, self.attempt, params=params, request=request)
             self._check_csrf(principal, request)
-            return _let_in(principal, request)
+            return self._let_in(principal, request)
         except RequestRefused as error:
             self.refused = copy.copy(error)  # its own traceback holds this caller
             raise
@@ -86,7 +90,7 @@ class Caller:
             client = self.installation.async_client
             principal = await client.admit(requirement, self.attempt, params=params, request=request)
             await self._acheck_csrf(principal, request)
-            return _let_in(principal, request)
+            return self._let_in(principal, request)
         except RequestRefused as error:
             self.refused = copy.copy(error)  # its own traceback holds this caller
             raise
@@ -124,7 +128,7 @@ class Caller:
             self._check_csrf(user, request)
         except (AuthenticationError, CsrfFailed):
             return None
-        return user
+        return self._unless_replaced(user, request)
 
     async def auser(self, request: HttpRequest) -> HexclaveUser | None:
         """As `user`, in an event loop."""
@@ -134,7 +138,7 @@ class Caller:
             await self._acheck_csrf(user, request)
         except (AuthenticationError, CsrfFailed):
             return None
-        return user
+        return self._unless_replaced(user, request)
 
     def bears_api_key(self) -> bool:
         """Whether an API key stands where a token would: for requirements that take one, and nobody to all others."""
@@ -178,21 +182,35 @@ class Caller:
             else:
                 check_csrf(django_request(request))
 
+    def _let_in(self, principal: HexclaveUser | HexclaveApiKey | None, request: Any) -> Any:
+        """Put who was let through on the request: `hexclave_user`, and `user` is then nobody else."""
+        target = django_request(request)
+        if isinstance(principal, HexclaveApiKey):
+            target.hexclave_api_key = principal
+            return principal
+        target.hexclave_user = principal
+        if principal is not None and self.installation.django_users:
+            from .users._request import become
+
+            become(request, self, principal)
+        elif principal is not None and request is not target:
+            request.user = principal  # the authentication classes of Django REST framework may have found another
+        return principal
+
+    def _unless_replaced(self, user: HexclaveUser | None, request: HttpRequest) -> HexclaveUser | None:
+        """The user, or None where something else has made `request.user` another person."""
+        if user is None or not self.installation.django_users:
+            return user
+        from .users._request import is_followed
+
+        return user if is_followed(request, self, user) else None
+
     def _came_in_cookie(self, principal: HexclaveUser | HexclaveApiKey | None) -> bool:
         config = self.installation.config
         if not config.accept_cookies or not isinstance(principal, HexclaveUser):
             return False
         by_header = find_token(self.attempt.headers, None, config) is not None
         return not by_header and self.attempt.find_token(config) is not None
-
-
-def _let_in(principal: HexclaveUser | HexclaveApiKey | None, request: Any) -> HexclaveUser | HexclaveApiKey | None:
-    target = django_request(request)
-    if isinstance(principal, HexclaveApiKey):
-        target.hexclave_api_key = principal
-    else:
-        target.hexclave_user = principal
-    return principal
 
 
 def _regular(user: HexclaveUser | None) -> HexclaveUser | None:

@@ -32,7 +32,8 @@ class Installation:
 
     Attributes:
         django_users: whether `request.user` follows the Hexclave user.
-        user_field: the field of Django's user model that holds Hexclave's user id.
+        user_field: the field of Django's user model that holds Hexclave's user id; None for the table of
+            `hexclave_integrations.django.users`.
         vary: the headers that credentials come in, as `Vary` names them.
 
     Raises:
@@ -40,8 +41,7 @@ class Installation:
     """
 
     def __init__(self, values: Any) -> None:
-        values, self.django_users, self.user_field = own_settings(values)
-        self.config = HexclaveConfig.from_mapping(values)
+        self.config, self.django_users, self.user_field = own_settings(values)
         self.client = HexclaveClient(self.config)
         self.vary = vary_on_credentials(None, self.config)
         names = {name for name in wanted_headers(self.config) if isinstance(name, str)}
@@ -53,27 +53,32 @@ class Installation:
         return self.client._twin()
 
     def attempt(self, meta: Mapping[str, Any]) -> Attempt:
-        """The credentials in a request's META; `request.headers` would read all of it (design section 8)."""
+        """The credentials in a request's META; `request.headers` would read all of it."""
         found = {name: value for key, name in self._meta_keys if isinstance(value := meta.get(key), str)}
         return Attempt(found, lambda: read_cookies([meta.get("HTTP_COOKIE", "")]))
 
 
-def own_settings(values: Any) -> tuple[dict[str, Any], bool, str]:
-    """Part what only this adapter knows, `DJANGO_USERS` and `DJANGO_USER_FIELD`, from the kit's own settings.
+def own_settings(values: Any) -> tuple[HexclaveConfig, bool, str | None]:
+    """Read `settings.HEXCLAVE`: the kit's own settings, `DJANGO_USERS` and `DJANGO_USER_FIELD`.
+
+    Args:
+        values: the setting: a dictionary, or a whole `HexclaveConfig` such as a sandbox has.
 
     Raises:
-        ConfigurationError: it is no mapping, or one of the two has a wrong type.
+        ConfigurationError: a setting is missing or wrong.
     """
+    if isinstance(values, HexclaveConfig):
+        return values, False, None
     if not isinstance(values, Mapping):
         raise ConfigurationError('settings.HEXCLAVE is no dictionary: write HEXCLAVE = {"PROJECT_ID": ...}.')
     others = dict(values)
     django_users = others.pop("DJANGO_USERS", False)
-    field = others.pop("DJANGO_USER_FIELD", "username")
+    field = others.pop("DJANGO_USER_FIELD", None)
     if not isinstance(django_users, bool):
         raise ConfigurationError('HEXCLAVE["DJANGO_USERS"] is neither True nor False.')
-    if not isinstance(field, str) or not field:
+    if field is not None and (not isinstance(field, str) or not field):
         raise ConfigurationError('HEXCLAVE["DJANGO_USER_FIELD"] is no field name.')
-    return others, django_users, field
+    return HexclaveConfig.from_mapping(others), django_users, field
 
 
 @functools.cache

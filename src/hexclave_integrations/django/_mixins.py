@@ -7,8 +7,9 @@ from typing import Any
 from django.http import HttpRequest
 from django.views import View
 
+from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError
-from ._requirements import MARK, DjangoRequirement, require_user
+from ._requirements import DjangoRequirement, require_user
 
 __all__ = ["HexclaveRequiredMixin"]
 
@@ -50,5 +51,5 @@ class HexclaveRequiredMixin:
         if not requirement.optional:
             view.csrf_exempt = True
             view.login_required = False
-        setattr(view, MARK, (*getattr(view, MARK, ()), requirement))
+        mark_guarded(view, requirement)
         return view

@@ -5,19 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 
-from .._base.guards import NeedsCall, needs_call
+from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError, RequestRefused
-from ..requirements import Requirement, TeamReference
+from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 from ._caller import caller_of, django_request, in_event_loop
 
 __all__ = [
-    "MARK",
-    "UNAPPLIED",
     "DjangoRequirement",
     "optional_user",
     "require_api_key",
@@ -27,12 +25,7 @@ __all__ = [
     "require_user",
 ]
 
-MARK = "__hexclave_requirements__"
-
 V = TypeVar("V", bound=Callable[..., Any])
-
-# What guards nothing until it is called, or applied to a view.
-UNAPPLIED = (Requirement, NeedsCall, type(Requirement().allow), type(Requirement().live))
 
 
 class DjangoRequirement(Requirement):
@@ -77,7 +70,7 @@ class DjangoRequirement(Requirement):
         if not self.optional:
             guarded.csrf_exempt = True
             guarded.login_required = False
-        setattr(guarded, MARK, (*getattr(view, MARK, ()), self))
+        mark_guarded(guarded, self)
         return guarded  # type: ignore[no-any-return]
 
     def answer(self, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -116,29 +109,20 @@ def _request_in(args: tuple[Any, ...]) -> Any:
     raise ConfigurationError("A requirement decorates a view, and this function was called without a request.")
 
 
-require_user = DjangoRequirement()
+require_user: Final = DjangoRequirement()
 """A regular user."""
 
-require_api_key = DjangoRequirement(scope="api key")
+require_api_key: Final = DjangoRequirement(scope="api key")
 """A valid API key of a regular user, or of a team; the key is then `request.hexclave_api_key`."""
 
-optional_user = DjangoRequirement(optional=True, restricted=True, anonymous=True)
+optional_user: Final = DjangoRequirement(optional=True, restricted=True, anonymous=True)
 """Everyone; `request.hexclave_user` is of any kind, or None when no credentials came. Bad credentials are refused."""
 
+require_permission: Final = RequirePermission(DjangoRequirement, "@{}")
+"""Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
 
-@needs_call('@require_permission("{team_id}", "export_reports")')
-def require_permission(team: TeamReference, permission: str) -> DjangoRequirement:
-    """A holder of a team permission; see `hexclave_integrations.requirements.require_permission`."""
-    return DjangoRequirement(scope="team permission", team=team, permission=permission)
+require_project_permission: Final = RequireProjectPermission(DjangoRequirement, "@{}")
+"""Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""
 
-
-@needs_call('@require_project_permission("access_admin_dashboard")')
-def require_project_permission(permission: str) -> DjangoRequirement:
-    """A holder of a project permission."""
-    return DjangoRequirement(scope="project permission", permission=permission)
-
-
-@needs_call('@require_team("{team_id}")')
-def require_team(team: TeamReference) -> DjangoRequirement:
-    """A member of a team."""
-    return DjangoRequirement(scope="team", team=team)
+require_team: Final = RequireTeam(DjangoRequirement, "@{}")
+"""Members of a team: `require_team("{team_id}")`."""

@@ -11,9 +11,9 @@ from typing import Any
 from django.middleware.cache import CacheMiddleware
 from django.urls import URLPattern, get_resolver
 
-from ..requirements import Requirement
+from .._adapter.guarded import guards_of
+from ..requirements import UNAPPLIED, Requirement
 from ._mixins import HexclaveRequiredMixin
-from ._requirements import MARK, UNAPPLIED
 
 __all__ = ["Route", "routes"]
 
@@ -71,15 +71,15 @@ def _requirements(view: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(view, UNAPPLIED):
         yield "the view", view
         return
-    yield from (("", item) for item in getattr(view, MARK, ()))
+    yield from (("", item) for item in guards_of(view))
     cls = _class_of(view)
     if cls is not None:
         for name in _handlers(view, cls):
-            yield from (("", item) for item in getattr(getattr(cls, name, None), MARK, ()))
+            yield from (("", item) for item in guards_of(getattr(cls, name, None)))
         for item in _option(view, cls, "permission_classes"):
             yield from _permission(item)
     for operation in _operations(view):
-        yield from (("", item) for item in getattr(operation.view_func, MARK, ()))
+        yield from (("", item) for item in guards_of(operation.view_func))
         for item in operation.auth_callbacks:
             misplaced = isinstance(item, UNAPPLIED)
             yield ("auth", item) if misplaced else ("", getattr(item, "requirement", None))

@@ -2,66 +2,54 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from asgiref.sync import sync_to_async
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.hashers import make_password
 from django.http import HttpRequest
 
 from ..user import HexclaveUser
 from ._conf import installation
+from .users._rows import find_or_make
 
 __all__ = ["HexclaveBackend"]
 
-logger = logging.getLogger("hexclave_integrations")
-
 
 class HexclaveBackend(ModelBackend):
-    """Finds or makes a row by the Hexclave user id alone: an e-mail address proves nothing about an older account.
+    """Finds or makes the row of a Hexclave user; neither a name nor an e-mail address leads to an older account.
 
-    Only for regular users. A row that is not active is refused, and so is one whose name is the user id and which
-    somebody can log in to with a password: it was not made here. Other backends go on working beside it.
+    The row is found by the table of `hexclave_integrations.django.users`, or by a field of your own user model that
+    `DJANGO_USER_FIELD` names and nobody else fills. Only regular users have rows; a row that is not active is refused.
+    Other backends go on working beside it.
     """
 
     def authenticate(  # type: ignore[override]  # each backend takes credentials of its own
         self, request: HttpRequest | None, hexclave_user: HexclaveUser | None = None
     ) -> Any:
-        """The row of a verified user, or None when he is refused.
+        """The row of a verified user, or None when they are refused.
 
         Args:
             request: not used.
-            hexclave_user: from `request.hexclave_user` or a client, never from what a caller says of himself.
+            hexclave_user: from `request.hexclave_user` or a client, never from what callers say of themselves.
+
+        Raises:
+            ConfigurationError: the table is missing, or the field is one that people fill.
         """
-        if not _is_regular(hexclave_user):
+        if not isinstance(hexclave_user, HexclaveUser) or not hexclave_user.is_authenticated:
             return None
-        row, _ = get_user_model()._default_manager.get_or_create(**self._lookup(hexclave_user))
-        return self._accepted(row)
+        user = hexclave_user
+        row = find_or_make(user.id, installation().user_field, lambda: self.defaults(user))
+        return row if row is not None and self.user_can_authenticate(row) else None
 
     async def aauthenticate(  # type: ignore[override]  # as above
         self, request: HttpRequest | None, hexclave_user: HexclaveUser | None = None
     ) -> Any:
         """As `authenticate`, in async code."""
-        if not _is_regular(hexclave_user):
-            return None
-        row, _ = await get_user_model()._default_manager.aget_or_create(**self._lookup(hexclave_user))
-        return self._accepted(row)
+        return await sync_to_async(self.authenticate)(request, hexclave_user=hexclave_user)
 
     def defaults(self, user: HexclaveUser) -> dict[str, Any]:
-        """Further fields of a new row; override it to copy what your project wants to keep."""
+        """Further fields of a new row; override it to copy what your project wants to keep.
+
+        The log-in name is made unless it is given here.
+        """
         return {}
-
-    def _lookup(self, user: Any) -> dict[str, Any]:
-        defaults = {"password": make_password(None), **self.defaults(user)}
-        return {installation().user_field: user.id, "defaults": defaults}
-
-    def _accepted(self, row: Any) -> Any:
-        if installation().user_field == row.USERNAME_FIELD and row.has_usable_password():
-            logger.warning("A user row is named like a Hexclave user and has a password: it is not used for him")
-            return None
-        return row if self.user_can_authenticate(row) else None
-
-
-def _is_regular(user: object) -> bool:
-    return isinstance(user, HexclaveUser) and user.kind == "regular"

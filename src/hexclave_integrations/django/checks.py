@@ -11,6 +11,7 @@
     hexclave.E007  a requirement needs secret_server_key
     hexclave.E008  a requirement names a route parameter that its route lacks
     hexclave.E009  a page is cached inside what asks who the caller is, for all who pass it
+    hexclave.W001  people could fill the field that DJANGO_USER_FIELD names
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core import checks
-from django.core.exceptions import FieldDoesNotExist
 from django.middleware.cache import UpdateCacheMiddleware
 from django.utils.module_loading import import_string
 
+from .._adapter.startup import unmet
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ..webhooks._signature import SignatureChecker
@@ -37,6 +38,11 @@ __all__ = ["check_middleware", "check_routes", "check_settings", "register"]
 _MIDDLEWARE = "hexclave_integrations.django.middleware.HexclaveMiddleware"
 _BACKEND = "hexclave_integrations.django.backends.HexclaveBackend"
 
+_UNMET = {
+    "server key": ("hexclave.E007", 'HEXCLAVE = {"SECRET_SERVER_KEY": ...}, or the environment.'),
+    "route parameter": ("hexclave.E008", "Name a parameter of the URL pattern, or give the team in another way."),
+}
+
 
 def register() -> None:
     """Let `manage.py check`, and so runserver and migrate, run these."""
@@ -44,9 +50,8 @@ def register() -> None:
         checks.register(check, checks.Tags.security)
 
 
-def _read() -> tuple[HexclaveConfig, bool, str]:
-    values, django_users, field = own_settings(getattr(settings, SETTING, {}))
-    return HexclaveConfig.from_mapping(values), django_users, field
+def _read() -> tuple[HexclaveConfig, bool, str | None]:
+    return own_settings(getattr(settings, SETTING, {}))
 
 
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -103,17 +108,9 @@ def check_routes(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
             message = f"A requirement stands as {name} of {route.path}: it was used in place of one, or not called."
             hint = "Decorate a view with it; for Django REST framework write HexclavePermission.of(requirement)."
             found.append(checks.Error(message, hint=hint, id="hexclave.E006"))
-        if config is not None and any(item.needs_server_key for item in route.requirements):
-            try:
-                config.require_server_key(f"a requirement on {route.path}")
-            except ConfigurationError as error:
-                hint = 'HEXCLAVE = {"SECRET_SERVER_KEY": ...}, or the environment.'
-                found.append(checks.Error(str(error), hint=hint, id="hexclave.E007"))
-        missing = {item.team_parameter for item in route.requirements} - {None, *route.parameters}
-        for parameter in sorted(str(name) for name in missing):
-            message = f'{route.path} has no parameter "{parameter}", which its requirement names as team.'
-            hint = "Name a parameter of the URL pattern, or give the team in another way."
-            found.append(checks.Error(message, hint=hint, id="hexclave.E008"))
+        for lacking in unmet(route.requirements, route.path, route.parameters, config):
+            number, hint = _UNMET[lacking.kind]
+            found.append(checks.Error(lacking.text, hint=hint, id=number))
         if route.caches_inside:
             message = f"The page of {route.path} is cached inside its guard, where one caller's is for all others."
             hint = "Take cache_page away: pages that depend on the caller are not stored."
@@ -141,27 +138,31 @@ def _is_webhook_secret(secret: str) -> bool:
     return True
 
 
-def _check_users(field: str) -> list[checks.CheckMessage]:
-    problems: Iterable[str] = ()
+def _check_users(field: str | None) -> list[checks.CheckMessage]:
     if not apps.is_installed("django.contrib.auth"):
         problems = ["DJANGO_USERS needs django.contrib.auth in INSTALLED_APPS."]
     else:
-        problems = _user_problems(field)
-    return [checks.Error(text, hint="See HexclaveBackend.", id="hexclave.E005") for text in problems]
+        problems = list(_user_problems(field))
+    hint = "See hexclave_integrations.django.users and HexclaveBackend."
+    found: list[checks.CheckMessage] = [checks.Error(text, hint=hint, id="hexclave.E005") for text in problems]
+    if not problems and field is not None and _is_editable(field):
+        message = f'The field "{field}" of the user model is editable: a ModelForm with all fields lets people fill it.'
+        found.append(checks.Warning(message, hint="Define it with editable=False.", id="hexclave.W001"))
+    return found
 
 
-def _user_problems(field: str) -> Iterable[str]:
-    from django.contrib.auth import get_user_model
-
+def _user_problems(field: str | None) -> Iterable[str]:
     from .backends import HexclaveBackend
+    from .users._rows import field_problems
 
     backends = [import_string(path) for path in settings.AUTHENTICATION_BACKENDS]
     if not any(isinstance(backend, type) and issubclass(backend, HexclaveBackend) for backend in backends):
         yield f'DJANGO_USERS needs "{_BACKEND}" in AUTHENTICATION_BACKENDS.'
-    try:
-        column = get_user_model()._meta.get_field(field)
-    except FieldDoesNotExist:
-        yield f'The user model has no field "{field}", which DJANGO_USER_FIELD names.'
-    else:
-        if not getattr(column, "unique", False) or (getattr(column, "max_length", None) or 36) < 36:
-            yield f'The field "{field}" of the user model must be unique and hold 36 characters.'
+    yield from field_problems(field)
+
+
+def _is_editable(field: str) -> bool:
+    from django.contrib.auth import get_user_model
+
+    column: Any = get_user_model()._meta.get_field(field)
+    return bool(column.editable) and not column.primary_key

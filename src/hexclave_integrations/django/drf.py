@@ -22,7 +22,7 @@ from rest_framework.request import Request
 from ..api_key import HexclaveApiKey
 from ..errors import ConfigurationError, NotAuthenticated
 from ..user import HexclaveUser
-from ._caller import caller_of
+from ._caller import caller_of, django_request
 from ._requirements import DjangoRequirement, require_user
 
 __all__ = ["HexclaveAuthentication", "HexclavePermission"]
@@ -100,11 +100,12 @@ class HexclavePermission(BasePermission):
 
 
 def _user_for(request: Request, user: HexclaveUser) -> Any:
-    if not user.is_authenticated or not caller_of(request).installation.django_users:
+    caller = caller_of(request)
+    if not user.is_authenticated or not caller.installation.django_users:
         return user
-    from ._users import row_of
+    from .users._request import row_of
 
-    row = row_of(request._request, user)
+    row = row_of(django_request(request), caller, user)
     if row is None:
         raise AuthenticationFailed("User inactive or deleted.", code="user_inactive")
     return row

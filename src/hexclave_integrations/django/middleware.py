@@ -63,7 +63,7 @@ class HexclaveMiddleware:
         found: Installation = installation()
         caller = Caller(found, request, self.refuse)
         if found.django_users:
-            from ._users import follow_hexclave_user
+            from .users._request import follow_hexclave_user
 
             follow_hexclave_user(request, caller)
         return caller

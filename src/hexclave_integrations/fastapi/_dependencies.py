@@ -7,7 +7,7 @@ import asyncio
 import inspect
 import sys
 from collections.abc import Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import Depends
 from fastapi.openapi.models import HTTPBearer
@@ -16,9 +16,8 @@ from fastapi.security.base import SecurityBase
 
 from .._asgi.caller import caller_of
 from .._asgi.misuse import CHECKS_KEY
-from .._base.guards import needs_call
 from ..errors import ConfigurationError
-from ..requirements import Requirement, TeamReference
+from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 from ..user import HexclaveUser
 
 __all__ = [
@@ -63,6 +62,10 @@ class FastAPIRequirement(Requirement, SecurityBase):
         connection.scope[CHECKS_KEY].add(check)
         return check
 
+    def __bool__(self) -> bool:
+        """True: FastAPI itself takes a dependency for a truth value."""
+        return True
+
 
 # FastAPI calls in a thread what it does not take for a coroutine function; the check would then not be awaited,
 # and nobody let in.
@@ -71,13 +74,13 @@ if sys.version_info >= (3, 12):
 else:
     vars(FastAPIRequirement.__call__)["_is_coroutine"] = vars(asyncio.coroutines)["_is_coroutine"]
 
-require_user = FastAPIRequirement()
+require_user: Final = FastAPIRequirement()
 """A regular user."""
 
-require_api_key = FastAPIRequirement(scope="api key")
+require_api_key: Final = FastAPIRequirement(scope="api key")
 """A valid API key of a regular user, or of a team."""
 
-optional_user = FastAPIRequirement(optional=True, restricted=True, anonymous=True)
+optional_user: Final = FastAPIRequirement(optional=True, restricted=True, anonymous=True)
 """Everyone; None when no credentials came. Bad credentials are refused."""
 
 CurrentUser = Annotated[HexclaveUser, Depends(require_user)]
@@ -86,20 +89,11 @@ CurrentUser = Annotated[HexclaveUser, Depends(require_user)]
 OptionalUser = Annotated[HexclaveUser | None, Depends(optional_user)]
 """A parameter that is the user of any kind, or None when no credentials came."""
 
+require_permission: Final = RequirePermission(FastAPIRequirement, "Depends({})")
+"""Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
 
-@needs_call('Depends(require_permission("{team_id}", "export_reports"))')
-def require_permission(team: TeamReference, permission: str) -> FastAPIRequirement:
-    """A holder of a team permission; see `hexclave_integrations.requirements.require_permission`."""
-    return FastAPIRequirement(scope="team permission", team=team, permission=permission)
+require_project_permission: Final = RequireProjectPermission(FastAPIRequirement, "Depends({})")
+"""Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""
 
-
-@needs_call('Depends(require_project_permission("access_admin_dashboard"))')
-def require_project_permission(permission: str) -> FastAPIRequirement:
-    """A holder of a project permission."""
-    return FastAPIRequirement(scope="project permission", permission=permission)
-
-
-@needs_call('Depends(require_team("{team_id}"))')
-def require_team(team: TeamReference) -> FastAPIRequirement:
-    """A member of a team."""
-    return FastAPIRequirement(scope="team", team=team)
+require_team: Final = RequireTeam(FastAPIRequirement, "Depends({})")
+"""Members of a team: `require_team("{team_id}")`."""

@@ -45,7 +45,7 @@ class CallerMiddleware:
         return self._wsgi_app(environ, guarded_start)
 
     def _guard_caches(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Name the credentials in `Vary`, and keep shared caches out unless the application said `public`."""
+        """Name the credentials in `Vary`, and keep shared caches out."""
         kept: list[tuple[str, str]] = []
         vary: list[str] = []
         given: list[str] = []

@@ -6,13 +6,13 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, ParamSpec
+from typing import Any, Final, NoReturn, ParamSpec
 
 from flask import current_app, request
 
-from .._base.guards import NeedsCall, needs_call
+from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError
-from ..requirements import Requirement, TeamReference
+from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 from ._caller import current_caller
 
 __all__ = [
@@ -45,7 +45,7 @@ class FlaskRequirement(Requirement):
         Raises:
             ConfigurationError: what is decorated is no view.
         """
-        if not callable(view) or isinstance(view, type | Requirement | NeedsCall):
+        if not callable(view) or isinstance(view, (type, *UNAPPLIED)):
             raise ConfigurationError(
                 "A requirement decorates a function or method; for a view class, write decorators = [require_user]."
             )
@@ -57,7 +57,7 @@ class FlaskRequirement(Requirement):
             current_caller().admit(self, _params(view, args, kwargs) if self.team_parameter else {})
             return view(*args, **kwargs) if is_plain else current_app.ensure_sync(view)(*args, **kwargs)
 
-        guarded.__hexclave_requirement__ = self  # type: ignore[attr-defined]  # read by the check at start-up
+        mark_guarded(guarded, self)
         for layer in layers(view):
             # So that the check finds a view that was registered first and guarded afterwards.
             with contextlib.suppress(AttributeError, TypeError):  # not everything takes attributes
@@ -80,9 +80,6 @@ class FlaskRequirement(Requirement):
     @property
     def __name__(self) -> NoReturn:
         """Flask names an endpoint after its view: `@require_team` without the call would register the requirement."""
-        raise _NoViewError
-
-    def __bool__(self) -> NoReturn:
         raise _NoViewError
 
 
@@ -111,29 +108,20 @@ def _params(view: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
     return {**given, **kwargs}
 
 
-require_user = FlaskRequirement()
+require_user: Final = FlaskRequirement()
 """A regular user."""
 
-require_api_key = FlaskRequirement(scope="api key")
+require_api_key: Final = FlaskRequirement(scope="api key")
 """A valid API key of a regular user, or of a team; it is then `current_api_key`."""
 
-optional_user = FlaskRequirement(optional=True, restricted=True, anonymous=True)
+optional_user: Final = FlaskRequirement(optional=True, restricted=True, anonymous=True)
 """Everyone; `current_user` is false when no credentials came. Bad credentials are refused."""
 
+require_permission: Final = RequirePermission(FlaskRequirement, "@{}")
+"""Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
 
-@needs_call('@require_permission("{team_id}", "export_reports")')
-def require_permission(team: TeamReference, permission: str) -> FlaskRequirement:
-    """A holder of a team permission; see `hexclave_integrations.requirements.require_permission`."""
-    return FlaskRequirement(scope="team permission", team=team, permission=permission)
+require_project_permission: Final = RequireProjectPermission(FlaskRequirement, "@{}")
+"""Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""
 
-
-@needs_call('@require_project_permission("access_admin_dashboard")')
-def require_project_permission(permission: str) -> FlaskRequirement:
-    """A holder of a project permission."""
-    return FlaskRequirement(scope="project permission", permission=permission)
-
-
-@needs_call('@require_team("{team_id}")')
-def require_team(team: TeamReference) -> FlaskRequirement:
-    """A member of a team."""
-    return FlaskRequirement(scope="team", team=team)
+require_team: Final = RequireTeam(FlaskRequirement, "@{}")
+"""Members of a team: `require_team("{team_id}")`."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from flask import Flask
 from flask.views import http_method_funcs
 from werkzeug.routing import Rule
 
+from .._adapter.guarded import guards_of
+from .._adapter.startup import unmet
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ..requirements import Requirement
@@ -43,11 +45,11 @@ def problems(app: Flask, config: HexclaveConfig) -> Iterator[str]:
                 f"{rule} runs its view without a requirement that was put around it afterwards: write the requirement "
                 "below the route decorator, or use another function for a route without it."
             )
-        for function in _functions(app, rule, view):
+        functions = list(_functions(app, rule, view))
+        for function in functions:
             yield from _misuse(function, rule)
-            requirement = _requirement(function)
-            if requirement is not None:
-                yield from _unmet(requirement, rule, config)
+        requirements = (requirement for function in functions for requirement in _requirements(function))
+        yield from (found.text for found in unmet(requirements, str(rule), rule.arguments, config))
 
 
 def _functions(app: Flask, rule: Rule, view: Callable[..., Any] | None) -> Iterator[Any]:
@@ -79,21 +81,7 @@ def _misuse(function: Any, rule: Rule) -> Iterator[str]:
         return  # not a function of ours
 
 
-def _requirement(function: Any) -> Requirement | None:
+def _requirements(function: Any) -> Iterable[Requirement]:
     """What a decorated view, or the registered `.check` of a requirement, asks of the caller."""
-    for name in ("__hexclave_requirement__", "__self__"):
-        found = getattr(function, name, None)
-        if isinstance(found, Requirement):
-            return found
-    return None
-
-
-def _unmet(requirement: Requirement, rule: Rule, config: HexclaveConfig) -> Iterator[str]:
-    if requirement.needs_server_key:
-        try:
-            config.require_server_key(f"a requirement on {rule}")
-        except ConfigurationError as error:
-            yield str(error)
-    name = requirement.team_parameter
-    if name is not None and name not in rule.arguments:
-        yield f'{rule} has no parameter "{name}", which its requirement names as team.'
+    owner = getattr(function, "__self__", None)
+    return (owner,) if isinstance(owner, Requirement) else guards_of(function)

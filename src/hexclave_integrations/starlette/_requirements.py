@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from starlette._utils import is_async_callable
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
+from .._adapter.guarded import mark_guarded
 from .._asgi.caller import caller_of
-from .._base.guards import needs_call
 from ..errors import ConfigurationError
-from ..requirements import Requirement, TeamReference
+from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 
 __all__ = [
     "StarletteRequirement",
@@ -58,33 +58,24 @@ class StarletteRequirement(Requirement):
                 return await endpoint(*args, **kwargs)
             return await run_in_threadpool(endpoint, *args, **kwargs)
 
-        guarded.__hexclave_requirement__ = self  # type: ignore[attr-defined]  # read by the check at start-up
+        mark_guarded(guarded, self)
         return guarded
 
 
-require_user = StarletteRequirement()
+require_user: Final = StarletteRequirement()
 """A regular user."""
 
-require_api_key = StarletteRequirement(scope="api key")
+require_api_key: Final = StarletteRequirement(scope="api key")
 """A valid API key of a regular user, or of a team."""
 
-optional_user = StarletteRequirement(optional=True, restricted=True, anonymous=True)
+optional_user: Final = StarletteRequirement(optional=True, restricted=True, anonymous=True)
 """Everyone; `request.user` is None when no credentials came. Bad credentials are refused."""
 
+require_permission: Final = RequirePermission(StarletteRequirement)
+"""Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
 
-@needs_call('require_permission("{team_id}", "export_reports")')
-def require_permission(team: TeamReference, permission: str) -> StarletteRequirement:
-    """A holder of a team permission; see `hexclave_integrations.requirements.require_permission`."""
-    return StarletteRequirement(scope="team permission", team=team, permission=permission)
+require_project_permission: Final = RequireProjectPermission(StarletteRequirement)
+"""Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""
 
-
-@needs_call('require_project_permission("access_admin_dashboard")')
-def require_project_permission(permission: str) -> StarletteRequirement:
-    """A holder of a project permission."""
-    return StarletteRequirement(scope="project permission", permission=permission)
-
-
-@needs_call('require_team("{team_id}")')
-def require_team(team: TeamReference) -> StarletteRequirement:
-    """A member of a team."""
-    return StarletteRequirement(scope="team", team=team)
+require_team: Final = RequireTeam(StarletteRequirement)
+"""Members of a team: `require_team("{team_id}")`."""

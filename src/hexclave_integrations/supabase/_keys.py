@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import binascii
 import contextlib
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
@@ -11,7 +13,11 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, derive_private_key
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    load_der_private_key,
+    load_der_public_key,
+    load_pem_private_key,
+)
 from jwt.algorithms import HMACAlgorithm, RSAAlgorithm
 
 from .._base import strict
@@ -28,6 +34,7 @@ _PUBLISHED: Final = {
 }
 # A reference that was not resolved, an address, a public JWK somewhere in it, a key in DER.
 _NO_SECRET = re.compile(rb"\$\{|https?://|.*(?:\"kty\"|\0)", re.DOTALL)
+_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _API_KEY = re.compile(r"sb_(?:secret|publishable)_|sbp_|eyJ[\w-]*\.[\w-]*\.")
 
 SigningKey: TypeAlias = EllipticCurvePrivateKey | RSAPrivateKey
@@ -78,6 +85,10 @@ def _check_secret(secret: bytes) -> bytes:
             "This is a Supabase API key, not the JWT secret: take the legacy JWT secret from the project's JWT "
             "settings, or import a signing key of your own."
         )
+    if _is_encoded_key(secret):
+        raise ConfigurationError(
+            "This is a key written in base64, not the JWT secret: decode it once, and give the PEM or JWK itself."
+        )
     is_other = bare != secret or _NO_SECRET.match(secret)
     if is_other or secret in _PUBLISHED or len(set(secret)) < _MIN_LETTERS or not _fits_hmac(secret):
         raise ConfigurationError(
@@ -86,6 +97,28 @@ def _check_secret(secret: bytes) -> bytes:
             "openssl rand -base64 48."
         )
     return secret
+
+
+def _is_encoded_key(secret: bytes) -> bool:
+    """Whether a text is base64 of a PEM, a JWK or a key in DER, the lines between a PEM's first and last included."""
+    try:
+        text = b"".join(secret.split()).rstrip(b"=").translate(_URL_SAFE)
+        data = binascii.a2b_base64(text + b"=" * (-len(text) % 4), strict_mode=True)
+    except binascii.Error:
+        return False
+    return b"-----BEGIN" in data or b'"kty"' in data or _is_der_key(data)
+
+
+def _is_der_key(data: bytes) -> bool:
+    for load in (load_der_public_key, functools.partial(load_der_private_key, password=None)):
+        try:
+            load(data)
+        except (ValueError, UnsupportedAlgorithm):
+            continue
+        except TypeError:  # an encrypted key
+            pass
+        return True
+    return False
 
 
 def _fits_hmac(secret: bytes) -> bool:

@@ -1,7 +1,7 @@
 """`SupabaseSigner`: a Supabase token for a user whom Hexclave vouches for (contract section 7).
 
 Supabase, and PostgREST underneath, take the role and the user of a request from a JWT that the project's own key
-signed. Whoever holds that key may be anybody, the service role included, so the signer says as little as it can: this
+signed. The holder of that key may be anybody, the service role included. So the signer says as little as it can: this
 user, one harmless role, an end within the hour.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import string
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,9 +31,9 @@ MAX_EXPIRES_IN: Final = 3600
 _MAX_CLAIMS: Final = 4096  # bytes of JSON: beyond, the token outgrows the 8 KiB that gateways give a header
 _RESERVED: Final = frozenset({"sub", "role", "aud", "exp", "iat", "nbf", "is_anonymous"})
 _ROLE = re.compile(r"(?!none$)[a-z_][a-z0-9_]{0,62}")  # after `SET ROLE none` a request is the authenticator's own
-_PRIVILEGED = re.compile(r"postgres|authenticator|dashboard_user|(?:supabase_|pgbouncer|pgsodium|pg_).*", re.IGNORECASE)
-_SERVICE_ROLE = re.compile("service_role", re.IGNORECASE)
-_OUTSIDE = re.compile(r"^\W+|\W+$")
+_PRIVILEGED: Final = frozenset({"postgres", "authenticator", "dashboard_user"})
+_PRIVILEGED_PREFIXES: Final = ("supabase_", "pgbouncer", "pgsodium", "pg_")
+_AROUND: Final = string.whitespace + "/:'\""
 _PUBLISHABLE = re.compile(r"sb_publishable_[\w-]+", re.ASCII)
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
@@ -117,7 +118,7 @@ class SupabaseSigner:
         raise TypeError("A signer holds the key: make one in each process.")
 
     def guard(self, requirement: R) -> R:
-        """The requirement that lets through exactly those whom this signs for: for a token endpoint.
+        """The requirement of a token endpoint: it lets exactly the kinds of users through that this signs for.
 
         Args:
             requirement: an adapter's `require_user`.
@@ -134,7 +135,7 @@ class SupabaseSigner:
         """The headers with which your server's own Supabase or PostgREST client speaks for a user.
 
         Args:
-            user: who is spoken for.
+            user: the user whom the token speaks for.
             api_key: the project's publishable (or legacy anon) key; None for a PostgREST without a gateway before it.
             claims: as for `issue`.
 
@@ -152,20 +153,21 @@ class SupabaseSigner:
         """A token that speaks for a user, and its end.
 
         Args:
-            user: as the kit verified him.
+            user: as the kit verified them.
             claims: further claims, for policies of your own; at most 4 KiB as JSON.
 
         Raises:
             NotAuthenticated: there is no user.
             AnonymousNotAllowed, RestrictedNotAllowed: this kind of user was not allowed for.
             TokenExpired: the access token that the user was verified by is over.
-            ClaimsRefused: the claims would change subject, role or lifetime, name a privileged role, or cannot be read.
-            TypeError: that is no user of this kit's.
+            ClaimsRefused: the claims would change subject, role or lifetime, hold a privileged role where one is read,
+                or cannot be read.
+            TypeError: `user` is no user of this kit.
         """
         user = _verified(user)
         self._requirement.check_kind(user)
         now = self._clock()
-        if user.expires_at is not None and now >= user.expires_at.timestamp():
+        if user.has_ended(now):
             raise TokenExpired
         issued = int(now)
         expires = issued + self._expires_in
@@ -179,13 +181,13 @@ class SupabaseSigner:
 
 
 def _verified(user: object) -> HexclaveUser:
-    """The user, or an error: kind and id decide what he may do, so that one put together by hand is held to both."""
+    """The user, or an error: kind and id decide what they may do, so a user made by hand is held to both."""
     if not isinstance(user, HexclaveUser):
         if not user or getattr(user, "is_authenticated", True) is False:  # the frameworks' own nobodies
             raise NotAuthenticated
-        raise TypeError("A token speaks for a HexclaveUser, as the kit verified him.")
+        raise TypeError("A token speaks for a HexclaveUser, as the kit verified them.")
     if user.kind not in get_args(UserKind) or not strict.is_uuid(user.id):
-        raise TypeError("A token speaks for a HexclaveUser of a known kind, by his UUID.")
+        raise TypeError("A token speaks for a HexclaveUser of a known kind, by their UUID.")
     return user
 
 
@@ -209,31 +211,48 @@ def _extra(claims: Mapping[str, Any] | None) -> dict[str, Any]:
         raise ClaimsRefused(f"Claims that say whom a token speaks for cannot be given: {', '.join(taken)}.")
     if not isinstance(found.get("iss", ""), str):
         raise ClaimsRefused("The claim iss has to be text (RFC 7519 section 4.1.1).")
-    for word, is_name in _texts(found):
-        if "\0" in word:
-            raise ClaimsRefused("Claims cannot have the character NUL: PostgreSQL does not read it.")
-        if not is_name and _is_privileged(word):
-            raise ClaimsRefused("Claims cannot name a privileged role, such as service_role.")
+    if any("\0" in word for word in _texts(found)):
+        raise ClaimsRefused("Claims cannot have the character NUL: PostgreSQL does not read it.")
+    if any(isinstance(role, str) and _is_privileged(role) for role in _roles(found)):
+        raise ClaimsRefused("A claim that may be read as a role cannot name a privileged role, such as service_role.")
     return found
 
 
-def _texts(value: object) -> Iterator[tuple[str, bool]]:
-    """Every string in a JSON value, and whether it is a name."""
+def _texts(value: object) -> Iterator[str]:
+    """Every string in a JSON value, names included."""
     pending = [value]
     while pending:
         value = pending.pop()
         if isinstance(value, str):
-            yield value, False
+            yield value
         elif isinstance(value, list):
             pending += value
         elif isinstance(value, dict):
-            yield from ((name, True) for name in value)
+            yield from value
             pending += value.values()
 
 
-def _is_privileged(text: str) -> bool:
-    """Whether PostgREST could read a privileged role there: `jwt-role-claim-key` names any claim, and can cut it."""
-    return bool(_SERVICE_ROLE.search(text) or _PRIVILEGED.fullmatch(_OUTSIDE.sub("", text)))
+def _roles(claims: Mapping[str, Any]) -> Iterator[object]:
+    """What stands where a role may be read, besides the claim `role` itself.
+
+    As they are installed, PostgREST and Supabase's own services read the top-level `role` alone, which is reserved.
+    `jwt-role-claim-key` can send a self-hosted PostgREST elsewhere, and Supabase's guides keep the roles of an
+    application in `user_role` and `app_metadata`. All other claims are data: a team may well be called "Postgres".
+    """
+    for holder in (claims, claims.get("app_metadata")):
+        if isinstance(holder, dict):
+            for name in ("role", "roles", "user_role"):
+                value = holder.get(name)
+                yield from value if isinstance(value, list) else (value,)
+
+
+def _is_privileged(role: str) -> bool:
+    """Whether row level security does not bind a role, or lets it become one that is not bound.
+
+    `jwt-role-claim-key` can cut a role out of a longer text, so that `/service_role` counts as well.
+    """
+    name = role.strip(_AROUND).lower()
+    return "service_role" in name or name in _PRIVILEGED or name.startswith(_PRIVILEGED_PREFIXES)
 
 
 def _check_api_key(api_key: str) -> None:

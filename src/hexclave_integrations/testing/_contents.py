@@ -12,7 +12,7 @@ from ._handles import AnyTeam, AnyUser, SandboxApiKey, SandboxSession, SandboxTe
 from ._project import SYSTEM_PERMISSIONS, Project
 from ._records import Permission, RestrictedReason, Scope, Team, User
 from ._routing import PERMISSION
-from ._signing import KeySet
+from ._signing import SigningKeys
 
 __all__ = ["SandboxContents"]
 
@@ -270,7 +270,7 @@ class SandboxContents:
     def rotate_keys(self) -> None:
         """Replace all signing keys. The old ones are published no more, and their tokens are void."""
         with self._lock:
-            self._project.keys = KeySet()
+            self._project.keys = SigningKeys()
 
     # API keys
 

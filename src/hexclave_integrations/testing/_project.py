@@ -12,7 +12,7 @@ from typing import Any
 
 from ..user import UserKind
 from ._records import ApiKey, KeyOwner, Permission, Session, Team, User
-from ._signing import KeySet, audience, issuer
+from ._signing import SigningKeys, audience, issuer
 from ._wire import random_text
 
 __all__ = ["SYSTEM_PERMISSIONS", "Project"]
@@ -49,7 +49,7 @@ class Project:
         self.publishable_client_key = f"pck_{random_text(45)}"
         self.secret_server_key = f"ssk_{random_text(45)}"
         self.super_secret_admin_key = f"sak_{random_text(45)}"
-        self.keys = KeySet()
+        self.keys = SigningKeys()
         self.users: dict[str, User] = {}
         self.teams: dict[str, Team] = {}
         self.members: dict[tuple[str, str], None] = {}  # (team id, user id), in the order they joined

@@ -61,7 +61,7 @@ class Caller:
         return self.access == "client"
 
     def require_user(self) -> User:
-        """The end user, without whom `me` means nobody."""
+        """The end user; without one, `me` means nobody."""
         if self.user is None:
             raise known_error("CANNOT_GET_OWN_USER_WITHOUT_USER")
         return self.user

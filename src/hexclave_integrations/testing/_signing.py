@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ..user import UserKind
 
-__all__ = ["BadToken", "ExpiredToken", "KeySet", "Verified", "audience", "issuer"]
+__all__ = ["BadToken", "ExpiredToken", "SigningKeys", "Verified", "audience", "issuer"]
 
 _AUDIENCE_SUFFIX: dict[UserKind, str] = {"regular": "", "restricted": ":restricted", "anonymous": ":anon"}
 _ISSUER_PATH: dict[UserKind, str] = {
@@ -67,7 +67,7 @@ class _Key:
         return {"kty": "EC", "crv": "P-256", "alg": "ES256", "kid": self.kid, "x": x, "y": y}
 
 
-class KeySet:
+class SigningKeys:
     """Fresh ES256 keys: for each kind of user one that signs and one that is only published."""
 
     def __init__(self) -> None:

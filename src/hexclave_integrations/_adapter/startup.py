@@ -1,0 +1,43 @@
+"""What can be known to be wrong with a requirement on a route before the first request."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ..config import HexclaveConfig
+from ..errors import ConfigurationError
+from ..requirements import Requirement
+
+__all__ = ["Unmet", "unmet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """Something that a requirement needs and that is not there; `text` says what, where, and how to mend it."""
+
+    kind: Literal["server key", "route parameter"]
+    text: str
+
+
+def unmet(
+    requirements: Iterable[Requirement], path: str, parameters: Container[str], config: HexclaveConfig | None
+) -> Iterator[Unmet]:
+    """What the requirements on one route lack.
+
+    Args:
+        requirements: those that guard the route.
+        path: of the route, for the text.
+        parameters: the names of the route's parameters.
+        config: the settings; None where they are unusable, which is reported elsewhere.
+    """
+    requirements = tuple(requirements)
+    if config is not None and any(requirement.needs_server_key for requirement in requirements):
+        try:
+            config.require_server_key(f"a requirement on {path}")
+        except ConfigurationError as error:
+            yield Unmet("server key", str(error))
+    names = {requirement.team_parameter for requirement in requirements}
+    for name in sorted(name for name in names if name is not None and name not in parameters):
+        yield Unmet("route parameter", f'{path} has no parameter "{name}", which its requirement names as team.')
