@@ -226,6 +226,21 @@ def test_key_expires_between_two_checks(drive: Drive, sandbox: Sandbox, clock: C
     assert isinstance(error_of(drive, client, "check_api_key", key.value), ApiKeyExpired)
 
 
+def test_deleted_team_takes_its_keys_along(drive: Drive, sandbox: Sandbox, clock: Clock) -> None:
+    """`team.deleted` makes the team's key unknown at once, and no other team's."""
+    team, other = sandbox.create_team(), sandbox.create_team()
+    key, kept = (sandbox.create_api_key(team=one) for one in (team, other))
+    client = drive.client(sandbox.config, clock=clock)
+    for one in (key, kept):
+        assert one.id == drive.run(client, "check_api_key", one.value).id
+    sandbox.delete_team(team)
+    drive.run(client, "notice", "team.deleted", {"id": team.id})
+
+    assert isinstance(error_of(drive, client, "check_api_key", key.value), ApiKeyNotFound)
+    assert kept.id == drive.run(client, "check_api_key", kept.value).id
+    assert sandbox.count("/check") == 3
+
+
 def test_memory_holds_no_key(drive: Drive, sandbox: Sandbox, clock: Clock) -> None:
     """Keys that were accepted, refused, or met an outage are remembered by their digest alone."""
     user = sandbox.create_user()

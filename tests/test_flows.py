@@ -171,7 +171,7 @@ def test_first_token_step_by_step(core: Core) -> None:
 
 
 def test_one_who_waited_looks_again(core: Core) -> None:
-    """Whoever waited for another's fetch finds the keys there and fetches nothing."""
+    """A request that waited for another's fetch finds the keys there and fetches nothing."""
     waiting = verify_token(core, TOKEN)
     next(waiting)
     core.ring.accept(KEYS.body, NOW)
@@ -180,7 +180,7 @@ def test_one_who_waited_looks_again(core: Core) -> None:
 
 
 def test_fetch_that_ended_between_decision_and_turn_is_not_repeated(core: Core) -> None:
-    """Two decide to fetch; the second gets his turn after the first has ended, and leaves it at that."""
+    """Two requests decide to fetch; the second gets its turn after the first has ended, and fetches nothing."""
     first, second = verify_token(core, TOKEN), warm(core)
     turns = next(first), next(second)
     assert isinstance(turns[0], Once)
@@ -488,7 +488,7 @@ def test_refused_server_key_is_both_errors(code: str, core: Core) -> None:
     ids=["team permission", "project permission", "team", "live"],
 )
 def test_missing_server_key_is_a_configuration_error(requirement: Any, clock: Clock) -> None:
-    """It is found out before anything is asked, whoever calls."""
+    """It is found out before anything is asked, with a user and without."""
     core = Core(replace(CONFIG, secret_server_key=None), clock)
     for principal in (VERIFIED, None):
         error = refused(authorize(core, requirement, principal, {}, None))

@@ -28,7 +28,7 @@ from hexclave_integrations import (
 )
 from hexclave_integrations._memory.fleet import FleetMemory
 from hexclave_integrations._memory.redis import RedisScripts, RedisUnavailable
-from hexclave_integrations._policy import questions
+from hexclave_integrations._policy import events
 from hexclave_integrations._policy.effects import UseFleet
 from hexclave_integrations._policy.questions import FLEET_TTL
 from hexclave_integrations._wire.messages import Reply
@@ -277,7 +277,7 @@ def test_nothing_is_copied_back_while_the_fleet_is_told(redis_url: str) -> None:
     assert client.has_permission(user.id, "read_logs")
     sandbox.revoke(user, "read_logs")
 
-    flow = questions.forget(core_of(client), "project_permission.deleted", {"id": "read_logs", "user_id": user.id})
+    flow = events.forget(core_of(client), "project_permission.deleted", {"id": "read_logs", "user_id": user.id})
     effect = next(flow)
     while True:
         client.has_permission(user.id, "read_logs")
@@ -298,7 +298,7 @@ def test_this_process_forgets_although_the_fleet_cannot_be_told(fleet: HexclaveC
     core = core_of(HexclaveClient(fleet))
     for cache in (core.answers, core.api_keys):
         cache.put("question", "answer", now=core.clock(), ttl=60, tags=("user:1",))
-    flow = questions.forget(core, "user.deleted", {"id": "1"})
+    flow = events.forget(core, "user.deleted", {"id": "1"})
     assert isinstance(next(flow), UseFleet)
     if is_cancelled:
         flow.close()

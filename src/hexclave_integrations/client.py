@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from ._drivers import AsyncDriver, SyncDriver
-from ._policy import flows, questions
+from ._policy import events, flows, questions
 from ._policy.attempt import Attempt, Unproved
 from ._policy.client_base import NO_PARAMS, BaseClient, Headers, concealed
 from ._token.find import Credential
@@ -217,7 +217,7 @@ class HexclaveClient(BaseClient):
         Raises:
             Unavailable: the other processes cannot be told now; the sender has to come back.
         """
-        self._driver.run(questions.forget(self._core, kind, data))
+        self._driver.run(events.forget(self._core, kind, data))
 
     def warm(self) -> bool:
         """Fetch the keys ahead of the first request; False if they cannot be had now."""
@@ -397,7 +397,7 @@ class AsyncHexclaveClient(BaseClient):
 
     async def notice(self, kind: str, data: Mapping[str, Any]) -> None:
         """As `HexclaveClient.notice`."""
-        await self._driver.run(questions.forget(self._core, kind, data))
+        await self._driver.run(events.forget(self._core, kind, data))
 
     async def warm(self) -> bool:
         """Fetch the keys ahead of the first request; False if they cannot be had now."""

@@ -290,7 +290,7 @@ def test_keys_down_at_start(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) 
 
 
 def test_exit_status_of_the_uvicorn_command(tmp_path: Path) -> None:
-    """The process itself ends with an error, so that whoever deploys it notices."""
+    """The process itself ends with an error, so that a deployment notices."""
     (tmp_path / "wrong_app.py").write_text(
         "from fastapi import Depends, FastAPI\n"
         "from hexclave_integrations.fastapi import Hexclave, require_project_permission\n"

@@ -85,7 +85,7 @@ def play(
         proxy = stack.enter_context(Proxy(api, foreign, key_set(cast.forger, config.project_id)))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         names = [f"{name}-{number}" for number, name in enumerate(apps, 1)]
-        environs = [_environ(config, proxy.url_for(name), redis.url) for name in names]
+        environs = [_environ(config, proxy.url, redis.url) | proxy.environ_for(name) for name in names]
         processes = stack.enter_context(fleet(apps, environs, directory))
         stack.callback(proxy.play, RECOVERY)  # before the servers end: one that hangs on us would take its time
         endpoint = sandbox.deliver_webhooks_to(_receiver(cast, processes[0]), retries=(0.2,) * 100)

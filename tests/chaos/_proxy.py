@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import itertools
@@ -31,9 +32,10 @@ class Arrival:
 
 
 class Proxy(Server):
-    """A reverse proxy on 127.0.0.1, with connections that stay open while it forwards.
+    """An HTTP proxy on 127.0.0.1, with connections that stay open while it forwards.
 
-    Each process of the fleet has its own base URL here (`url_for`), which tells whose request it is.
+    Each process of the fleet names itself as the proxy's user (`environ_for`), which tells whose request it is. The
+    address of the API is the same for all of them, or they would be no fleet.
 
     Args:
         upstream: base URL of the sandbox.
@@ -60,9 +62,9 @@ class Proxy(Server):
         self._turns: dict[str, Iterator[str]] = {}
         self.arrivals: list[Arrival] = []
 
-    def url_for(self, process: str) -> str:
-        """The base URL of the API for one process."""
-        return f"{self.url}/{process}"
+    def environ_for(self, process: str) -> dict[str, str]:
+        """What makes one process use this proxy."""
+        return {"HTTP_PROXY": f"http://{process}:x@127.0.0.1:{self._port}", "NO_PROXY": ""}
 
     def play(self, phase: Phase) -> None:
         """Do from now on what the phase says."""
@@ -116,10 +118,12 @@ class Proxy(Server):
         self._choose_for(exchange)(exchange)
 
     def _choose_for(self, exchange: Exchange) -> Behaviour:
-        if exchange.target.startswith(_FORGER):
+        path = exchange.target.removeprefix(self.url)
+        if path.startswith(_FORGER):
             return self._forged_keys
-        _, process, path = exchange.target.split("/", 2)
-        exchange.target = f"/{path}"
+        user = base64.b64decode(exchange.headers["proxy-authorization"].removeprefix("Basic ")).decode()
+        process = user.partition(":")[0]
+        exchange.target = path
         what = _what(path)
         with self._lock:
             self.arrivals.append(Arrival(time.time(), process, what))

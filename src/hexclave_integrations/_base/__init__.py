@@ -1,1 +1,1 @@
-"""What everything else stands on: a strict JSON reader, locks that survive a fork, guards against misuse."""
+"""What everything else stands on: strict JSON, locks that survive a fork, a sparing log, guards against misuse."""

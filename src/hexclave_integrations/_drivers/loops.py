@@ -74,7 +74,7 @@ class AsyncDriver:
         if isinstance(effect, Fetch):
             return await self._send(effect.request)
         if isinstance(effect, Once):
-            leads, future = self.flights.join(effect.key)
+            leads, future = self.flights.join(effect.key, asyncio.get_running_loop())
             if leads:
                 return True, await self._lead(effect, future)
             await self._wait(effect.key, future)
@@ -131,6 +131,8 @@ class AsyncDriver:
             logger.exception("A background refresh failed")
 
     def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        # A loop that was closed under its tasks never ends them.
+        self._tasks.difference_update([task for task in self._tasks.copy() if task.get_loop().is_closed()])
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)  # the loop itself holds tasks only weakly
         task.add_done_callback(self._tasks.discard)

@@ -122,7 +122,7 @@ class SyncDriver:
     def _exchange(self, line: Line, request: Request, reply: Future[Reply]) -> None:
         try:
             found = line.exchange(request, self._timeout)
-        except BaseException as error:  # noqa: BLE001  # it is raised where somebody waits for it
+        except BaseException as error:  # noqa: BLE001  # it is raised in the thread that waits for it
             line.close()
             reply.set_exception(error)
         else:

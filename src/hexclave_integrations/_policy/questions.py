@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, TypeAlias, TypeVar
@@ -10,7 +10,6 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from .._base import strict
 from .._memory.caches import AnswerCache
 from .._memory.fleet import FleetMemory
-from .._memory.redis import RedisUnavailable
 from .._wire import api
 from .._wire.messages import Reply, Request, TransportError, UnusableReply
 from ..api_key import HexclaveApiKey, ParsedApiKey, parse_api_key
@@ -21,7 +20,6 @@ from .state import Core, digest
 
 __all__ = [
     "api_key",
-    "forget",
     "is_team_member",
     "project_permissions",
     "session_ids",
@@ -112,11 +110,14 @@ def user_by_id(core: Core, user_id: str, *, ttl: float = 0) -> Flow[HexclaveUser
     user_id = user_id.lower()
     request = api.server_request(core.config, "a user", api.user_path(user_id))
     memory = _Memory(f"user:{user_id}", (f"user:{user_id}",), lambda _: ttl)
-    user = yield from _ask(core, request, partial(api.read_user, config=core.config), memory)
-    if user is not None and user.id != user_id:
-        core.log.warning("Hexclave gave no usable answer about %s: %s", "a user", "another user")
-        raise Unavailable
-    return user
+
+    def read(reply: Reply) -> HexclaveUser | None:
+        user = api.read_user(reply, core.config)
+        if user is not None and user.id != user_id:
+            raise UnusableReply("another user")
+        return user
+
+    return (yield from _ask(core, request, read, memory))
 
 
 def user_of_token(core: Core, token: str) -> Flow[HexclaveUser]:
@@ -195,45 +196,6 @@ def _owner_tags(checked: _Checked) -> tuple[str, ...]:
 def _team_tags(key: HexclaveApiKey | type[AuthenticationError]) -> tuple[str, ...]:
     """A team's key ends with its team; the owner of a user's key is a question of its own, with tags of its own."""
     return () if isinstance(key, type) or key.team_id is None else (f"team:{key.team_id.lower()}",)
-
-
-def forget(core: Core, kind: str, data: Mapping[str, Any]) -> Flow[None]:
-    """Forget what a webhook event made untrue, here and in the whole fleet (contract section 6).
-
-    Args:
-        kind: the event's type.
-        data: the event's data.
-
-    Raises:
-        Unavailable: the fleet cannot be told now; the sender has to come back.
-    """
-    tags = _tags_of_event(kind, data)
-    if not tags:
-        return
-    try:
-        # Redis first: as long as it remembers, a question asked in between copies the old answer back into the
-        # memory of this process.
-        if core.fleet is not None:
-            yield UseFleet(core.fleet, "forget", (tags,))
-    except RedisUnavailable as error:
-        core.log.error("Redis cannot be told what a webhook made untrue: %s", error)
-        raise Unavailable(retry_after=5) from None
-    finally:
-        core.answers.forget(tags)
-        core.api_keys.forget(tags)
-
-
-def _tags_of_event(kind: str, data: Mapping[str, Any]) -> list[str]:
-    def value(name: str) -> str:
-        return str(data.get(name, "")).lower()
-
-    if kind.startswith(("team_permission.", "team_membership.")):
-        return [f"member:{value('team_id')}:{value('user_id')}"]
-    if kind.startswith("project_permission."):
-        return [f"project:{value('user_id')}"]
-    if kind == "team.deleted":
-        return [f"team:{value('id')}"]
-    return [f"user:{value('id')}"] if kind in ("user.updated", "user.deleted") else []
 
 
 @dataclass(frozen=True, slots=True)
