@@ -16,7 +16,9 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import threading
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
 
 from asgiref.sync import async_to_sync, sync_to_async
@@ -32,6 +34,7 @@ from django.views.decorators.http import require_POST
 from ..client import HexclaveClient
 from ..errors import ConfigurationError
 from ..webhooks import Handler, WebhookEvent, Webhooks
+from ..webhooks._running import has_greenlets
 from ._conf import get_client
 from .signals import send_signals
 
@@ -58,6 +61,9 @@ def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase
     A body may have `webhooks.max_body` bytes, or DATA_UPLOAD_MAX_MEMORY_SIZE where that is less.
 
     The signals of `hexclave_integrations.django.signals` are sent after the handlers registered until now.
+
+    Under gunicorn's gevent worker, coroutine handlers of a process take turns; coroutines that receive a signal do not
+    know of each other there and fail when they meet, so that the sender has to come back.
 
     Args:
         webhooks: verifies and handles the deliveries.
@@ -135,7 +141,17 @@ def _call(handler: Handler, event: WebhookEvent) -> Any:
     result = handler(event)
     if not inspect.isawaitable(result):
         return result
-    return async_to_sync(_awaited)(result)
+    with _turn() if has_greenlets() else contextlib.nullcontext():
+        return async_to_sync(_awaited)(result)
+
+
+@functools.cache
+def _turn() -> AbstractContextManager[Any]:
+    """Under gevent all greenlets are one thread to asyncio, which has room for one event loop at a time.
+
+    It is made when first needed: a lock from before gevent replaced them would stop all greenlets.
+    """
+    return threading.Lock()
 
 
 async def _awaited(work: Awaitable[Any]) -> None:
