@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import functools
 import hashlib
 import inspect
@@ -10,6 +11,7 @@ import json
 import logging
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -18,14 +20,14 @@ from ..errors import ConfigurationError, RequestRefused, WebhookVerificationFail
 from ..stores import MemoryStore
 from ._body import read_body, readable_part
 from ._delivery import Outcome, Transaction, deliver
-from ._events import WebhookData, WebhookEvent, read_event
+from ._events import KNOWN_TYPES, WebhookData, WebhookEvent, read_event
 from ._running import Flow, Handler, arun, run
 from ._signature import SignatureChecker, delivery_headers
 
 if TYPE_CHECKING:
     from ..client import AsyncHexclaveClient, HexclaveClient
 
-__all__ = ["Webhooks"]
+__all__ = ["UnknownEventType", "Webhooks"]
 
 logger = logging.getLogger("hexclave_integrations")
 
@@ -40,6 +42,8 @@ News: TypeAlias = tuple[str, Mapping[str, Any]]
 """Type and data of an event."""
 
 MAX_BODY: Final = 1024 * 1024
+_NEAR: Final = 0.85
+"""How alike two names are where one is taken for a misspelling, from 0 to 1."""
 _OPERATIONS: Final = ("claim", "done", "release")
 
 
@@ -90,6 +94,8 @@ class Webhooks:
         known = HexclaveConfig.webhook_secrets_from_env() if secrets is None else tuple(secrets)
         self._signatures = SignatureChecker(known, tolerance)
         self.store = MemoryStore() if store is None else store
+        if isinstance(self.store, type):
+            raise ConfigurationError(f"store is a class: make an object of it, as in {self.store.__name__}(...).")
         if not any(all(callable(getattr(self.store, c + name, None)) for name in _OPERATIONS) for c in ("", "a")):
             raise ConfigurationError("store is no delivery store: use MemoryStore() or RedisStore(url).")
         self._transaction: Transaction | None = getattr(self.store, "transaction", None)
@@ -120,6 +126,7 @@ class Webhooks:
         family, dot, name = pattern.partition(".") if isinstance(pattern, str) else ("", "", "")
         if pattern != "*" and not (family and dot and name and "*" not in family and name.count("*") == (name == "*")):
             raise ConfigurationError('on() takes a type such as "user.created", or "user.*", or "*".')
+        _warn_of_misspelling(pattern)
 
         def register(handler: H) -> H:
             if not callable(handler):
@@ -248,6 +255,22 @@ def _matching(handlers: list[tuple[str, Handler]], kind: str, call: Call | None)
 def _answer(outcome: Outcome) -> Answer:
     headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
     return 200, headers, json.dumps({"status": outcome}).encode()
+
+
+class UnknownEventType(UserWarning):
+    """A handler is registered for a type of event that looks like a misspelling of a known one."""
+
+
+def _warn_of_misspelling(pattern: str) -> None:
+    """Types of the future stay possible: only what is nearly a known name is taken for a mistake."""
+    is_family = pattern.endswith(".*")
+    known = [kind.partition(".")[0] for kind in KNOWN_TYPES] if is_family else KNOWN_TYPES
+    name = pattern.removesuffix(".*")
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_NEAR)
+    if near and name not in known:
+        best = near[0] + ".*" * is_family
+        text = f'on("{pattern}"): Hexclave is not known to send such an event; did you mean "{best}"?'
+        warnings.warn(text, UnknownEventType, stacklevel=3)
 
 
 def _matches(pattern: str, kind: str) -> bool:

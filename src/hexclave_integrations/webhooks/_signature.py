@@ -17,9 +17,8 @@ from ..errors import ConfigurationError, WebhookVerificationFailed
 __all__ = ["SignatureChecker", "delivery_headers"]
 
 _FAMILIES: Final = ("svix", "webhook")
-_NAMES: Final = {
-    f"{family}-{part}": (family, part) for family in _FAMILIES for part in ("id", "timestamp", "signature")
-}
+_PARTS: Final = ("id", "timestamp", "signature")
+_NAMES: Final = {f"{family}-{part}": (family, part) for family in _FAMILIES for part in _PARTS}
 _ID: Final = re.compile(r"[!-~]{1,256}")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
 _MAX_SIGNATURES: Final = 16
@@ -80,22 +79,25 @@ class SignatureChecker:
 def delivery_headers(headers: Iterable[tuple[Any, Any]]) -> dict[str, str]:
     """The `id`, `timestamp` and `signature` of a delivery: all `svix-*` or all `webhook-*`, never mixed.
 
+    Where both families are complete `svix-*` counts, as in Svix's own library.
+
     Raises:
-        WebhookVerificationFailed: one is missing or repeated, or both families came.
+        WebhookVerificationFailed: neither is complete, or a header is repeated.
     """
-    found: dict[tuple[str, str], str] = {}
+    found: dict[str, dict[str, str]] = {family: {} for family in _FAMILIES}
     for name, value in headers:
         text = name.decode("latin-1") if isinstance(name, bytes) else name
         wanted = _NAMES.get(text.lower())
         if wanted is None:
             continue
-        if wanted in found:
+        family, part = wanted
+        if part in found[family]:
             raise WebhookVerificationFailed
-        found[wanted] = value.decode("latin-1") if isinstance(value, bytes) else value
-    families = {family for family, _ in found}
-    if len(families) != 1 or len(found) != 3:
-        raise WebhookVerificationFailed
-    return {part: value for (_, part), value in found.items()}
+        found[family][part] = value.decode("latin-1") if isinstance(value, bytes) else value
+    for fields in found.values():
+        if len(fields) == len(_PARTS):
+            return fields
+    raise WebhookVerificationFailed
 
 
 def _read_signatures(text: str) -> list[bytes]:
@@ -128,6 +130,8 @@ def _read_signatures(text: str) -> list[bytes]:
 
 def _decode_secret(secret: object) -> bytes:
     problem = "webhook_secrets has an entry that is no signing secret: copy the whole text that starts with whsec_."
+    if isinstance(secret, str) and secret != secret.strip():
+        raise ConfigurationError("webhook_secrets has an entry with a space or a line break at an end: remove that.")
     if not isinstance(secret, str) or not secret.startswith("whsec_"):
         raise ConfigurationError(problem)
     encoded = secret.removeprefix("whsec_").rstrip("=")
