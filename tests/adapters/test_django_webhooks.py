@@ -353,6 +353,20 @@ def test_misuse(what: Any) -> None:
         webhook_view(what)
 
 
+@both_colours
+def test_secrets_of_the_settings(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint without secrets of its own takes those of the settings, and without any there is no endpoint."""
+    for name in ("HEXCLAVE_WEBHOOK_SECRET", "STACK_WEBHOOK_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    world, webhooks = World(), Webhooks()
+    with pytest.raises(ConfigurationError, match="webhook_secrets is missing"):
+        webhook_view(webhooks)
+    with world.settings():
+        delivery = world.sandbox.webhook("user.deleted", {"id": world.alice.id})
+        answers = [post(colour, webhooks, item).status_code for item in (delivery, event())]
+    assert answers == [200, 400]
+
+
 # --- the rest of the application ----------------------------------------------------------------------------------
 
 

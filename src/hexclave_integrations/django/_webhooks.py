@@ -53,7 +53,7 @@ _NAMES: Final = {
 def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase]:
     """A view for deliveries: `path("webhooks/hexclave", webhook_view(webhooks))`.
 
-    Secrets that stand in the settings are given by hand: `Webhooks(settings.HEXCLAVE["WEBHOOK_SECRETS"])`.
+    A `Webhooks()` without secrets takes those of settings.HEXCLAVE["WEBHOOK_SECRETS"], or of the environment.
 
     It takes POST alone, needs no CSRF token and no login, and works without HexclaveMiddleware; with settings.HEXCLAVE,
     permissions that an event made untrue are forgotten at once. ATOMIC_REQUESTS does not apply to it: what handlers
@@ -69,10 +69,12 @@ def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase
         webhooks: verifies and handles the deliveries.
 
     Raises:
-        ConfigurationError: it is no `Webhooks`.
+        ConfigurationError: it is no `Webhooks`, or there is no secret.
     """
     if not isinstance(webhooks, Webhooks):
         raise ConfigurationError('webhook_view() takes a Webhooks: path("webhooks/hexclave", webhook_view(webhooks)).')
+    client = _client()
+    webhooks.check_secrets(None if client is None else client.config)
     if all(handler is not send_signals for _, handler in webhooks._handlers):
         webhooks.on("*")(send_signals)
 
