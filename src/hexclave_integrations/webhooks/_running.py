@@ -135,10 +135,14 @@ def _loop_is_ending() -> bool:
 
 def _run_coroutine(work: Awaitable[Any]) -> Any:
     """Run it on an event loop of its own; on a thread of its own where this one may be running a loop already."""
-    run_it = functools.partial(contextvars.copy_context().run, asyncio.run, _awaited(work))
+    context = contextvars.copy_context()
+
+    def run_it() -> Any:
+        return context.run(asyncio.run, _awaited(work))
+
     if has_greenlets():
         # All greenlets are one thread to asyncio, which then takes the loop of another one for ours.
-        from gevent import get_hub
+        from gevent import get_hub  # type: ignore[import-untyped]  # it has no stubs
 
         return get_hub().threadpool.apply(run_it)
     if not _loop_is_running():

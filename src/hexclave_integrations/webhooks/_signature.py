@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from standardwebhooks import Webhook
 
+from .._base.webhook_secret import signing_key
 from ..errors import ConfigurationError, WebhookVerificationFailed
 
 __all__ = ["SignatureChecker", "delivery_headers"]
@@ -23,7 +24,6 @@ _ID: Final = re.compile(r"[!-~]{1,256}")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
 _MAX_SIGNATURES: Final = 16
 _DIGEST_LENGTH: Final = 32
-_MIN_SECRET: Final = 16
 
 
 class SignatureChecker:
@@ -38,7 +38,7 @@ class SignatureChecker:
     """
 
     def __init__(self, secrets: Iterable[str], tolerance: float) -> None:
-        self._keys = [Webhook(_decode_secret(secret)) for secret in secrets]
+        self._keys = [Webhook(signing_key(secret)) for secret in secrets]
         if not self._keys:
             raise ConfigurationError(
                 "webhook_secrets is missing: copy the endpoint's signing secret from the dashboard; pass secrets=[...] "
@@ -126,19 +126,3 @@ def _read_signatures(text: str) -> list[bytes]:
         if len(signature) == _DIGEST_LENGTH:
             found.append(signature)
     return found
-
-
-def _decode_secret(secret: object) -> bytes:
-    problem = "webhook_secrets has an entry that is no signing secret: copy the whole text that starts with whsec_."
-    if isinstance(secret, str) and secret != secret.strip():
-        raise ConfigurationError("webhook_secrets has an entry with a space or a line break at an end: remove that.")
-    if not isinstance(secret, str) or not secret.startswith("whsec_"):
-        raise ConfigurationError(problem)
-    encoded = secret.removeprefix("whsec_").rstrip("=")
-    try:
-        key = binascii.a2b_base64((encoded + "=" * (-len(encoded) % 4)).encode("ascii"), strict_mode=True)
-    except ValueError:
-        raise ConfigurationError(problem) from None
-    if len(key) < _MIN_SECRET:
-        raise ConfigurationError("webhook_secrets has an entry that is too short to be a signing secret.")
-    return key
