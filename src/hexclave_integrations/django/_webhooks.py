@@ -80,7 +80,10 @@ def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase
 
     def receive_webhook(request: HttpRequest) -> HttpResponseBase:
         body, fields = _read(request, webhooks.max_body), _delivery_headers(request.META)
-        receive = functools.partial(webhooks.receive, body, fields, _client(), call=_call)
+
+        def receive() -> tuple[int, list[tuple[str, str]], bytes]:
+            return webhooks.receive(body, fields, _client(), call=_call)
+
         is_cancellable = isinstance(request, ASGIRequest)
         status, headers, content = async_to_sync(_to_the_end)(receive) if is_cancellable else receive()
         return HttpResponse(content, status=status, headers=dict(headers))
