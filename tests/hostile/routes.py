@@ -15,11 +15,12 @@ from urllib.parse import quote
 from hexclave_integrations import HexclaveConfig
 from hexclave_integrations.testing import Sandbox
 
+from .in_process import Answer
+
 __all__ = [
     "METHODS",
     "PERMISSION",
     "PROJECT_PERMISSION",
-    "Answer",
     "Caller",
     "Guard",
     "Ledger",
@@ -79,13 +80,10 @@ class Request:
     target: str
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    text: str
+    @property
+    def pairs(self) -> Pairs:
+        """All headers."""
+        return list({**self.headers, **self.caller.headers}.items())
 
 
 Send: TypeAlias = Callable[[Request], Answer]
