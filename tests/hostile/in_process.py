@@ -30,7 +30,7 @@ class Answer:
     body: str
 
 
-async def call_asgi(app: Any, method: str, target: str, headers: Pairs) -> Answer:
+async def call_asgi(app: Any, method: str, target: str, headers: Pairs, body: bytes = b"") -> Answer:
     """One request, in a scope as uvicorn makes it."""
     status, lines, parts, is_read = 0, list[bytes](), list[bytes](), False
 
@@ -39,7 +39,7 @@ async def call_asgi(app: Any, method: str, target: str, headers: Pairs) -> Answe
         if is_read:
             await asyncio.Event().wait()  # nobody hangs up
         is_read = True
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
         nonlocal status
@@ -77,7 +77,7 @@ async def call_websocket(app: Any, target: str, headers: Pairs) -> Answer:
     return _answer(status, [], parts)
 
 
-def call_wsgi(app: Any, method: str, target: str, headers: Pairs) -> Answer:
+def call_wsgi(app: Any, method: str, target: str, headers: Pairs, body: bytes = b"") -> Answer:
     """One request, in an environ as gunicorn makes it."""
     path, _, query = target.partition("?")
     environ = {
@@ -92,7 +92,8 @@ def call_wsgi(app: Any, method: str, target: str, headers: Pairs) -> Answer:
         "HTTP_HOST": "test",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(),
+        "wsgi.input": io.BytesIO(body),
+        "CONTENT_LENGTH": str(len(body)),
         "wsgi.errors": io.StringIO(),
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
@@ -100,7 +101,7 @@ def call_wsgi(app: Any, method: str, target: str, headers: Pairs) -> Answer:
     }
     for name, value in headers:
         variable = name.upper().replace("-", "_")
-        variable = variable if variable == "CONTENT_TYPE" else f"HTTP_{variable}"
+        variable = variable if variable in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{variable}"
         separator = "; " if variable == "HTTP_COOKIE" else ","
         environ[variable] = f"{environ[variable]}{separator}{value}" if variable in environ else value
     status, lines = 0, list[bytes]()
@@ -110,12 +111,13 @@ def call_wsgi(app: Any, method: str, target: str, headers: Pairs) -> Answer:
         status = int(line.split(" ")[0])
         lines.extend(f"{name}: {value}".encode("latin-1") for name, value in headers)
 
-    body = app(environ, start_response)
+    parts = app(environ, start_response)
     try:
-        return _answer(status, lines, body)
+        body = b"".join(parts)  # a generator calls start_response with its first part
+        return _answer(status, lines, [body])
     finally:
-        if hasattr(body, "close"):
-            body.close()
+        if hasattr(parts, "close"):
+            parts.close()
 
 
 def _scope(kind: str, target: str, headers: Pairs) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from hexclave_integrations import HexclaveConfig
 from hexclave_integrations.testing import Sandbox
 
-from .in_process import Answer
+from .in_process import Answer, Pairs
 
 __all__ = [
     "METHODS",
