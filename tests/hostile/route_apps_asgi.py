@@ -82,9 +82,10 @@ def fastapi_app(world: World, ledger: Ledger) -> FastAPI:
         ledger.saw("permission", team_id, user)
 
     def reports(router: Any, path: str, **options: Any) -> None:
-        @router.api_route(path, methods=ALL, **options)
         async def report(team_id: str, request: Connection) -> None:
             ledger.saw("permission", team_id, request.state.user)
+
+        router.api_route(path, methods=ALL, **options)(report)
 
     async def keep(request: Connection, user: Holder) -> None:
         request.state.user = user

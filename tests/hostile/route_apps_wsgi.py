@@ -56,10 +56,10 @@ def flask_app(world: World, ledger: Ledger) -> Any:
 
     class Reports(View):
         methods = METHODS
-        decorators = (permission,)
+        decorators = [permission]  # noqa: RUF012  # as Flask spells it
 
-        def dispatch_request(self, team_id: str) -> str:
-            return saw("permission", team_id)
+        def dispatch_request(self, **params: str) -> str:
+            return saw("permission", params["team_id"])
 
     class Methods(MethodView):
         @permission

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
@@ -187,7 +188,7 @@ class Turn:
         by = verdict.by
         is_genuine = by is not None and not by.is_key and by.code in (None, EXPIRED)
         if is_genuine and found == Verdict(401, INVALID) and self.book.generation > 0:
-            # Its signing key was replaced, which may be noticed at once or later; a new key is never unknown for long.
+            # Its signing key was replaced, which may be noticed at once or later.
             self.seen["refused for its keys"] += 1
             return None
         if not verdict.needs_permission:
@@ -201,6 +202,24 @@ class Turn:
         return "a permission"
 
 
+class Lingering:
+    """A transport whose replies take a moment after they were made: what they say may be over when they arrive."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._rng = random.Random(SEED)
+
+    def handle_request(self, request: Any) -> Any:
+        reply = self._transport.handle_request(request)
+        time.sleep(self._rng.random() / 200)
+        return reply
+
+    async def handle_async_request(self, request: Any) -> Any:
+        reply = await self._transport.handle_async_request(request)
+        await asyncio.sleep(self._rng.random() / 200)
+        return reply
+
+
 WORKERS: Final = 8
 
 
@@ -208,7 +227,9 @@ def begin() -> tuple[Any, Book, list[Turn], list[str], Counter[str]]:
     cast = Cast(Sandbox())
     book, wrong, seen = Book(cast), list[str](), Counter[str]()
     turns = [Turn(book, number, 2 * COUNT // WORKERS, wrong, seen) for number in range(WORKERS)]
-    return dataclasses.replace(cast.sandbox.config, accept_cookies=True, jwks_cooldown=0), book, turns, wrong, seen
+    config = cast.sandbox.config
+    config = dataclasses.replace(config, accept_cookies=True, jwks_cooldown=0, transport=Lingering(config.transport))
+    return config, book, turns, wrong, seen
 
 
 def check(wrong: list[str], seen: Counter[str]) -> None:
