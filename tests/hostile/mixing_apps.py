@@ -86,9 +86,14 @@ def _shown(principal: Any, nonce: object) -> dict[str, Any]:
     return {"id": principal.id if principal else None, "nonce": nonce}
 
 
+async def _pause() -> None:
+    """Another request's turn, before it is asked who makes this one."""
+    await asyncio.sleep(0)
+
+
 @contextmanager
 def fastapi_app(config: HexclaveConfig) -> Iterator[App]:
-    app = FastAPI()
+    app = FastAPI(dependencies=[Depends(_pause)])
     fastapi.Hexclave(app, config)
     for url, requirement in _guards(fastapi).items():
 
