@@ -14,7 +14,7 @@ from .._adapter import cache_headers
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused
 from .caller import SCOPE_KEY, SUBPROTOCOL, Caller, refuse
-from .misuse import CHECKS_KEY, Checks
+from .checks import CHECKS_KEY, Checks
 from .startup import check_routes
 
 __all__ = ["CallerMiddleware"]

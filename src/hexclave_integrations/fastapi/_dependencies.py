@@ -15,7 +15,7 @@ from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
 from .._asgi.caller import caller_of
-from .._asgi.misuse import CHECKS_KEY
+from .._asgi.checks import CHECKS_KEY
 from ..errors import ConfigurationError
 from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 from ..user import HexclaveUser
