@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from .._adapter import cache_headers
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused
+from .caches import CacheGuard
 from .caller import SCOPE_KEY, SUBPROTOCOL, Caller, refuse
 from .checks import CHECKS_KEY, Checks
 from .startup import check_routes
@@ -38,7 +37,7 @@ class CallerMiddleware:
     def __init__(self, app: ASGIApp, client: AsyncHexclaveClient) -> None:
         self._app = app
         self._client = client
-        self._vary = cache_headers.vary_on_credentials(None, client.config).encode()
+        self._caches = CacheGuard(client.config, identifies_everybody=self._identifies_everybody)
         self._is_checked = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,9 +66,7 @@ class CallerMiddleware:
             started = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 checks.expect_awaited()
-                if caller.attempt.asked or self._identifies_everybody:
-                    headers = self._guard_caches(message.get("headers", ()), private=caller.attempt.asked)
-                    message = {**message, "headers": headers}  # an application may send one message many times
+                message = self._caches.message(message, asked=caller.attempt.asked)
             elif message["type"] == "websocket.accept":
                 checks.expect_awaited()
                 caller.is_accepted = True
@@ -89,25 +86,6 @@ class CallerMiddleware:
 
     async def _identify(self, caller: Caller, scope: Scope) -> None:
         """Find out who the caller is, ahead of the application, where `_identifies_everybody`."""
-
-    def _guard_caches(self, headers: Iterable[tuple[bytes, bytes]], *, private: bool) -> list[tuple[bytes, bytes]]:
-        """Name the credentials in `Vary`, and keep shared caches out unless the application said `public`."""
-        kept: list[tuple[bytes, bytes]] = []
-        vary: list[str] = []
-        given: list[str] = []
-        for name, value in headers:
-            lowered = name.lower()
-            if lowered == b"vary":
-                vary.append(value.decode("latin-1"))
-            elif lowered == b"cache-control" and private:
-                given.append(value.decode("latin-1"))
-            else:
-                kept.append((name, value))
-        if private:
-            kept.append((b"cache-control", cache_headers.cache_control(", ".join(given)).encode("latin-1")))
-        full = cache_headers.vary_on_credentials(", ".join(vary), self._client.config).encode() if vary else self._vary
-        kept.append((b"vary", full))
-        return kept
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, error: RequestRefused) -> None:
         connection = WebSocket(scope, receive, send) if scope["type"] == "websocket" else HTTPConnection(scope)
@@ -147,6 +125,8 @@ class CallerMiddleware:
         Raises:
             ConfigurationError: one of them cannot work as it is written.
         """
-        app = self._app if hasattr(self._app, "routes") else scope.get("app")
+        around = scope.get("app")
+        app = self._app if hasattr(self._app, "routes") else around
         check_routes(app, self._client.config, scope.get("path_params", ()))
+        self._caches.guard_error_handler(around)
         self._is_checked = True

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, ParamSpec, TypeVar
 
-from starlette._utils import is_async_callable
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
@@ -44,7 +44,7 @@ class StarletteRequirement(Requirement):
         if not callable(endpoint) or isinstance(endpoint, type):
             raise ConfigurationError("A requirement decorates a function, or the methods of an endpoint class.")
 
-        is_async = is_async_callable(endpoint)
+        is_async = inspect.iscoroutinefunction(endpoint) or inspect.iscoroutinefunction(endpoint.__call__)
 
         @functools.wraps(endpoint)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -56,7 +56,8 @@ class StarletteRequirement(Requirement):
             connection.scope["user"] = await caller_of(connection).check(self, connection)
             if is_async:
                 return await endpoint(*args, **kwargs)
-            return await run_in_threadpool(endpoint, *args, **kwargs)
+            result = await run_in_threadpool(endpoint, *args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
 
         mark_guarded(guarded, self)
         return guarded
