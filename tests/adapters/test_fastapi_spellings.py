@@ -176,7 +176,7 @@ def cases() -> Iterator[Any]:
 def test_a_caller_is_asked_for_or_the_start_refused(
     sandbox: Sandbox, tmp_path: Path, imports: str, is_future: bool, position: str
 ) -> None:
-    """However a user is imported, annotated and defaulted: refused at start, or 401 for a stranger and 200 for Alice."""
+    """However a user is imported, annotated and defaulted: refused at start, or 401 for a stranger, 200 for Alice."""
     module = module_of(tmp_path, imports=imports, position=position, is_future=is_future)
     alice = sandbox.create_user()
     kind = "websocket" if position == "websocket" else "http"

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
+from .._adapter.origin import is_own_origin
 from .._token.find import STACK_TOKEN, are_there, read_cookies
 from ..api_key import HexclaveApiKey
 from ..client import AsyncHexclaveClient
@@ -42,7 +43,8 @@ class Caller:
         self.answers_subprotocol = scope["type"] == "websocket" and _take_subprotocol_token(scope, client)
         self.is_accepted = False
         headers = scope.get("headers", ())
-        self.attempt = client.attempt(headers, lambda: _cookies(headers))
+        cookies = _cookies_of_own_page if scope["type"] == "websocket" else _cookies
+        self.attempt = client.attempt(headers, lambda: cookies(headers))
 
     async def check(self, requirement: Requirement, connection: HTTPConnection) -> HexclaveUser | HexclaveApiKey | None:
         """Hold the caller against a requirement.
@@ -56,6 +58,22 @@ class Caller:
 
 def _cookies(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
     return read_cookies(value.decode("latin-1") for name, value in headers if name == b"cookie")
+
+
+def _cookies_of_own_page(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    """The cookies of a websocket, none unless a page of the same host opens it.
+
+    A browser sends them whichever page opens the websocket, and lets that page read what comes.
+    """
+    headers = list(headers)
+    is_own = is_own_origin(_only(headers, b"origin"), _only(headers, b"host"))
+    return _cookies(headers) if is_own else {}
+
+
+def _only(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str | None:
+    """The value of a header, None where it is not there or came more than once."""
+    values = [value for name, value in headers if name.lower() == wanted]
+    return values[0].decode("latin-1") if len(values) == 1 else None
 
 
 def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:
