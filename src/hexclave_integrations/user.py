@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from ._base.guards import NeverFromRequest, RefusesAsDependency
+from ._base.guards import NeverFromRequest, RefusesAsDependency, shows_only
 
 __all__ = ["AccessToken", "HexclaveUser", "Sealed", "UserKind"]
 
@@ -28,6 +28,7 @@ class Sealed:
         return iter(())
 
 
+@shows_only("id", "kind", "display_name", "primary_email", "primary_email_verified", "selected_team_id")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HexclaveUser(NeverFromRequest):
     """A user whom Hexclave vouches for (contract section 2).
@@ -123,17 +124,8 @@ class HexclaveUser(NeverFromRequest):
             sealed=Sealed(json.dumps(body).encode()),
         )
 
-    def _public(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "kind": self.kind,
-            "display_name": self.display_name,
-            "primary_email": self.primary_email,
-            "primary_email_verified": self.primary_email_verified,
-            "selected_team_id": self.selected_team_id,
-        }
 
-
+@shows_only("user")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AccessToken(NeverFromRequest):
     """A request's own access token, verified: whoever has the text acts as this user until it ends.
@@ -153,6 +145,3 @@ class AccessToken(NeverFromRequest):
     def text(self) -> str:
         """The token itself, to be sent to a service that verifies it."""
         return self.sealed.text.decode()
-
-    def _public(self) -> dict[str, Any]:
-        return {"user": self.user._public()}
