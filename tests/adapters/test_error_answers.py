@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from hexclave_integrations import ConfigurationError, HexclaveConfig, fastapi, starlette
+from hexclave_integrations._asgi.private import NAMES
 from hexclave_integrations.testing import Sandbox
 
 PRIVATE = "private, no-store"
@@ -160,20 +161,12 @@ def test_error_of_a_public_route_is_left_alone(sandbox: Sandbox, build: Any) -> 
         assert answer.headers["vary"] == ("Accept" if build in (by_fastapi, instrumented) else f"Accept, {VARY}")
 
 
-def test_handler_out_of_reach_stops_the_start(sandbox: Sandbox) -> None:
-    """Where what Starlette keeps the handler in cannot be reached, nothing is served."""
-    app = by_starlette(sandbox.config, named)
-    build = app.build_middleware_stack
+@pytest.mark.parametrize("name", ["error handler", "wrapped"])
+def test_handler_out_of_reach_stops_the_start(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Where Starlette keeps the handler, or what it wraps, in another attribute, nothing is served."""
+    monkeypatch.setitem(NAMES, name, "moved_elsewhere")
+    app = instrumented(sandbox.config, named)
 
-    def hidden() -> Any:
-        stack = build()
-
-        async def outermost(scope: Any, receive: Any, send: Any) -> None:
-            await stack(scope, receive, send)
-
-        return outermost
-
-    app.build_middleware_stack = hidden
     with pytest.raises(ConfigurationError, match="handler for Exception cannot be found"), TestClient(app):
         pass
 

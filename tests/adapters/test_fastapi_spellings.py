@@ -18,7 +18,9 @@ OURS = """\
 from hexclave_integrations import HexclaveUser
 from hexclave_integrations.fastapi import CurrentUser, OptionalUser
 from typing import Annotated, Optional
+from typing_extensions import TypeAliasType
 Mine = CurrentUser
+Declared = TypeAliasType("Declared", CurrentUser)
 MaybeMine = CurrentUser | None"""
 
 HEAD = """\
@@ -51,19 +53,24 @@ ANNOTATIONS = [
     "Mine",
     '"Mine"',
     "MaybeMine",
+    "Declared",
+    "Declared | None",
     "HexclaveUser",
     '"HexclaveUser"',
     "HexclaveUser | None",
     "OptionalUser",
     '"OptionalUser"',
 ]
-DEFAULTS = ["", " = None", ' = "x"', " = Depends(require_user)"]
+DEFAULTS = ["", " = None", " = Depends(require_user)"]
 # In place of an annotation.
 BARE = [
+    'user: CurrentUser = "x"',
+    'user: CurrentUser | None = "x"',
     "user = CurrentUser",
     "user = OptionalUser",
     "user = Mine",
     "user = MaybeMine",
+    "user = Declared",
     "user = HexclaveUser",
     "user = require_user",
     "user = require_user.live",

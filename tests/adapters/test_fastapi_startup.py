@@ -6,7 +6,7 @@ import functools
 import random
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from unittest.mock import AsyncMock, MagicMock, Mock
 
 import pytest
@@ -363,6 +363,21 @@ async def with_a_function_within(request: Request) -> Any:
     return guard().scope
 
 
+def names_something_else() -> Any:
+    def require_user() -> int:
+        return 1
+
+    return require_user
+
+
+def with_strings_in_annotations(
+    order: Literal["asc", "desc"] = "asc",
+    size: Annotated[int, "of a page"] = 1,
+    tags: Annotated[list[str] | None, Query()] = None,
+) -> Any:
+    return order, size, tags
+
+
 async def describes(user: OptionalUser, named: CommonsDep) -> str:
     return "nobody" if user is None else user.id
 
@@ -389,6 +404,8 @@ HARMLESS: dict[str, Any] = {
             applies_it_by_a_variable,
             chosen_guard,
             with_a_function_within,
+            names_something_else,
+            with_strings_in_annotations,
             describes,
         )
     },

@@ -16,6 +16,7 @@ from .._adapter import cache_headers
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from .caller import SCOPE_KEY
+from .private import NAMES
 
 __all__ = ["CacheGuard"]
 
@@ -58,10 +59,13 @@ class CacheGuard:
         layer: Any = app.middleware_stack
         found = False
         while layer is not None:  # instrumentation may stand around Starlette's own layer
-            if isinstance(layer, ServerErrorMiddleware) and getattr(layer, "handler", None) is not None:
-                layer.handler = self._guarded(layer.handler)
+            handler: Any = None
+            if isinstance(layer, ServerErrorMiddleware):
+                handler = getattr(layer, NAMES["error handler"], None)
+            if handler is not None:
+                setattr(layer, NAMES["error handler"], self._guarded(handler))
                 found = True
-            layer = getattr(layer, "app", None)
+            layer = getattr(layer, NAMES["wrapped"], None)
         if not found:
             raise ConfigurationError(
                 "The application's handler for Exception cannot be found, and what it answers would not be kept out of "

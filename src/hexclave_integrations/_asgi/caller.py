@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Final
 
 from starlette.requests import HTTPConnection
@@ -16,6 +17,7 @@ from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused, Unavailable
 from ..requirements import Requirement
 from ..user import HexclaveUser
+from .private import NAMES
 
 __all__ = ["SCOPE_KEY", "SUBPROTOCOL", "Caller", "caller_of", "refuse"]
 
@@ -36,24 +38,55 @@ class Caller:
         is_accepted: whether the application accepted a websocket, which then can only be closed.
     """
 
-    __slots__ = ("answers_subprotocol", "attempt", "client", "is_accepted")
+    # Not the `send` of the request: a server's holds the scope, which holds this object.
+    __slots__ = ("_begun", "answers_subprotocol", "attempt", "client", "is_accepted")
 
     def __init__(self, client: AsyncHexclaveClient, scope: Any) -> None:
         self.client = client
-        self.answers_subprotocol = scope["type"] == "websocket" and _take_subprotocol_token(scope, client)
+        is_websocket = scope["type"] == "websocket"
+        self.answers_subprotocol = is_websocket and _take_subprotocol_token(scope, client)
         self.is_accepted = False
         headers = scope.get("headers", ())
-        cookies = _cookies_of_own_page if scope["type"] == "websocket" else _cookies
+        cookies = _cookies_of_own_page if is_websocket else _cookies
         self.attempt = client.attempt(headers, lambda: cookies(headers))
+        # The checks that were begun; None as soon as the answer has started, and nothing can be held back any more.
+        self._begun: list[Coroutine[Any, Any, Any]] | None = []
 
-    async def check(self, requirement: Requirement, connection: HTTPConnection) -> HexclaveUser | HexclaveApiKey | None:
+    def check(
+        self, requirement: Requirement, connection: HTTPConnection
+    ) -> Coroutine[Any, Any, HexclaveUser | HexclaveApiKey | None]:
         """Hold the caller against a requirement.
 
         Raises:
-            RequestRefused: he does not meet it, or it cannot be told now.
+            RequestRefused: (when awaited) the caller does not meet it, or it cannot be told now.
         """
         _show_refusal_to_app(connection.scope)  # for what the endpoint may ask later as well
-        return await self.client.admit(requirement, self.attempt, params=connection.path_params, request=connection)
+        return self.client.admit(requirement, self.attempt, params=connection.path_params, request=connection)
+
+    def watch(self, check: Coroutine[Any, Any, Any]) -> None:
+        """Expect a check to be awaited before the answer starts."""
+        if self._begun is not None:
+            self._begun.append(check)
+
+    def expect_awaited(self) -> None:
+        """Called before the answer starts.
+
+        Raises:
+            ConfigurationError: a check was not awaited; nor may any other answer start then.
+        """
+        if self._begun and self._unawaited():
+            raise ConfigurationError("A requirement was called and not awaited: write await require_user(connection).")
+        self._begun = None
+
+    def close(self) -> None:
+        """Called when the request is over: the error has been reported, and Python need not warn as well."""
+        if self._begun:
+            for check in self._unawaited():
+                check.close()
+
+    def _unawaited(self) -> list[Coroutine[Any, Any, Any]]:
+        begun = self._begun or ()
+        return [check for check in begun if inspect.getcoroutinestate(check) == inspect.CORO_CREATED]
 
 
 def _cookies(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
@@ -105,7 +138,7 @@ def _show_refusal_to_app(scope: Any) -> None:
     A mounted application has exception handlers of its own and would answer 500 to an error it does not know;
     one that handles refusals itself is left alone.
     """
-    handlers = scope.get("starlette.exception_handlers")
+    handlers = scope.get(NAMES["exception handlers"])
     if handlers is not None:
         handlers[0].setdefault(RequestRefused, refuse)
 

@@ -13,7 +13,6 @@ from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused
 from .caches import CacheGuard
 from .caller import SCOPE_KEY, SUBPROTOCOL, Caller, refuse
-from .checks import CHECKS_KEY, Checks
 from .startup import check_routes
 
 __all__ = ["CallerMiddleware"]
@@ -56,7 +55,6 @@ class CallerMiddleware:
             self._check(scope)
         caller = Caller(self._client, scope)
         scope[SCOPE_KEY] = caller
-        checks = scope[CHECKS_KEY] = Checks()
         if self._identifies_everybody:
             await self._identify(caller, scope)
         started = False
@@ -65,10 +63,10 @@ class CallerMiddleware:
             nonlocal started
             started = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                checks.expect_awaited()
+                caller.expect_awaited()
                 message = self._caches.message(message, asked=caller.attempt.asked)
             elif message["type"] == "websocket.accept":
-                checks.expect_awaited()
+                caller.expect_awaited()
                 caller.is_accepted = True
                 if caller.answers_subprotocol and not message.get("subprotocol"):
                     # Browsers drop a connection that selects nothing of what they offered.
@@ -82,7 +80,7 @@ class CallerMiddleware:
                 raise
             await self._answer(scope, receive, guarded_send, error)
         finally:
-            checks.close()
+            caller.close()
 
     async def _identify(self, caller: Caller, scope: Scope) -> None:
         """Find out who the caller is, ahead of the application, where `_identifies_everybody`."""

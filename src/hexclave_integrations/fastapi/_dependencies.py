@@ -15,7 +15,6 @@ from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
 from .._asgi.caller import caller_of
-from .._asgi.checks import CHECKS_KEY
 from ..errors import ConfigurationError
 from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 from ..user import HexclaveUser
@@ -58,8 +57,9 @@ class FastAPIRequirement(Requirement, SecurityBase):
         """
         if not isinstance(connection, HTTPConnection):
             raise ConfigurationError("A requirement of FastAPI is no decorator: write Depends(require_user).")
-        check = caller_of(connection).check(self, connection)
-        connection.scope[CHECKS_KEY].add(check)
+        caller = caller_of(connection)
+        check = caller.check(self, connection)
+        caller.watch(check)
         return check
 
     def __bool__(self) -> bool:

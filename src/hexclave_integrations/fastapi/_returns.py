@@ -99,8 +99,8 @@ class _Reader:
         self._depth = depth
         self._is_lambda = isinstance(node, ast.Lambda)
         self._nodes = list(_own_nodes([node.body] if isinstance(node, ast.Lambda) else node.body))
-        parameters = {each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg)}
-        self._known = {**_outer_names(function), **dict.fromkeys(parameters, _UNKNOWN), **given}
+        own = (*function.__code__.co_varnames, *function.__code__.co_cellvars)
+        self._known = {**_outer_names(function), **dict.fromkeys(own, _UNKNOWN), **given}
         self._assigned = self._assignments()
 
     def handed_back(self) -> Iterator[ast.expr]:

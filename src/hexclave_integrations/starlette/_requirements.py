@@ -44,7 +44,8 @@ class StarletteRequirement(Requirement):
         if not callable(endpoint) or isinstance(endpoint, type):
             raise ConfigurationError("A requirement decorates a function, or the methods of an endpoint class.")
 
-        is_async = inspect.iscoroutinefunction(endpoint) or inspect.iscoroutinefunction(endpoint.__call__)
+        called: Any = endpoint
+        is_async = inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(called.__call__)
 
         @functools.wraps(endpoint)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
