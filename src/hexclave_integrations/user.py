@@ -128,10 +128,10 @@ class HexclaveUser(NeverFromRequest):
 @shows_only("user")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AccessToken(NeverFromRequest):
-    """A request's own access token, verified: whoever has the text acts as this user until it ends.
+    """A request's own access token, verified. Anyone who has the text can act as this user until it ends.
 
     Attributes:
-        user: whom it speaks for, of any kind.
+        user: the user it speaks for, of any kind.
         sealed: what `text` is read from; neither `repr` nor a serializer shows it, but a pickle holds it.
     """
 

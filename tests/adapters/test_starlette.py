@@ -258,7 +258,7 @@ def test_endpoint_that_python_does_not_know_to_be_async(sandbox: Sandbox) -> Non
     def returns_a_coroutine(request: Request) -> Any:
         return me(request)
 
-    endpoints = [functools.partial(me), functools.partial(Object()), returns_a_coroutine]
+    endpoints: list[Any] = [functools.partial(me), functools.partial(Object()), returns_a_coroutine]
     routes = [Route(f"/{number}", require_user(each)) for number, each in enumerate(endpoints)]
     with TestClient(new_app(sandbox, *routes)) as client:
         headers = sandbox.headers(sandbox.create_user())

@@ -1,4 +1,4 @@
-"""The cache headers of an answer that depends on its caller, those of an application's handler for errors included."""
+"""Cache headers for answers that depend on the caller, including those of an application's handler for errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CacheGuard:
 
     Args:
         config: says which headers credentials are read from.
-        identifies_everybody: answers may differ between callers although no requirement asked.
+        identifies_everybody: whether answers may differ between callers even if no requirement was checked.
     """
 
     def __init__(self, config: HexclaveConfig, *, identifies_everybody: bool) -> None:
@@ -35,21 +35,25 @@ class CacheGuard:
         self._identifies_everybody = identifies_everybody
 
     def message(self, message: Message, *, asked: bool) -> Message:
-        """The start of an answer with the headers it needs; an application may send one message many times.
+        """The first message of an answer, with the headers it needs.
+
+        The message itself is not changed: an application may send one and the same many times.
 
         Args:
-            message: of the application.
-            asked: whether the request asked who the caller is.
+            message: as the application sends it.
+            asked: whether the answer depends on who the caller is.
         """
         if not asked and not self._identifies_everybody:
             return message
         return {**message, "headers": self._headers(message.get("headers", ()), private=asked)}
 
     def guard_error_handler(self, app: Any) -> None:
-        """Guard what an application's handler for `Exception` answers, which leaves outside of all its middleware.
+        """Add the headers to the answers of an application's handler for `Exception`.
+
+        Starlette runs this handler outside of all middleware, so these answers do not pass through ours.
 
         Args:
-            app: whose middleware is in place; one that is not Starlette's or FastAPI's is left alone.
+            app: an application whose middleware is in place. One that is not Starlette's or FastAPI's is left alone.
 
         Raises:
             ConfigurationError: there is such a handler, and it is not where Starlette keeps it.
@@ -58,7 +62,7 @@ class CacheGuard:
             return
         layer: Any = app.middleware_stack
         found = False
-        while layer is not None:  # instrumentation may stand around Starlette's own layer
+        while layer is not None:  # instrumentation may have wrapped Starlette's own layer
             handler: Any = None
             if isinstance(layer, ServerErrorMiddleware):
                 handler = getattr(layer, NAMES["error handler"], None)
@@ -79,7 +83,7 @@ class CacheGuard:
             found = handler(request, error) if is_async else await run_in_threadpool(handler, request, error)
             response: ASGIApp = await found if inspect.isawaitable(found) else found
             caller = request.scope.get(SCOPE_KEY)
-            asked = caller is None or caller.attempt.asked  # a middleware may have kept the caller from view
+            asked = caller is None or caller.attempt.asked  # it cannot be told if a middleware copied the scope
 
             async def answer(scope: Scope, receive: Receive, send: Send) -> None:
                 async def guarded_send(message: Message) -> None:

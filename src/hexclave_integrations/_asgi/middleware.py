@@ -21,16 +21,16 @@ logger = logging.getLogger("hexclave_integrations")
 
 
 class CallerMiddleware:
-    """Makes requirements work in the application it wraps; asks who the caller is only when one of them does.
+    """Makes requirements work in the application it wraps. The caller is identified only when a requirement asks.
 
     Args:
         app: the ASGI application.
-        client: verifies and authorizes; closed when the application's lifespan ends.
+        client: verifies and authorizes. It is closed when the application's lifespan ends.
     """
 
-    # Whether answers may differ between callers although no requirement asked.
+    # Whether answers may differ between callers even if no requirement was checked.
     _identifies_everybody = False
-    # What is wrong with the configuration, and stops the start.
+    # What is wrong with the configuration; anything here stops the start.
     _problem = ""
 
     def __init__(self, app: ASGIApp, client: AsyncHexclaveClient) -> None:
@@ -51,7 +51,7 @@ class CallerMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        if not self._is_checked:  # a mounted application has no lifespan, and a server may leave it out
+        if not self._is_checked:  # a mounted application gets no lifespan, and some servers leave it out
             self._check(scope)
         caller = Caller(self._client, scope)
         scope[SCOPE_KEY] = caller
@@ -69,13 +69,13 @@ class CallerMiddleware:
                 caller.expect_awaited()
                 caller.is_accepted = True
                 if caller.answers_subprotocol and not message.get("subprotocol"):
-                    # Browsers drop a connection that selects nothing of what they offered.
+                    # A browser drops a connection that selects none of the subprotocols it offered.
                     message = {**message, "subprotocol": SUBPROTOCOL}
             await send(message)
 
         try:
             await self._app(scope, receive, guarded_send)
-        except RequestRefused as error:  # from an application that knows no exception handlers
+        except RequestRefused as error:  # from an application without exception handlers
             if started:
                 raise
             await self._answer(scope, receive, guarded_send, error)
@@ -83,7 +83,7 @@ class CallerMiddleware:
             caller.close()
 
     async def _identify(self, caller: Caller, scope: Scope) -> None:
-        """Find out who the caller is, ahead of the application, where `_identifies_everybody`."""
+        """Identify the caller before the application runs; only called with `_identifies_everybody`."""
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, error: RequestRefused) -> None:
         connection = WebSocket(scope, receive, send) if scope["type"] == "websocket" else HTTPConnection(scope)
@@ -109,8 +109,8 @@ class CallerMiddleware:
         try:
             self._check(scope)
         except Exception as error:
-            # A server that only sees the exception takes the lifespan for unsupported and starts all the same.
-            # Any exception: FastAPI looks at the dependencies of an included router only now.
+            # A server that sees only the exception believes that there is no lifespan, and starts all the same.
+            # Any exception counts: FastAPI looks at the dependencies of an included router only now.
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
         await self._client.__aenter__()

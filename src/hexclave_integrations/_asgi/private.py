@@ -10,14 +10,14 @@ from typing import Final
 __all__ = ["NAMES"]
 
 NAMES: Final = {
-    # In the scope: the exception handlers of the innermost application. Without it the requirements of a mounted
-    # application answer 500 to those whom they refuse.
+    # In the scope: the exception handlers of the innermost application. Without it, a refusal in a mounted application
+    # is answered with 500.
     "exception handlers": "starlette.exception_handlers",
-    # Of ServerErrorMiddleware: the application's handler for Exception. Without it no application that has such a
-    # handler starts.
+    # Of ServerErrorMiddleware: the application's handler for Exception. Without it, an application with such a handler
+    # does not start.
     "error handler": "handler",
-    # Of middleware: what it wraps. Without it no application starts that has such a handler and a layer around
-    # Starlette's own middleware.
+    # Of middleware: the application that it wraps. Without it, an application with such a handler does not start if
+    # something is wrapped around Starlette's own middleware.
     "wrapped": "app",
 }
-"""The names, and what follows where Starlette drops one."""
+"""The names. The comments say what happens if Starlette drops one."""

@@ -1,4 +1,4 @@
-"""What can be known to be wrong before the first request: requirements that the configuration cannot serve."""
+"""What can be known to be wrong before the first request, such as a requirement that the settings cannot serve."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..requirements import UNAPPLIED, Requirement
 __all__ = ["FRAMEWORKS", "Framework", "check_routes"]
 
 _PARAMETER: Final = re.compile(r"\{(\w+)[:}]")
-# What answers a request in Starlette's HTTPEndpoint and WebSocketEndpoint; Python knows QUERY since 3.15.
+# The methods of Starlette's HTTPEndpoint and WebSocketEndpoint that answer a request. HTTPMethod may lack QUERY.
 _HANDLERS: Final = {*(method.lower() for method in HTTPMethod), "query", "on_connect", "on_receive", "on_disconnect"}
 
 
@@ -28,8 +28,8 @@ class Framework:
 
     Attributes:
         routes_of: the routes of an application, router or mount.
-        requirements_on: the requirements on one route; raises a ConfigurationError for a route that does not ask what
-            it seems to ask. A route of another framework has none.
+        requirements_on: the requirements on one route, none for a route of another framework. It raises a
+            ConfigurationError for a route that does not check what it seems to check.
     """
 
     routes_of: Callable[[Any], Iterable[Any]]
@@ -61,20 +61,20 @@ def _on_handler(handler: Any, path: str) -> Iterator[Requirement]:
 
 
 FRAMEWORKS: Final = [Framework(_plain_routes, _on_endpoint)]
-"""Those whose adapter is imported, Starlette first: an application of one may be mounted in another's."""
+"""The frameworks whose adapters are imported, Starlette first. One's application may be mounted in another's."""
 
 
 def check_routes(app: Any, config: HexclaveConfig, given: Collection[str] = ()) -> None:
     """Look at every requirement on the routes of an application.
 
     Args:
-        app: of Starlette, or of a framework on top of it; anything else has no routes.
-        config: of the middleware around the application.
-        given: names of route parameters that come from outside of the application, where it is mounted.
+        app: an application of Starlette, or of a framework on top of it; anything else has no routes.
+        config: the settings of the middleware around the application.
+        given: names of route parameters that the path has already where the application is mounted.
 
     Raises:
         ConfigurationError: a requirement needs a server key that is not set, or a route parameter that its route
-            lacks; or a route is written such that it would not ask what it seems to ask.
+            lacks, or a route would not check what it seems to check.
     """
     for requirement, path, settings in _requirements(app, "", config):
         for found in unmet([requirement], path, {*given, *_PARAMETER.findall(path)}, settings):
@@ -84,7 +84,7 @@ def check_routes(app: Any, config: HexclaveConfig, given: Collection[str] = ()) 
 def _requirements(
     holder: Any, prefix: str, config: HexclaveConfig
 ) -> Iterator[tuple[Requirement, str, HexclaveConfig]]:
-    # The framework that was added last knows the routes of those below it as well.
+    # The framework that was added last also knows how the ones before it keep their routes.
     for route in FRAMEWORKS[-1].routes_of(holder):
         path = prefix + getattr(route, "host", "") + getattr(route, "path", "")
         for framework in FRAMEWORKS:

@@ -52,7 +52,7 @@ class NeverFromRequest:
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(cast("Any", self))}
         return {name: each._public() if isinstance(each, NeverFromRequest) else each for name, each in values.items()}
 
-    def __reduce__(self) -> tuple[Any, ...]:  # a dataclass with slots would save what a response shows
+    def __reduce__(self) -> tuple[Any, ...]:  # that of a dataclass with slots would keep only what a response shows
         cls: Any = type(self)
         return _rebuilt, (cls, {each.name: getattr(self, each.name) for each in dataclasses.fields(cls)})
 
@@ -69,10 +69,10 @@ class NeverFromRequest:
 
 
 class _ShownFields:
-    """`__dataclass_fields__` of a class some of whose fields are nobody's business; see `shows_only`."""
+    """`__dataclass_fields__` of a class that shows only some of its fields; see `shows_only`."""
 
     def __init__(self, fields: Mapping[str, Any], shown: Collection[str]) -> None:
-        # `dataclasses.replace` copies an InitVar with a default as it does a field; `fields` and `asdict` leave it out.
+        # `dataclasses.replace` copies an InitVar that has a default; `fields` and `asdict` leave it out.
         hidden = [(name, dataclasses.InitVar[Any], None) for name in fields if name not in shown]
         stand_ins: Mapping[str, Any] = vars(dataclasses.make_dataclass("_", hidden))["__dataclass_fields__"]
         self._of_class = fields
@@ -83,13 +83,13 @@ class _ShownFields:
 
 
 def shows_only(*names: str) -> Callable[[type[T]], type[T]]:
-    """Let `dataclasses.asdict`, and every encoder that stands on it, see only these fields of a dataclass's values.
+    """Let `dataclasses.asdict`, and every encoder that uses it, see only these fields of an instance.
 
-    FastAPI encodes with it what a route without a return annotation returns, and Flask what `jsonify` is given.
-    `dataclasses.replace`, `copy` and `pickle` keep all fields, and `dataclasses.fields` of the class names all.
+    FastAPI uses it for a route without a return annotation, and Flask for `jsonify`. `dataclasses.replace`, `copy` and
+    `pickle` keep all fields, and `dataclasses.fields` names all of them when it is given the class.
 
     Args:
-        names: of the fields that a response shows.
+        names: the fields that a response shows.
     """
 
     def decorate(cls: type[T]) -> type[T]:

@@ -1,7 +1,7 @@
 """Every part of FastAPI that the checks at start-up read and that FastAPI does not document, in one place.
 
-`check_version` builds a small application and reads it back through this module: a FastAPI that keeps its
-dependencies elsewhere stops the start with words, in place of checks that see nothing.
+`check_version` builds a small application and reads it back through this module. If a version of FastAPI keeps its
+dependencies elsewhere, the start is stopped with a message, and no check passes without having seen anything.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Node:
 
 
 def routes_of(holder: Any) -> Iterator[Any]:
-    """The routes of an application, router or mount; an included router stands for its own, as the inclusion has them.
+    """The routes of an application, router or mount, with the routes of included routers as they are included.
 
     Raises:
         ConfigurationError: this version of FastAPI cannot be read.

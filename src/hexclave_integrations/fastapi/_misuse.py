@@ -1,6 +1,6 @@
 """Spellings of routes that type-check, that FastAPI accepts, and that would not ask who the caller is.
 
-What a class or function can refuse by itself stands in `_base/guards.py`; this is the rest, found by looking at the
+What a class or function can refuse by itself is in `_base/guards.py`. This module finds the rest, by looking at the
 routes before the first request.
 """
 
@@ -41,7 +41,7 @@ def requirements_on(route: Any, path: str) -> Iterator[Requirement]:
     """The requirements in the tree of dependencies that FastAPI keeps for a route.
 
     Raises:
-        ConfigurationError: the route would let everybody in, or nobody; the message says what to write.
+        ConfigurationError: the route would let everybody in, or nobody. The message says what to write.
     """
     endpoint = dependencies_of(route)
     if endpoint is None:
@@ -63,7 +63,7 @@ def requirements_on(route: Any, path: str) -> Iterator[Requirement]:
 
 
 def _check_order(endpoint: Any, path: str) -> None:
-    """Look for a decorator of `hexclave_integrations.starlette` above `@app.get(...)`: the route does not use it."""
+    """Look for a decorator of `hexclave_integrations.starlette` above `@app.get(...)`, where the route does not use it."""
     now = getattr(endpoint, "__globals__", {}).get(getattr(endpoint, "__name__", None))
     if guards_of(now) and getattr(now, "__wrapped__", None) is endpoint:
         raise ConfigurationError(
@@ -72,7 +72,7 @@ def _check_order(endpoint: Any, path: str) -> None:
 
 
 def _check_call(call: Any, path: str) -> None:
-    """Look at what FastAPI calls, an endpoint or a dependency."""
+    """Look at an endpoint or a dependency: whatever FastAPI calls."""
     if isinstance(call, Requirement) and f"{_PACKAGE}.starlette" in type(call).__module__:
         raise ConfigurationError(
             f"{path} depends on a requirement of hexclave_integrations.starlette, which is a decorator: "
@@ -85,7 +85,7 @@ def _check_call(call: Any, path: str) -> None:
 
 
 def _check_dependency(call: Any, path: str) -> None:
-    """Look at a dependency; an endpoint may speak of requirements as it likes."""
+    """Look at a dependency. An endpoint is not looked at like this: it may return what it likes."""
     if _says_requirement(call) or hands_back_requirement(call):
         raise ConfigurationError(
             f"{path} depends on a function that returns a requirement and does not apply it: "

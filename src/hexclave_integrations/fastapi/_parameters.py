@@ -1,4 +1,4 @@
-"""The parameters that FastAPI fills from the request: what their annotations and defaults really stand for."""
+"""What the annotations and defaults of parameters stand for, whichever way they are written."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ __all__ = [
 ]
 
 UNRESOLVED: Final = object()
-"""An annotation that names what is not there when the application runs."""
+"""Stands for an annotation that names something that does not exist when the application runs."""
 
 _OURS: Final = (NeverFromRequest, Requirement, Unapplied)
-# Python 3.14 evaluates annotations when they are asked for; what it cannot find is then a ForwardRef.
+# Python 3.14 evaluates annotations when they are read. With this format, a name that it cannot find is a ForwardRef.
 _SIGNATURE_OPTIONS: Final[dict[str, Any]] = {}
 if sys.version_info >= (3, 14):
     import annotationlib
@@ -41,12 +41,12 @@ if sys.version_info >= (3, 14):
 
 
 def parameters_of(call: Any) -> Iterable[inspect.Parameter]:
-    """The parameters of what FastAPI calls."""
+    """The parameters of a function, class or object that FastAPI calls."""
     return inspect.signature(call, **_SIGNATURE_OPTIONS).parameters.values()
 
 
 def returned_by(call: Any) -> Any:
-    """The annotation of what a dependency returns, or `UNRESOLVED`."""
+    """The return annotation of a dependency, or `UNRESOLVED`."""
     return resolved(inspect.signature(call, **_SIGNATURE_OPTIONS).return_annotation, call)
 
 
@@ -54,15 +54,15 @@ def resolved(annotation: Any, call: Any) -> Any:
     """An annotation of a parameter without strings and forward references, or `UNRESOLVED`.
 
     Args:
-        annotation: as it is written.
-        call: whose parameter it is; its module gives names their meaning.
+        annotation: the annotation as it is written.
+        call: the function, class or object that has the parameter. Names are looked up in its module.
     """
     if not any(isinstance(part, str | ForwardRef) for part in parts_of(annotation)):
         return annotation
     try:
         names = _names_around(call)
         hints = get_type_hints(SimpleNamespace(__annotations__={"it": annotation}), names, include_extras=True)
-    except Exception:  # noqa: BLE001  # the text may be anything, and run any code of its module
+    except Exception:  # noqa: BLE001  # the text may be anything, and may run any code
         return UNRESOLVED
     return hints["it"]
 
@@ -84,7 +84,7 @@ def is_ours(part: Any) -> bool:
 
 
 def depends_of(annotation: Any, default: Any) -> params.Depends | None:
-    """What FastAPI resolves a parameter with: the default first, then the annotation."""
+    """The `Depends` that FastAPI resolves a parameter with: its default, or else the last one in its annotation."""
     if isinstance(default, params.Depends):
         return default
     found = [part for part in parts_of(annotation) if isinstance(part, params.Depends)]
@@ -96,7 +96,7 @@ def reads_ours(annotation: Any) -> bool:
     try:
         pending: list[Any] = [TypeAdapter(annotation).core_schema]
     except (PydanticUserError, PydanticUndefinedAnnotation):
-        return False  # such as Request, which FastAPI does not read from the request
+        return False  # a type such as Request, which FastAPI does not read with Pydantic
     while pending:
         part = pending.pop()
         if isinstance(part, dict):

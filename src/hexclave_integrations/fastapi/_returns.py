@@ -1,8 +1,8 @@
 """Whether a dependency hands a requirement back in place of applying it, read from its source.
 
-FastAPI takes whatever a dependency returns for its value: `Depends(lambda: require_user)` asks nobody. Only what
-stands after `return` and `yield` is read, and nothing of it is run: names, attributes, constant subscripts,
-conditions, and calls of what makes requirements. Where these, or the source, do not tell, the answer is no.
+FastAPI accepts any value from a dependency, so `Depends(lambda: require_user)` checks nobody. Only the expressions
+after `return` and `yield` are read, and none of them is run. Names, attributes, subscripts, conditions and calls of
+functions that make requirements are followed. If they do not tell, or the source is missing, the answer is no.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["hands_back_requirement"]
 _Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 _UNKNOWN: Final = object()
-_MADE: Final = Requirement()  # stands for a requirement that the function would make
+_MADE: Final = Requirement()  # stands for any requirement that the function would make
 _CACHED: Final = type(functools.cache(len))
 _DEEPEST: Final = 5  # calls of the application's functions, one within another
 
@@ -34,9 +34,9 @@ def hands_back_requirement(call: Any, given: Mapping[str, Any] | None = None, de
     """Whether a dependency certainly hands back, on one of its paths, a requirement that nobody applied.
 
     Args:
-        call: what FastAPI calls.
-        given: those of its arguments that are known, by name.
-        depth: how many functions that call one another were followed.
+        call: the dependency.
+        given: the arguments of the dependency that are known, by name.
+        depth: how many calls from one function into another were followed so far.
     """
     if isinstance(call, (*UNAPPLIED, type)) or depth > _DEEPEST:
         return False
@@ -63,9 +63,9 @@ def _bound(function: Any, positional: tuple[Any, ...], named: Mapping[str, Any])
 
 
 def _definition_of(code: CodeType) -> _Definition | None:
-    """What a function was compiled from; None where its source is not there, or several could be meant."""
+    """The definition that a function was compiled from; None if its source is missing or if several could be meant."""
     found = [node for node in _definitions(code.co_filename) if _is_of(node, code)]
-    if len(found) > 1:  # lambdas on one line: the places in the file that belong to this one tell them apart
+    if len(found) > 1:  # several lambdas on one line: they differ in their columns
         places = set(code.co_positions())
         found = [node for node in found if isinstance(node, ast.Lambda) and _place(node.body) in places]
     return found[0] if len(found) == 1 else None
@@ -93,7 +93,7 @@ def _place(node: ast.expr) -> tuple[int, int | None, int, int | None]:
 
 
 class _Reader:
-    """Tells what the expressions of one function stand for."""
+    """Tells which values the expressions of one function stand for."""
 
     def __init__(self, function: FunctionType, node: _Definition, given: Mapping[str, Any], depth: int) -> None:
         self._depth = depth
@@ -104,7 +104,7 @@ class _Reader:
         self._assigned = self._assignments()
 
     def handed_back(self) -> Iterator[ast.expr]:
-        """What stands after `return` and `yield`."""
+        """The expressions after `return` and `yield`."""
         for node in self._nodes:
             if isinstance(node, ast.Return | ast.Yield) and node.value is not None:
                 yield node.value
@@ -112,7 +112,7 @@ class _Reader:
             yield self._nodes[0]
 
     def value(self, node: ast.AST) -> Any:
-        """What an expression stands for on one of its paths, or `_UNKNOWN`."""
+        """The value that an expression stands for on one of its paths, or `_UNKNOWN`."""
         match node:
             case ast.Name():
                 return self._named(node.id)
@@ -137,7 +137,7 @@ class _Reader:
     def _named(self, name: str) -> Any:
         if name not in self._assigned:
             return self._known.get(name, _UNKNOWN)
-        expressions = self._assigned.pop(name)  # so that a name that is assigned from itself is unknown
+        expressions = self._assigned.pop(name)  # a name that is assigned from itself is unknown
         self._known.pop(name, None)
         values = [self.value(each) for each in expressions]
         self._assigned[name] = expressions
@@ -145,7 +145,7 @@ class _Reader:
 
     def _made_by(self, call: Any, *, is_awaited: bool) -> Any:
         if isinstance(call, Requirement):
-            return _UNKNOWN  # it is applied: a forgotten `await` is noticed during the request
+            return _UNKNOWN  # it is applied; a forgotten `await` is noticed during the request
         if isinstance(call, UNAPPLIED) or (isinstance(call, type) and issubclass(call, Requirement)):
             return _MADE
         if not isinstance(call, FunctionType | MethodType | _CACHED) or inspect.isgeneratorfunction(call):
@@ -154,7 +154,7 @@ class _Reader:
         return _MADE if is_run and hands_back_requirement(call, depth=self._depth + 1) else _UNKNOWN
 
     def _assignments(self) -> dict[str, list[ast.expr]]:
-        """What each name of the function's own is assigned, nothing where it is bound in another way as well."""
+        """The expressions that each local name is assigned, none if the name is also bound in another way."""
         assigned: dict[str, list[ast.expr]] = {}
         simple: set[ast.AST] = set()
         for node in self._nodes:
@@ -195,7 +195,7 @@ def _outer_names(function: FunctionType) -> dict[str, Any]:
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> dict[str, Any]:
-    """What an import within a function binds, as far as it is imported by now."""
+    """The names that an import within a function binds, where the module is imported already."""
     if isinstance(node, ast.ImportFrom):
         module = sys.modules.get(node.module or "") if not node.level else None
         return {each.asname or each.name: _attribute(module, each.name) for each in node.names}

@@ -30,7 +30,7 @@ R = TypeVar("R")
 
 
 class StarletteRequirement(Requirement):
-    """A requirement that decorates an endpoint. `request.user` is then the user it let through, or None."""
+    """A requirement that decorates an endpoint. `request.user` is then the user that was let through, or None."""
 
     def __call__(self, endpoint: Callable[P, Any]) -> Callable[P, Coroutine[Any, Any, Any]]:
         """Guard an endpoint.
