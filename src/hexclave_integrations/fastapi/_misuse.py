@@ -63,7 +63,7 @@ def requirements_on(route: Any, path: str) -> Iterator[Requirement]:
 
 
 def _check_order(endpoint: Any, path: str) -> None:
-    """Look for a decorator of `hexclave_integrations.starlette` above `@app.get(...)`, where the route does not use it."""
+    """Look for a decorator of `hexclave_integrations.starlette` above `@app.get(...)`, which the route does not use."""
     now = getattr(endpoint, "__globals__", {}).get(getattr(endpoint, "__name__", None))
     if guards_of(now) and getattr(now, "__wrapped__", None) is endpoint:
         raise ConfigurationError(
