@@ -980,6 +980,17 @@ def test_misuse_lets_nobody_in(world: World, case: str, colour: str) -> None:
 
 
 @both_colours
+@pytest.mark.parametrize("answer", [require_user, require_team, require_user.live, require_user.allow])
+def test_a_requirement_is_no_answer(world: World, answer: Any, colour: str) -> None:
+    """A test of the user that returns a requirement, in place of asking it, lets nobody in."""
+    from django.contrib.auth.decorators import user_passes_test
+
+    with world.settings(path("", user_passes_test(lambda user: answer)(view))):
+        for user in (None, world.alice):
+            assert ask(colour, "/", world.headers(user)).status_code == 500
+
+
+@both_colours
 def test_a_missing_parameter_lets_nobody_in(world: World, colour: str) -> None:
     """A requirement that names what the route lacks is a mistake of the server."""
     guarded = make_view("sync view", require_team("{team_id}"))

@@ -339,6 +339,69 @@ def test_a_requirement_is_no_permission_class(world: World, wrong: Any) -> None:
             assert ask("wsgi", f"/{world.team.id}", world.headers(user)).status_code == 500
 
 
+ANSWERS: dict[str, Callable[[], Any]] = {
+    "requirement": lambda: require_user,
+    "permission requirement": lambda: EXPORT,
+    "factory": lambda: require_permission,
+    "permission class": lambda: HexclavePermission,
+    "permission class of a requirement": lambda: HexclavePermission.of(EXPORT),
+    "permission": lambda: HexclavePermission(),
+    "and": lambda: AllowAny & HexclavePermission,
+    "and, reversed": lambda: HexclavePermission & AllowAny,
+    "or": lambda: AllowAny | HexclavePermission,
+    "or, reversed": lambda: HexclavePermission | AllowAny,
+    "not": lambda: ~HexclavePermission,
+    "combined twice": lambda: AllowAny & HexclavePermission & AllowAny,
+    "authentication class": lambda: HexclaveAuthentication,
+    "authentication": lambda: HexclaveAuthentication(),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("where", ["has_permission", "permission_classes"])
+def test_a_guard_is_no_answer(world: World, answer: str, where: str) -> None:
+    """A permission class that returns one of our guards, in place of asking it, lets nobody in."""
+    returned = ANSWERS[answer]()
+    permission: Any = type("Mine", (BasePermission,), {"has_permission": lambda self, request, view: returned})
+    combined = permission if where == "permission_classes" else AllowAny & permission
+    with world.settings(path("<team_id>", view(combined))):
+        for user in (None, world.alice):
+            assert ask("wsgi", f"/{world.team.id}", world.headers(user)).status_code == 500
+
+
+def test_combined_permissions_guard_as_the_frameworks_own(world: World) -> None:
+    """`&`, `|` and `~` mean what they always do, on either side."""
+    regular = {
+        "and": AllowAny & HexclavePermission,
+        "and, reversed": HexclavePermission & AllowAny,
+        "or": ~AllowAny | HexclavePermission,
+        "twice": AllowAny & HexclavePermission & IsAuthenticated,
+    }
+    with world.settings(
+        *(path(name, view(item)) for name, item in regular.items()),
+        path("anybody", view(AllowAny | HexclavePermission)),
+        path("nobody", view(~HexclavePermission)),
+    ):
+        for name in regular:
+            assert ask("wsgi", f"/{name}").status_code == 401
+            assert ask("wsgi", f"/{name}", world.headers(world.alice)).status_code == 200
+        assert ask("wsgi", "/anybody").status_code == 200
+        assert ask("wsgi", "/nobody", world.headers(world.alice)).status_code == 403
+    assert (AllowAny & HexclavePermission) == (AllowAny & HexclavePermission)
+
+
+def test_a_refusal_of_the_frameworks_own_stays_403(world: World) -> None:
+    """Where a token was accepted and another permission says no, the framework asks who authenticated the request."""
+
+    class Never(BasePermission):
+        def has_permission(self, request: Any, view: Any) -> bool:
+            return False
+
+    with world.settings(path("me", view(Never))):
+        assert ask("wsgi", "/me").status_code == 401
+        assert ask("wsgi", "/me", world.headers(world.alice)).status_code == 403
+
+
 def test_without_the_middleware_nothing_is_let_through(world: World) -> None:
     """A forgotten middleware is an error that says what to write."""
     request: HttpRequest = RequestFactory().get("/")

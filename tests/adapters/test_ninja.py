@@ -224,6 +224,32 @@ def test_misuse_lets_nobody_in(world: World, wrong: Any, operation: str, colour:
             assert (answer.status_code, world.alice.id.encode() in answer.content) == (500, False)
 
 
+ANSWERS: dict[str, Callable[[], Any]] = {
+    "requirement": lambda: require_user,
+    "called requirement": lambda: EXPORT,
+    "factory": lambda: require_team,
+    "auth": lambda: HexclaveAuth(require_user),
+    "auth class": lambda: HexclaveAuth,
+}
+
+
+@both_colours
+@OPERATIONS
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_guard_is_no_answer(world: World, answer: str, is_async: bool, operation: str, colour: str) -> None:
+    """A function given as `auth` that returns one of our guards, in place of asking it, lets nobody in."""
+    returned = ANSWERS[answer]()
+
+    async def aauth(request: HttpRequest) -> Any:
+        return returned
+
+    with world.settings(routes(aauth if is_async else lambda request: returned)):
+        for user in (None, world.alice):
+            answered = ask(colour, f"/{world.team.id}/{operation}", world.headers(user))
+            assert (answered.status_code, b'"id"' in answered.content) == (500, False)
+
+
 @both_colours
 @pytest.mark.parametrize("operation", ["sync", "async"])
 def test_cookies_need_a_csrf_token(world: World, operation: str, colour: str) -> None:

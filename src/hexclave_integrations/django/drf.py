@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import AND, NOT, OR, BasePermission, OperandHolder, SingleOperandHolder
 from rest_framework.request import Request
 
 from ..api_key import HexclaveApiKey
@@ -24,11 +24,12 @@ from ..errors import ConfigurationError, NotAuthenticated
 from ..user import HexclaveUser
 from ._caller import caller_of, django_request
 from ._requirements import DjangoRequirement, require_user
+from ._truth import NoAnswer, no_answer, refuse
 
 __all__ = ["HexclaveAuthentication", "HexclavePermission"]
 
 
-class HexclaveAuthentication(BaseAuthentication):
+class HexclaveAuthentication(BaseAuthentication, metaclass=no_answer(BaseAuthentication)):
     """`request.user` is the verified regular user: the `HexclaveUser`, or with `DJANGO_USERS` his row.
 
     Bad credentials are refused, on public views too, as this framework does. No credentials and users of other kinds
@@ -36,6 +37,15 @@ class HexclaveAuthentication(BaseAuthentication):
     """
 
     asks_hexclave = True  # for the system checks
+    _has_found_somebody = False
+
+    def __bool__(self) -> bool:
+        """True when this object has authenticated the request, which the framework asks; else no answer at all.
+
+        Raises:
+            NotADependency: it has not.
+        """
+        return self._has_found_somebody or refuse(type(self))
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         """The user and nothing further, or None.
@@ -50,14 +60,47 @@ class HexclaveAuthentication(BaseAuthentication):
         user = caller.identify(request)
         if user is None or not user.is_authenticated:
             return None
-        return _user_for(request, user), None
+        found = _user_for(request, user)
+        self._has_found_somebody = True
+        return found, None
 
     def authenticate_header(self, request: Request) -> str:
         """The challenge of this framework's own 401s."""
         return dict(NotAuthenticated().headers())["WWW-Authenticate"]
 
 
-class HexclavePermission(BasePermission):
+class _Combines:
+    """What `&`, `|` and `~` make of permission classes: as the framework's own, without a truth value."""
+
+    def __and__(self, other: Any) -> Any:
+        return _Both(AND, self, other)
+
+    def __rand__(self, other: Any) -> Any:
+        return _Both(AND, other, self)
+
+    def __or__(self, other: Any) -> Any:
+        return _Both(OR, self, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return _Both(OR, other, self)
+
+    def __invert__(self) -> Any:
+        return _Not(NOT, self)
+
+
+class _Both(_Combines, NoAnswer, OperandHolder):
+    """Two permission classes in one."""
+
+
+class _Not(_Combines, NoAnswer, SingleOperandHolder):
+    """The opposite of a permission class."""
+
+
+class _PermissionClass(_Combines, no_answer(BasePermission)):  # type: ignore[misc]  # known only at run time
+    """The class of our permission classes."""
+
+
+class HexclavePermission(NoAnswer, BasePermission, metaclass=_PermissionClass):
     """Lets through whom a requirement lets through: regular users, or what `of` or a subclass says.
 
     Attributes:

@@ -22,6 +22,7 @@ from ninja.security.http import HttpAuthBase
 from ..errors import ConfigurationError
 from ._caller import caller_of, in_event_loop
 from ._requirements import DjangoRequirement, require_user
+from ._truth import NoAnswer, no_answer
 
 __all__ = ["HexclaveAuth"]
 
@@ -39,7 +40,7 @@ class _Pending:
         return self._start().__await__()
 
 
-class HexclaveAuth(HttpAuthBase):
+class HexclaveAuth(NoAnswer, HttpAuthBase, metaclass=no_answer(HttpAuthBase)):
     """Lets through whom a requirement lets through.
 
     Args:

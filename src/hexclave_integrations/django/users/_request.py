@@ -77,12 +77,12 @@ def row_of(request: Any, caller: Caller, user: HexclaveUser) -> Any:
 
 
 def is_followed(request: HttpRequest, caller: Caller, user: HexclaveUser) -> bool:
-    """Whether `request.user` is still ours to decide, or is this user.
+    """Whether `request.user` is still ours to decide, or is this user or nobody.
 
     Something else may have put another user there: a log-in, or another authentication class of Django REST framework.
     """
     current = vars(request).get("user")
-    if current is caller.followed:
+    if current is caller.followed or not getattr(current, "is_authenticated", False):
         return True
     if isinstance(current, HexclaveUser):
         return current.id == user.id
