@@ -72,7 +72,10 @@ def row_of(request: Any, caller: Caller, user: HexclaveUser) -> Any:
     None when the row is refused.
     """
     if user.id not in caller.rows:
-        caller.rows[user.id] = auth.authenticate(request, hexclave_user=user)
+        row: Any = auth.authenticate(request, hexclave_user=user)
+        if row is not None:
+            row._hexclave_user = user  # for requests that a schema generator makes for this user
+        caller.rows[user.id] = row
     return caller.rows[user.id]
 
 
