@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -329,7 +329,7 @@ def test_force_authenticate(world: World) -> None:
         path("key", view(HexclavePermission.of(require_api_key))),
         path("<team_id>/reports", view(HexclavePermission.of(EXPORT))),
     ):
-        reports, client = f"/{world.team.id}/reports", APIClient()
+        reports, client = f"/{world.team.id}/reports", cast("Any", APIClient())
         assert client.get("/me").status_code == 401
         for user, expected in ((world.alice, [200, 200]), (world.bob, [200, 403]), (world.anonymous, [401, 401])):
             client.force_authenticate(user=get_client().authenticate(world.headers(user)))

@@ -43,7 +43,7 @@ def refuse(error: RequestRefused | Misconfigured, view: Any) -> NoReturn:
 
 
 @functools.cache
-def _both_kinds(kind: type[RequestRefused]) -> Any:
+def _both_kinds(kind: Any) -> Any:
     return type(kind.__name__, (kind, _BASES.get(kind.status, APIException)), {"__doc__": kind.__doc__})
 
 

@@ -6,11 +6,11 @@ in, since objects and classes of Python are true. The guards of this adapter ref
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from .._base.guards import NotADependency
 
-__all__ = ["NoAnswer", "no_answer"]
+__all__ = ["NoAnswer", "NoAnswerClass", "refuse"]
 
 
 class NoAnswer:
@@ -27,18 +27,11 @@ class NoAnswer:
         refuse(type(self))
 
 
-def no_answer(base: type) -> Any:
-    """The metaclass for guards that have no truth value as classes either.
+class NoAnswerClass(type):
+    """Metaclass of guards that have no truth value as classes either."""
 
-    Args:
-        base: the class to be subclassed, whose metaclass this one extends.
-    """
-
-    class ClassIsNoAnswer(type(base)):  # type: ignore[misc]  # known only at run time
-        def __bool__(cls) -> bool:
-            refuse(cls)
-
-    return ClassIsNoAnswer
+    def __bool__(cls) -> bool:
+        refuse(cls)
 
 
 def refuse(guard: type) -> NoReturn:

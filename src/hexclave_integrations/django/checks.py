@@ -12,6 +12,7 @@
     hexclave.E008  a requirement names a route parameter that its route lacks
     hexclave.E009  a page is cached inside what asks who the caller is, for all who pass it
     hexclave.W001  people could fill the field that DJANGO_USER_FIELD names
+    hexclave.W002  Django's debug page and error mails would show tokens
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ from ..errors import ConfigurationError
 from ..webhooks._signature import Signer
 from ._conf import SETTING, own_settings
 from ._routes import routes
+from .debug import HexclaveReporterFilter
 from .middleware import HexclaveMiddleware
 
 __all__ = ["check_middleware", "check_routes", "check_settings", "register"]
 
 _MIDDLEWARE = "hexclave_integrations.django.middleware.HexclaveMiddleware"
+_FILTER = "hexclave_integrations.django.debug.HexclaveReporterFilter"
 _BACKEND = "hexclave_integrations.django.backends.HexclaveBackend"
 
 _UNMET = {
@@ -65,7 +68,19 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckM
     if not all(_is_webhook_secret(secret) for secret in config.webhook_secrets):
         hint = "Copy the signing secret of the endpoint from the dashboard; it begins with whsec_."
         found.append(checks.Error("A secret in webhook_secrets cannot be right.", hint=hint, id="hexclave.E002"))
+    if not _hides_tokens():
+        message = "Django's debug page and error mails would show the tokens of the SDK's cookies."
+        hint = f'Set DEFAULT_EXCEPTION_REPORTER_FILTER = "{_FILTER}".'
+        found.append(checks.Warning(message, hint=hint, id="hexclave.W002"))
     return found + (_check_users(field) if django_users else [])
+
+
+def _hides_tokens() -> bool:
+    try:
+        chosen = import_string(settings.DEFAULT_EXCEPTION_REPORTER_FILTER)
+    except ImportError:  # the first error will say so
+        return False
+    return isinstance(chosen, type) and issubclass(chosen, HexclaveReporterFilter)
 
 
 def check_middleware(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:

@@ -12,11 +12,19 @@ gives. So a permission that refuses ends the request: in `A | HexclavePermission
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.permissions import AND, NOT, OR, BasePermission, OperandHolder, SingleOperandHolder
+from rest_framework.permissions import (
+    AND,
+    NOT,
+    OR,
+    BasePermission,
+    BasePermissionMetaclass,
+    OperandHolder,
+    SingleOperandHolder,
+)
 from rest_framework.request import ForcedAuthentication, Request
 
 from ..api_key import HexclaveApiKey
@@ -27,12 +35,12 @@ from ._conf import get_client
 from ._requirements import DjangoRequirement, require_user
 from ._rest import Misconfigured
 from ._rest import refuse as refuse_in
-from ._truth import NoAnswer, no_answer, refuse
+from ._truth import NoAnswer, NoAnswerClass, refuse
 
 __all__ = ["HexclaveAuthentication", "HexclavePermission"]
 
 
-class HexclaveAuthentication(BaseAuthentication, metaclass=no_answer(BaseAuthentication)):
+class HexclaveAuthentication(BaseAuthentication, metaclass=NoAnswerClass):
     """`request.user` is the verified regular user: the `HexclaveUser`, or with `DJANGO_USERS` his row.
 
     Bad credentials are refused, on public views too, as this framework does. No credentials and users of other kinds
@@ -75,23 +83,26 @@ class HexclaveAuthentication(BaseAuthentication, metaclass=no_answer(BaseAuthent
         return dict(NotAuthenticated().headers())["WWW-Authenticate"]
 
 
+_AND, _OR, _NOT = cast("tuple[Any, Any, Any]", (AND, OR, NOT))
+
+
 class _Combines:
     """What `&`, `|` and `~` make of permission classes: as the framework's own, without a truth value."""
 
-    def __and__(self, other: Any) -> Any:
-        return _Both(AND, self, other)
+    def __and__(self: Any, other: Any) -> Any:
+        return _Both(_AND, self, other)
 
-    def __rand__(self, other: Any) -> Any:
-        return _Both(AND, other, self)
+    def __rand__(self: Any, other: Any) -> Any:
+        return _Both(_AND, other, self)
 
-    def __or__(self, other: Any) -> Any:
-        return _Both(OR, self, other)
+    def __or__(self: Any, other: Any) -> Any:
+        return _Both(_OR, self, other)
 
-    def __ror__(self, other: Any) -> Any:
-        return _Both(OR, other, self)
+    def __ror__(self: Any, other: Any) -> Any:
+        return _Both(_OR, other, self)
 
-    def __invert__(self) -> Any:
-        return _Not(NOT, self)
+    def __invert__(self: Any) -> Any:
+        return _Not(_NOT, self)
 
 
 class _Both(_Combines, NoAnswer, OperandHolder):
@@ -102,7 +113,7 @@ class _Not(_Combines, NoAnswer, SingleOperandHolder):
     """The opposite of a permission class."""
 
 
-class _PermissionClass(_Combines, no_answer(BasePermission)):  # type: ignore[misc]  # known only at run time
+class _PermissionClass(_Combines, NoAnswerClass, BasePermissionMetaclass):
     """The class of our permission classes."""
 
 
@@ -157,7 +168,7 @@ class HexclavePermission(NoAnswer, BasePermission, metaclass=_PermissionClass):
 
 def _admit(caller: Caller, requirement: DjangoRequirement, request: Request, params: dict[str, Any]) -> Any:
     """Hold the caller of a request against a requirement, or the user whom a test has put in their place."""
-    if not any(isinstance(item, ForcedAuthentication) for item in request.authenticators):
+    if not any(isinstance(item, ForcedAuthentication) for item in request.authenticators or ()):
         return caller.admit(requirement, request, params)
     # A test has called force_authenticate; no request can bring that about.
     forced = _hexclave_principal(request)
@@ -194,7 +205,8 @@ def _admit_imagined(requirement: DjangoRequirement, request: Request, params: di
 
 def _hexclave_principal(request: Request) -> HexclaveUser | HexclaveApiKey | None:
     """Whom code, and not the caller, has put on a request, if Hexclave vouches for them."""
-    user, key = request.user, request.auth
+    user: Any = request.user
+    key: Any = request.auth
     if isinstance(key, HexclaveApiKey):
         return key
     if not isinstance(user, HexclaveUser):

@@ -25,7 +25,7 @@ from ninja.security.http import HttpAuthBase
 from ..errors import ConfigurationError, RequestRefused
 from ._caller import Caller, caller_of, in_event_loop
 from ._requirements import DjangoRequirement, require_user
-from ._truth import NoAnswer, no_answer
+from ._truth import NoAnswer, NoAnswerClass
 
 __all__ = ["HexclaveAuth"]
 
@@ -43,7 +43,11 @@ class _Pending:
         return self._start().__await__()
 
 
-class HexclaveAuth(NoAnswer, HttpAuthBase, metaclass=no_answer(HttpAuthBase)):
+class _AuthClass(NoAnswerClass, type(HttpAuthBase)):  # type: ignore[misc]  # the framework's own metaclass
+    """The class of `HexclaveAuth`."""
+
+
+class HexclaveAuth(NoAnswer, HttpAuthBase, metaclass=_AuthClass):
     """Lets through whom a requirement lets through.
 
     Args:
@@ -101,7 +105,7 @@ def refuse_in(error: RequestRefused, caller: Caller) -> NoReturn:
 
 
 @functools.cache
-def _both_kinds(kind: type[RequestRefused]) -> Any:
+def _both_kinds(kind: Any) -> Any:
     return type(kind.__name__, (kind, HttpError), {"__doc__": kind.__doc__})
 
 
