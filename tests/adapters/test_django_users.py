@@ -217,6 +217,12 @@ def test_another_authentication_class_decides_alone(world: World, rows: Any) -> 
         assert both(ask("wsgi", "/me", basic)) == ("bob", None)
 
 
+def test_a_view_that_authenticates_nobody_knows_the_token(world: World, rows: Any) -> None:
+    """Nobody is no second person: a view of Django REST framework without authentication classes can ask for both."""
+    with world.settings(path("me", rest(classes=())), **BRIDGE):
+        assert (None, world.alice.id) == both(ask("wsgi", "/me", world.headers(world.alice)))
+
+
 def test_a_log_in_during_the_request_decides(world: World, rows: Any) -> None:
     """A view that logs somebody in has that person, and no other, from then on."""
     bob = rows.create_user("bob")

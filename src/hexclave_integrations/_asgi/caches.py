@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .._adapter import cache_headers
+from .._adapter.cache_headers import HeaderGuard
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from .caller import SCOPE_KEY
@@ -22,7 +22,7 @@ __all__ = ["CacheGuard"]
 
 
 class CacheGuard:
-    """Names the credentials in `Vary`, and keeps shared caches out unless the application said `public`.
+    """Names the credentials in `Vary`, and keeps shared caches out.
 
     Args:
         config: says which headers credentials are read from.
@@ -30,8 +30,7 @@ class CacheGuard:
     """
 
     def __init__(self, config: HexclaveConfig, *, identifies_everybody: bool) -> None:
-        self._config = config
-        self._vary = cache_headers.vary_on_credentials(None, config).encode()
+        self._headers = HeaderGuard(config, bytes)
         self._identifies_everybody = identifies_everybody
 
     def message(self, message: Message, *, asked: bool) -> Message:
@@ -95,21 +94,3 @@ class CacheGuard:
             return answer
 
         return guarded
-
-    def _headers(self, headers: Iterable[tuple[bytes, bytes]], *, private: bool) -> list[tuple[bytes, bytes]]:
-        kept: list[tuple[bytes, bytes]] = []
-        vary: list[str] = []
-        given: list[str] = []
-        for name, value in headers:
-            lowered = name.lower()
-            if lowered == b"vary":
-                vary.append(value.decode("latin-1"))
-            elif lowered == b"cache-control" and private:
-                given.append(value.decode("latin-1"))
-            else:
-                kept.append((name, value))
-        if private:
-            kept.append((b"cache-control", cache_headers.cache_control(", ".join(given)).encode("latin-1")))
-        full = cache_headers.vary_on_credentials(", ".join(vary), self._config).encode() if vary else self._vary
-        kept.append((b"vary", full))
-        return kept

@@ -76,9 +76,10 @@ class DjangoRequirement(Requirement):
     def answer(self, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What a view answers to who is let through, else the refusal.
 
-        Called in an event loop, it returns a coroutine: `dispatch` of an async class is no coroutine function itself.
+        For a class of async views, and in an event loop, it returns a coroutine: `dispatch` of such a class is no
+        coroutine function itself.
         """
-        if in_event_loop():
+        if in_event_loop() or _is_async_dispatch(view):
             return self._answer_async(view, args, kwargs)
         request = _request_in(args)
         caller = caller_of(request)
@@ -99,6 +100,12 @@ class DjangoRequirement(Requirement):
         if inspect.isawaitable(response):
             response = await response
         return caller.guard_caches(response)
+
+
+def _is_async_dispatch(view: Any) -> bool:
+    """Whether it is a method of an async class-based view, bound to it by itself or by Django's `method_decorator`."""
+    method = view.func if isinstance(view, functools.partial) else view
+    return bool(getattr(type(getattr(method, "__self__", None)), "view_is_async", False))
 
 
 def _request_in(args: tuple[Any, ...]) -> Any:

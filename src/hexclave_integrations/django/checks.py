@@ -12,6 +12,7 @@
     hexclave.E008  a requirement names a route parameter that its route lacks
     hexclave.E009  a page is cached inside what asks who the caller is, for all who pass it
     hexclave.W001  people could fill the field that DJANGO_USER_FIELD names
+    hexclave.W002  Django's debug page and error mails would show tokens
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ._conf import SETTING, own_settings
 from ._routes import routes
+from .debug import HexclaveReporterFilter
 from .middleware import HexclaveMiddleware
 
 __all__ = ["check_middleware", "check_routes", "check_settings", "register"]
 
 _MIDDLEWARE = "hexclave_integrations.django.middleware.HexclaveMiddleware"
+_FILTER = "hexclave_integrations.django.debug.HexclaveReporterFilter"
 _BACKEND = "hexclave_integrations.django.backends.HexclaveBackend"
 
 _UNMET = {
@@ -63,7 +66,20 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckM
             return [checks.Error(str(error), hint=hint, id="hexclave.E002")]
         hint = 'Set it in settings.HEXCLAVE = {"PROJECT_ID": ...}, or in the environment.'
         return [checks.Error(str(error), hint=hint, id="hexclave.E001")]
-    return _check_users(field) if django_users else []
+    found: list[checks.CheckMessage] = []
+    if not _hides_tokens():
+        message = "Django's debug page and error mails would show the tokens of the SDK's cookies."
+        hint = f'Set DEFAULT_EXCEPTION_REPORTER_FILTER = "{_FILTER}".'
+        found.append(checks.Warning(message, hint=hint, id="hexclave.W002"))
+    return found + (_check_users(field) if django_users else [])
+
+
+def _hides_tokens() -> bool:
+    try:
+        chosen = import_string(settings.DEFAULT_EXCEPTION_REPORTER_FILTER)
+    except ImportError:  # the first error will say so
+        return False
+    return isinstance(chosen, type) and issubclass(chosen, HexclaveReporterFilter)
 
 
 def check_middleware(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
