@@ -180,14 +180,16 @@ class Turn:
             answer = yield url, [*mixed.headers(project_id), (NONCE, nonce)]
             after = book.held(verdict.id)
             found = outcome(answer, nonce)
-            problem = self.judged(found, verdict, before, after)
+            problem = self.judged(mixed, found, verdict, before, after)
             if problem is not None or leaked(mixed, answer):
                 self.wrong.append(f"{problem}: {found} instead of {verdict}: {mixed}")
 
-    def judged(self, found: Verdict, verdict: Verdict, before: Any, after: Any) -> str | None:
+    def judged(self, mixed: Mixed, found: Verdict, verdict: Verdict, before: Any, after: Any) -> str | None:
         by = verdict.by
         is_genuine = by is not None and not by.is_key and by.code in (None, EXPIRED)
-        if is_genuine and found == Verdict(401, INVALID) and self.book.generation > 0:
+        # Where a user is optional, a cookie that cannot be used is nobody.
+        nobody = mixed.route == "/optional" and by in mixed.at("cookie") and found == Verdict(200)
+        if is_genuine and (found == Verdict(401, INVALID) or nobody) and self.book.generation > 0:
             # Its signing key was replaced, which may be noticed at once or later.
             self.seen["refused for its keys"] += 1
             return None
