@@ -84,7 +84,7 @@ def test_the_order_of_sources_decides(name: str, accept_cookies: bool) -> None:
             if found != verdict or leaked(mixed, answer):
                 wrong.append(f"{found} instead of {verdict}: {mixed}")
         close()
-    assert wrong[:5] == []
+    assert wrong[:5] == [], "\n".join(wrong[:5])
     assert len(seen) >= 9, seen  # every refusal of the table, and those who were let in
     assert seen[200, None] > COUNT / 20
 
@@ -102,7 +102,7 @@ def test_a_subprotocol_counts_where_nothing_else_speaks(name: str) -> None:
             seen[found.status] += 1
             if found.id != verdict.id or (found.code != verdict.code and found.status != 101):
                 wrong.append(f"{found} instead of {verdict}: {mixed}")
-    assert wrong[:5] == []
+    assert wrong[:5] == [], "\n".join(wrong[:5])
     assert min(seen[101], seen[403]) > COUNT / 20
 
 
@@ -235,7 +235,7 @@ def begin() -> tuple[Any, Book, list[Turn], list[str], Counter[str]]:
 
 
 def check(wrong: list[str], seen: Counter[str]) -> None:
-    assert wrong[:5] == []
+    assert wrong[:5] == [], "\n".join(wrong[:5])
     # Both answers of each kind came, and a crowd was let in while all of it changed.
     assert min(seen["200"], seen["401"], seen["403"], seen["200, settled"], seen["403, settled"]) > 3, seen
 
