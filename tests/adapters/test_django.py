@@ -1033,6 +1033,15 @@ def test_settings_fall_back_to_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
 
 @both_colours
+def test_a_whole_configuration_is_a_setting(world: World, colour: str) -> None:
+    """`settings.HEXCLAVE` may be a `HexclaveConfig`, such as a sandbox has."""
+    views = world.settings(path("me", make_view("async view", require_user)))
+    with views, override_settings(HEXCLAVE=world.sandbox.config):
+        assert world.alice.id == id_in(ask(colour, "/me", world.headers(world.alice)))
+        assert get_client().config is world.sandbox.config
+
+
+@both_colours
 def test_wrong_settings_stop_the_start(colour: str) -> None:
     """A server does not come up with a project id that cannot be."""
     start = get_wsgi_application if colour == "wsgi" else get_asgi_application

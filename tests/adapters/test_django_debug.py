@@ -38,9 +38,10 @@ def world() -> World:
 @pytest.fixture(autouse=True)
 def fresh_filter() -> Iterator[None]:
     """Django keeps the filter of the first error page of a process."""
-    get_default_exception_reporter_filter.cache_clear()
+    cached: Any = get_default_exception_reporter_filter
+    cached.cache_clear()
     yield
-    get_default_exception_reporter_filter.cache_clear()
+    cached.cache_clear()
 
 
 def failing(request: Any) -> HttpResponse:

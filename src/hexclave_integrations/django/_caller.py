@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
-from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest, HttpResponse
@@ -21,20 +20,11 @@ from ..requirements import Requirement
 from ..user import HexclaveUser
 from ._conf import Installation
 from ._csrf import CsrfFailed, check_csrf
+from ._private import django_request
 
-__all__ = [
-    "Caller",
-    "answer_to",
-    "caller_of",
-    "django_request",
-    "find_caller",
-    "in_event_loop",
-    "install_on_requests",
-    "refuse_event_loop",
-]
+__all__ = ["Caller", "answer_to", "caller_of", "find_caller", "in_event_loop", "refuse_event_loop"]
 
 _STATE: Final = "_hexclave_caller"
-_MAY_BE_CACHED: Final = "_cache_update_cache"  # the name is Django's
 
 Refuse = Callable[[HttpRequest, RequestRefused], HttpResponse]
 
@@ -193,7 +183,9 @@ class Caller:
             else:
                 check_csrf(django_request(request))
 
-    def let_in(self, principal: HexclaveUser | HexclaveApiKey | None, request: Any) -> Any:
+    def let_in(
+        self, principal: HexclaveUser | HexclaveApiKey | None, request: Any
+    ) -> HexclaveUser | HexclaveApiKey | None:
         """Put who was let through on the request: `hexclave_user`, and `user` is then nobody else."""
         target = django_request(request)
         if isinstance(principal, HexclaveApiKey):
@@ -249,11 +241,6 @@ def refuse_event_loop() -> None:
         )
 
 
-def django_request(request: Any) -> Any:
-    """Django's own request, from it or from the one that Django REST framework puts around it."""
-    return getattr(request, "_request", request)
-
-
 def find_caller(request: Any) -> Caller | None:
     """The caller that the middleware put on the request, or None where it has not seen the request."""
     caller = getattr(django_request(request), _STATE, None)
@@ -279,60 +266,3 @@ def caller_of(request: Any) -> Caller:
 def answer_to(error: RequestRefused) -> HttpResponse:
     """The answer to a refusal, as every framework gives it."""
     return HttpResponse(error.body(), status=error.status, headers=dict(error.headers()))
-
-
-class _LazyUser:
-    """`request.hexclave_user`: a real None for nobody, which Django's SimpleLazyObject cannot be.
-
-    No data descriptor: whom a requirement let through is set on the request and comes first.
-    """
-
-    def __get__(self, request: HttpRequest | None, owner: type) -> Any:
-        return self if request is None else caller_of(request).user(request)
-
-
-async def _ahexclave_user(self: HttpRequest) -> HexclaveUser | None:
-    """As `request.hexclave_user`, in async code."""
-    if "hexclave_user" in self.__dict__:
-        user: HexclaveUser | None = self.__dict__["hexclave_user"]
-        return user
-    return await caller_of(self).auser(self)
-
-
-class _MayBeCached:
-    """What Django's cache middleware, and so `cache_page`, notes on a request: whether to store the answer.
-
-    False for good once somebody asked who the caller is, whatever is noted then. The headers that forbid storing come
-    too late for a `cache_page` between the middleware and whoever asked, and do not keep one below a guard from
-    noting True after the guard asked.
-    """
-
-    def __get__(self, request: Any, owner: type) -> Any:
-        if request is None:
-            return self
-        caller = vars(django_request(request)).get(_STATE)
-        if isinstance(caller, Caller) and caller.attempt.asked:
-            return False
-        try:
-            return vars(request)[_MAY_BE_CACHED]
-        except KeyError:
-            raise AttributeError(_MAY_BE_CACHED) from None
-
-    def __set__(self, request: Any, value: object) -> None:
-        vars(request)[_MAY_BE_CACHED] = value
-
-    def __delete__(self, request: Any) -> None:
-        vars(request).pop(_MAY_BE_CACHED, None)
-
-
-def install_on_requests() -> None:
-    """Give every request the attributes of this adapter; they work where the middleware has run."""
-    request_class: Any = HttpRequest
-    request_class.hexclave_user = _LazyUser()
-    request_class.ahexclave_user = _ahexclave_user
-    request_class.hexclave_api_key = None
-    setattr(request_class, _MAY_BE_CACHED, _MayBeCached())
-    if apps.is_installed("rest_framework"):
-        from rest_framework.request import Request  # `cache_page` on a method of a view there notes on this one
-
-        setattr(Request, _MAY_BE_CACHED, _MayBeCached())

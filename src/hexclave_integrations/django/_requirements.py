@@ -13,7 +13,8 @@ from django.http import HttpRequest
 from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError, RequestRefused
 from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
-from ._caller import caller_of, django_request, in_event_loop
+from ._caller import caller_of, in_event_loop
+from ._private import dispatched_view, django_request, ninja_has
 
 __all__ = [
     "DjangoRequirement",
@@ -50,7 +51,7 @@ class DjangoRequirement(Requirement):
                 "A requirement decorates a view: write @require_user without (), and for a class "
                 '@method_decorator(require_user, name="dispatch") or HexclaveRequiredMixin.'
             )
-        if hasattr(view, "_ninja_operation"):
+        if ninja_has(view):
             raise ConfigurationError(
                 "Django Ninja has the view already, without this requirement: write it below @api.get(...)."
             )
@@ -79,7 +80,7 @@ class DjangoRequirement(Requirement):
         For a class of async views, and in an event loop, it returns a coroutine: `dispatch` of such a class is no
         coroutine function itself.
         """
-        if in_event_loop() or _is_async_dispatch(view):
+        if in_event_loop() or getattr(dispatched_view(view), "view_is_async", False):
             return self._answer_async(view, args, kwargs)
         request = _request_in(args)
         caller = caller_of(request)
@@ -100,12 +101,6 @@ class DjangoRequirement(Requirement):
         if inspect.isawaitable(response):
             response = await response
         return caller.guard_caches(response)
-
-
-def _is_async_dispatch(view: Any) -> bool:
-    """Whether it is a method of an async class-based view, bound to it by itself or by Django's `method_decorator`."""
-    method = view.func if isinstance(view, functools.partial) else view
-    return bool(getattr(type(getattr(method, "__self__", None)), "view_is_async", False))
 
 
 def _request_in(args: tuple[Any, ...]) -> Any:

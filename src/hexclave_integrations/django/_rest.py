@@ -48,7 +48,8 @@ def _both_kinds(kind: Any) -> Any:
 
 
 def _of_both_kinds(error: RequestRefused) -> Exception:
-    cls = _both_kinds(type(error))
+    kind: Any = type(error)
+    cls = _both_kinds(kind)
     made: Exception = cls.__new__(cls, *error.args)
     facts = {"detail": ErrorDetail(error.text, code=error.code), "status_code": error.status}
     vars(made).update(vars(error), **facts)

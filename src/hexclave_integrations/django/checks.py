@@ -10,7 +10,7 @@
     hexclave.E006  a requirement stands where a view or a permission class belongs
     hexclave.E007  a requirement needs secret_server_key
     hexclave.E008  a requirement names a route parameter that its route lacks
-    hexclave.E009  a page is cached inside what asks who the caller is, for all who pass it
+    hexclave.E009  an installed framework lacks a private part that this package leans on
     hexclave.W001  people could fill the field that DJANGO_USER_FIELD names
     hexclave.W002  Django's debug page and error mails would show tokens
 """
@@ -30,6 +30,7 @@ from .._adapter.startup import unmet
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ._conf import SETTING, own_settings
+from ._private import missing
 from ._routes import routes
 from .debug import HexclaveReporterFilter
 from .middleware import HexclaveMiddleware
@@ -40,6 +41,7 @@ _MIDDLEWARE = "hexclave_integrations.django.middleware.HexclaveMiddleware"
 _FILTER = "hexclave_integrations.django.debug.HexclaveReporterFilter"
 _BACKEND = "hexclave_integrations.django.backends.HexclaveBackend"
 
+_VERSIONS = "Update hexclave-integrations, or install the version of the framework that it was tested with."
 _UNMET = {
     "server key": ("hexclave.E007", 'HEXCLAVE = {"SECRET_SERVER_KEY": ...}, or the environment.'),
     "route parameter": ("hexclave.E008", "Name a parameter of the URL pattern, or give the team in another way."),
@@ -109,7 +111,7 @@ def check_middleware(app_configs: Any = None, **kwargs: Any) -> list[checks.Chec
 
 
 def check_routes(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Every requirement that the URL patterns lead to."""
+    """Every requirement that the URL patterns lead to, and whether they can all be seen."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return []
     try:
@@ -125,10 +127,12 @@ def check_routes(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
         for lacking in unmet(route.requirements, route.path, route.parameters, config):
             number, hint = _UNMET[lacking.kind]
             found.append(checks.Error(lacking.text, hint=hint, id=number))
-        if route.caches_inside:
-            message = f"The page of {route.path} is cached inside its guard, where one caller's is for all others."
-            hint = "Take cache_page away: pages that depend on the caller are not stored."
-            found.append(checks.Error(message, hint=hint, id="hexclave.E009"))
+        if route.is_unreadable:
+            message = f"The operations of Django Ninja at {route.path} cannot be read, nor their requirements checked."
+            found.append(checks.Error(message, hint=_VERSIONS, id="hexclave.E009"))
+    for part in missing():
+        message = f"{part.framework} has no {part.name} any more: {part.without}."
+        found.append(checks.Error(message, hint=_VERSIONS, id="hexclave.E009"))
     return found
 
 

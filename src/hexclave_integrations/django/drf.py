@@ -30,8 +30,9 @@ from rest_framework.request import ForcedAuthentication, Request
 from ..api_key import HexclaveApiKey
 from ..errors import ConfigurationError, NotAuthenticated, RequestRefused
 from ..user import HexclaveUser
-from ._caller import Caller, caller_of, django_request, find_caller, refuse_event_loop
+from ._caller import Caller, caller_of, find_caller, refuse_event_loop
 from ._conf import get_client
+from ._private import django_request
 from ._requirements import DjangoRequirement, require_user
 from ._rest import Misconfigured
 from ._rest import refuse as refuse_in

@@ -9,8 +9,10 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import FileResponse, HttpRequest, HttpResponse
 
 from ..errors import RequestRefused
-from ._caller import Caller, answer_to, install_on_requests
+from ._attributes import install_on_requests
+from ._caller import Caller, answer_to
 from ._conf import Installation, installation
+from ._private import refuse_unsafe
 
 __all__ = ["HexclaveMiddleware"]
 
@@ -25,7 +27,7 @@ class HexclaveMiddleware:
     Django's AuthenticationMiddleware; the system checks see to it.
 
     Raises:
-        ConfigurationError: a setting is missing or wrong.
+        ConfigurationError: a setting is missing or wrong, or an installed framework would let people past guards.
     """
 
     sync_capable = True
@@ -38,6 +40,7 @@ class HexclaveMiddleware:
             markcoroutinefunction(self)
         install_on_requests()
         installation()  # wrong settings stop the start
+        refuse_unsafe("django")
 
     def __call__(self, request: HttpRequest) -> Any:
         if self._is_async:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from abc import ABCMeta
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, NoReturn
 
@@ -24,10 +25,13 @@ from ninja.security.http import HttpAuthBase
 
 from ..errors import ConfigurationError, RequestRefused
 from ._caller import Caller, caller_of, in_event_loop
+from ._private import refuse_unsafe
 from ._requirements import DjangoRequirement, require_user
 from ._truth import NoAnswer, NoAnswerClass
 
 __all__ = ["HexclaveAuth"]
+
+refuse_unsafe("ninja")
 
 
 class _Pending:
@@ -43,7 +47,7 @@ class _Pending:
         return self._start().__await__()
 
 
-class _AuthClass(NoAnswerClass, type(HttpAuthBase)):  # type: ignore[misc]  # the framework's own metaclass
+class _AuthClass(NoAnswerClass, ABCMeta):
     """The class of `HexclaveAuth`."""
 
 
@@ -110,7 +114,8 @@ def _both_kinds(kind: Any) -> Any:
 
 
 def _of_both_kinds(error: RequestRefused) -> Exception:
-    cls = _both_kinds(type(error))
+    kind: Any = type(error)
+    cls = _both_kinds(kind)
     made: Exception = cls.__new__(cls, *error.args)
     vars(made).update(vars(error), status_code=error.status, message=error.text)
     return made

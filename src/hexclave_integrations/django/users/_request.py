@@ -12,7 +12,8 @@ from django.utils.functional import SimpleLazyObject
 
 from ...errors import ConfigurationError
 from ...user import HexclaveUser
-from .._caller import Caller, django_request
+from .._caller import Caller
+from .._private import django_request
 
 __all__ = ["become", "follow_hexclave_user", "is_followed", "row_of"]
 
