@@ -1036,9 +1036,10 @@ def test_settings_fall_back_to_the_environment(monkeypatch: pytest.MonkeyPatch) 
 def test_a_whole_configuration_is_a_setting(world: World, colour: str) -> None:
     """`settings.HEXCLAVE` may be a `HexclaveConfig`, such as a sandbox has."""
     views = world.settings(path("me", make_view("async view", require_user)))
-    with views, override_settings(HEXCLAVE=world.sandbox.config):
+    config = world.sandbox.config
+    with views, override_settings(HEXCLAVE=config):
         assert world.alice.id == id_in(ask(colour, "/me", world.headers(world.alice)))
-        assert get_client().config is world.sandbox.config
+        assert get_client().config is config
 
 
 @both_colours

@@ -86,6 +86,7 @@ def hidden_view(self: Any) -> Callable[..., Any]:
 
 
 VANISHED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "HttpRequest._body": lambda patch: patch.setattr(HttpRequest, "body", b""),
     "_cache_update_cache": renamed_note,
     "View.view_is_async": lambda patch: patch.setattr(_private, "View", object),
     "Request._request": lambda patch: patch.setattr(request, "Request", Wrapped),

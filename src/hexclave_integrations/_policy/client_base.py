@@ -40,7 +40,7 @@ class BaseClient:
         """
         return Attempt(find.collect(_pairs(headers), self._core.wanted_headers), cookies)
 
-    def _presume(self, attempt: Attempt, user: HexclaveUser | None) -> None:
+    def presume(self, attempt: Attempt, user: HexclaveUser | None) -> None:
         """Take somebody for the caller of a request without credentials: for the tests of applications alone."""
         attempt.settle(self._core, None if user is None else VerifiedToken(user, math.inf, 0))
 

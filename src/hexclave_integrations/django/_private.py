@@ -28,6 +28,8 @@ __all__ = [
     "dispatched_view",
     "django_request",
     "is_unreadable_operation",
+    "keep_body",
+    "kept_body",
     "missing",
     "ninja_has",
     "operands",
@@ -46,6 +48,17 @@ _USED_AS: Final = {"django": "django", "rest_framework": "rest_framework.views",
 def django_request(request: Any) -> Any:
     """Django's own request, from it or from the one that Django REST framework puts around it."""
     return getattr(request, "_request", request)
+
+
+def kept_body(request: HttpRequest) -> bytes:
+    """The body that Django has read already; empty where it has not."""
+    body: bytes = getattr(request, "_body", b"")
+    return body
+
+
+def keep_body(request: HttpRequest, body: bytes) -> None:
+    """Keep a body where `request.body` finds it: middleware may read it after the view."""
+    setattr(request, "_body", body)  # noqa: B010  # no attribute that the stubs know
 
 
 def dispatched_view(method: Any) -> Any:
@@ -159,6 +172,15 @@ def _cache_reads_its_note() -> bool:
     return _stores(note=None) and _stores(note=True) and not _stores(note=False)
 
 
+def _django_keeps_bodies() -> bool:
+    request = HttpRequest()
+    keep_body(request, b"x")
+    try:
+        return bytes(request.body) == b"x"
+    except Exception:  # noqa: BLE001  # whatever it does instead, it is not there
+        return False
+
+
 def _rest_framework_wraps() -> bool:
     from rest_framework.request import Request
 
@@ -204,6 +226,12 @@ def _ninja_holds_its_operations() -> bool:
 
 
 PARTS: Final = (
+    Part(
+        framework="django",
+        name="HttpRequest._body",
+        without="middleware that reads request.body after a webhook endpoint fails with RawPostDataException",
+        is_there=_django_keeps_bodies,
+    ),
     Part(
         framework="django",
         name=CACHE_NOTE,

@@ -36,6 +36,7 @@ from ..errors import ConfigurationError
 from ..webhooks import Handler, WebhookEvent, Webhooks
 from ..webhooks._running import has_greenlets
 from ._conf import get_client
+from ._private import keep_body, kept_body
 from .signals import send_signals
 
 __all__ = ["webhook_view"]
@@ -98,10 +99,10 @@ def _read(request: HttpRequest, limit: int) -> bytes:
     """The raw body; nothing, which no signature is for, where it is longer than it may be or breaks off."""
     if settings.DATA_UPLOAD_MAX_MEMORY_SIZE is not None:
         limit = min(limit, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-    body = getattr(request, "_body", b"") or _read_up_to(_stream(request), limit + 1)
+    body = kept_body(request) or _read_up_to(_stream(request), limit + 1)
     if len(body) > limit:
         return b""
-    request._body = body  # where `request.body` keeps it: middleware may read it after the view
+    keep_body(request, body)
     return body
 
 

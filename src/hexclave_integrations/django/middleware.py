@@ -63,7 +63,10 @@ class HexclaveMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer refusals that a view lets pass, its own questions to a client included."""
-        return self.refuse(request, exception) if isinstance(exception, RequestRefused) else None
+        if not isinstance(exception, RequestRefused):
+            return None
+        exception.__traceback__ = None  # frameworks in between keep it in a frame: a cycle, with the request in it
+        return self.refuse(request, exception)
 
     def _begin(self, request: HttpRequest) -> Caller:
         found: Installation = installation()

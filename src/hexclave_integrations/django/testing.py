@@ -31,7 +31,7 @@ def sign_in(request: HttpRequest, user: HexclaveUser | None) -> None:
     """
     found = installation()
     caller = Caller(found, request, lambda request, error: answer_to(error))
-    found.client._presume(caller.attempt, user)
+    found.client.presume(caller.attempt, user)
     if user is not None and found.django_users:
         from .users._request import become
 
