@@ -1038,7 +1038,7 @@ def test_a_whole_configuration_is_a_setting(world: World, colour: str) -> None:
     views = world.settings(path("me", make_view("async view", require_user)))
     with views, override_settings(HEXCLAVE=world.sandbox.config):
         assert world.alice.id == id_in(ask(colour, "/me", world.headers(world.alice)))
-        assert get_client().config is world.sandbox.config
+        assert get_client().config == world.sandbox.config
 
 
 @both_colours
