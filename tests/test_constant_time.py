@@ -31,6 +31,7 @@ SECRET_WORDS: Final = re.compile(r"secret|signature|digest|token|password|csrf|r
 # The comparisons of something with such a name that may stop at the first difference, and why each of them may.
 KNOWN: Final = {
     ("_token/find.py", "items[0] == refresh"): "two cookies of one caller, who knows both",
+    ("django/debug.py", "secret in text"): "searches a report to the developers for what must not be in it",
     ("django/stores.py", "holder == token"): "names of claims, both ours: no caller sends one",
     ("django/stores.py", "cache.get(name, token) not in (token, _DONE + token)"): "as above",
     ("django/stores.py", "cache.get(name) == token"): "as above",
