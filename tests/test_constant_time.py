@@ -45,8 +45,6 @@ KNOWN: Final = {
     ("_base/webhook_secret.py", "secret != secret.strip()"): "the application's own setting, with itself",
     ("supabase/_keys.py", "secret in _PUBLISHED"): "the application's own setting, at start-up, with published texts",
     ("supabase/_keys.py", "bare != secret"): "as above, with itself",
-    ("_base/webhook_secret.py", "secret != secret.strip()"): "as above, with itself",
-    ("webhooks/_endpoint.py", "secrets not in self._configured"): "the application's own settings, with themselves",
     ("django/debug.py", "secret in text"): "the application's own settings and a page about an error, which hides them",
     (
         "fastapi/_internals.py",
