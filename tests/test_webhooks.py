@@ -458,9 +458,8 @@ class TestNews:
         is_legible = not more.startswith("[")
         found = asyncio.run(ask_twice()) if is_async else ask_twice_sync()
         assert found == [True, True, REFUSED, not is_legible]
-        assert [record.getMessage() for record in caplog.records] == [
-            "A genuine webhook delivery was refused: its body is no event that can be read"
-        ]
+        ours = [record.getMessage() for record in caplog.records if record.name == "hexclave_integrations"]
+        assert ours == ["A genuine webhook delivery was refused: its body is no event that can be read"]
 
     def test_a_forgery(self, sandbox: Sandbox) -> None:
         """Who cannot sign can make nobody forget anything."""
