@@ -1,4 +1,4 @@
-"""Applications whose webhook handlers take their time, for the servers of `test_webhook_hang_up.py`.
+"""Applications whose webhook handlers take their time, for the servers of `test_webhook_servers.py`.
 
 `EFFECTS` names a directory. The coroutine notes `begun` in its file `effects`, waits until the file `gate` is there,
 and notes `ended`; the handler after it notes `second`. `MODE` says what the coroutine is: a `handler`, or a `receiver`
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,15 @@ def endpoint() -> Webhooks:
     return webhooks
 
 
-def django_app() -> Any:
-    """Django's ASGI application."""
+def django_app(is_asgi: bool = True) -> Any:
+    """Django's application."""
     from django.conf import settings
     from django.urls import path
 
     settings.configure(SECRET_KEY="only for tests", ALLOWED_HOSTS=["*"], ROOT_URLCONF=())
     import django
     from django.core.asgi import get_asgi_application
+    from django.core.wsgi import get_wsgi_application
 
     from hexclave_integrations.django import signals, webhook_view
 
@@ -55,7 +57,18 @@ def django_app() -> Any:
     settings.ROOT_URLCONF = (path("hooks", webhook_view(endpoint())),)
     if os.environ["MODE"] == "receiver":
         signals.webhook_received.connect(take_time)
-    return get_asgi_application()
+    return get_asgi_application() if is_asgi else get_wsgi_application()
+
+
+def flask_app() -> Any:
+    """Flask's application."""
+    from flask import Flask
+
+    from hexclave_integrations.flask import webhook_blueprint
+
+    app = Flask(__name__)
+    app.register_blueprint(webhook_blueprint(endpoint(), "/hooks"))
+    return app
 
 
 def fastapi_app() -> Any:
@@ -103,4 +116,10 @@ class EndsWithTheClient:
 
 
 if "FRAMEWORK" in os.environ:  # not where this module is only imported
-    application = {"django": django_app, "fastapi": fastapi_app}[os.environ["FRAMEWORK"]]()
+    makers: dict[str, Callable[[], Any]] = {
+        "django": django_app,
+        "django wsgi": lambda: django_app(is_asgi=False),
+        "fastapi": fastapi_app,
+        "flask": flask_app,
+    }
+    application = makers[os.environ["FRAMEWORK"]]()

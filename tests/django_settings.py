@@ -44,4 +44,5 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+DEFAULT_EXCEPTION_REPORTER_FILTER = "hexclave_integrations.django.debug.HexclaveReporterFilter"
 HEXCLAVE = {"PROJECT_ID": "00000000-0000-4000-8000-000000000000"}

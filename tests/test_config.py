@@ -12,7 +12,8 @@ from hexclave_integrations import ConfigurationError, HexclaveConfig
 
 PROJECT = "e0b52f4d-dece-408c-af49-d23061bb0f8d"
 OTHER = "957c1a9c-0c38-48ee-a054-044694e00dbe"
-SECRETS = ("ssk_secret", "pck_secret", "whsec_secret", "redis-password")
+WHSEC_A, WHSEC_B, WHSEC_C = (f"whsec_{letter * 32}" for letter in "abc")
+SECRETS = ("ssk_secret", "pck_secret", "whsec_secretsecretsecretsecret", "redis-password")
 
 
 def environ(**variables: str) -> dict[str, str]:
@@ -43,7 +44,13 @@ SETTINGS: dict[str, tuple[object, str, object, str, object]] = {
     "api_key_ttl": (60, "0", 0.0, "1", 1.0),
     "api_key_header": ("x-api-key", "X-Team-Key", "x-team-key", "x-key", "x-key"),
     "token_cache_size": (4096, "0", 0, "10", 10),
-    "webhook_secrets": ((), "whsec_a whsec_b", ("whsec_a", "whsec_b"), "whsec_c", ("whsec_c",)),
+    "webhook_secrets": (
+        (),
+        f"{WHSEC_A} {WHSEC_B}",
+        (WHSEC_A, WHSEC_B),
+        WHSEC_C,
+        (WHSEC_C,),
+    ),
     "redis_url": (None, "redis://a:1", "redis://a:1", "redis://b:1", "redis://b:1"),
 }
 each_setting = pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in SETTINGS])
@@ -121,7 +128,7 @@ def test_the_environment_of_the_process_is_the_default(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("variable", ["HEXCLAVE_WEBHOOK_SECRET", "STACK_WEBHOOK_SECRET"])
 def test_a_single_webhook_secret_may_have_the_documented_name(variable: str) -> None:
     """Hexclave's documentation calls one secret `STACK_WEBHOOK_SECRET` (contract section 8)."""
-    assert HexclaveConfig.from_env(environ(**{variable: "whsec_a"})).webhook_secrets == ("whsec_a",)
+    assert HexclaveConfig.from_env(environ(**{variable: WHSEC_A})).webhook_secrets == (WHSEC_A,)
 
 
 def test_an_unknown_setting_is_a_type_error() -> None:
@@ -140,7 +147,20 @@ WRONG: dict[str, list[object]] = {
     "secret_server_key": ["", " ", "ssk_a b", "ssk_a\n", "ssk_ä", "s" * 513, 5, b"ssk_a", "pck_a", "sak_a", ["ssk_a"]],
     "publishable_client_key": ["", "pck_a b", "ssk_a", "sak_a", 5, True],
     "api_url": ["", None, 5, b"https://a.example"],
-    "issuer_urls": [None, 5, "", [""], [None], ["not a url"], {"https://a.example"}, ["http://a.example"], {}, False],
+    "issuer_urls": [
+        None,
+        5,
+        "",
+        [""],
+        ["nonsense"],
+        ["whsec_short"],
+        [None],
+        ["not a url"],
+        {"https://a.example"},
+        ["http://a.example"],
+        {},
+        False,
+    ],
     "accept_cookies": ["true", 1, 0, None, "", []],
     "leeway": [*NOT_NUMBERS, 300.1],
     "jwks_max_age": [*NOT_NUMBERS, 0, 86401],
@@ -154,7 +174,17 @@ WRONG: dict[str, list[object]] = {
         *("X-Stack-Access-Token", "x-hexclave-access-token", "x-stack-auth"),
     ],
     "token_cache_size": [*NOT_NUMBERS, 1.0, 1_000_001],
-    "webhook_secrets": [None, 5, "", [""], ["whsec_a", None], {"whsec_a"}, False],
+    "webhook_secrets": [
+        None,
+        5,
+        "",
+        [""],
+        ["nonsense"],
+        ["whsec_short"],
+        [WHSEC_A, None],
+        {WHSEC_A},
+        False,
+    ],
     "redis_url": ["", 5, b"redis://a", []],
     "transport": [5, "httpx", object()],
 }
@@ -449,13 +479,13 @@ def test_more_issuers_can_be_added() -> None:
 
 def test_a_configuration_is_a_frozen_value() -> None:
     """It cannot change under a running client; a changed copy is validated like a new one."""
-    config = HexclaveConfig(project_id=PROJECT, webhook_secrets=["whsec_a"])  # type: ignore[arg-type]  # lists work
+    config = HexclaveConfig(project_id=PROJECT, webhook_secrets=[WHSEC_A])  # type: ignore[arg-type]  # lists work
 
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.leeway = 5  # type: ignore[misc]  # that is the point
     with pytest.raises((AttributeError, TypeError)):
         config.other = 5  # type: ignore[attr-defined]  # that is the point
-    assert config.webhook_secrets == ("whsec_a",)
+    assert config.webhook_secrets == (WHSEC_A,)
     assert config == copy.copy(config)
     assert hash(config) == hash(copy.deepcopy(config))
     assert dataclasses.replace(config, leeway=5).leeway == 5

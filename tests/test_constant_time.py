@@ -44,6 +44,13 @@ KNOWN: Final = {
     ): "what a caller sent with another spelling of it: the right signature has no part in it",
     ("supabase/_keys.py", "secret in _PUBLISHED"): "the application's own setting, at start-up, with published texts",
     ("supabase/_keys.py", "bare != secret"): "as above, with itself",
+    ("_base/webhook_secret.py", "secret != secret.strip()"): "as above, with itself",
+    ("webhooks/_endpoint.py", "secrets not in self._configured"): "the application's own settings, with themselves",
+    ("django/debug.py", "secret in text"): "the application's own settings and a page about an error, which hides them",
+    (
+        "fastapi/_internals.py",
+        "expected != [(path, [each.name for each in node.dependencies]) for path, node in found if node is not None]",
+    ): "names of routes",
     ("supabase/_signer.py", "_role_of(api_key) == 'anon'"): "a role, at start-up",
 }
 

@@ -188,6 +188,19 @@ def test_a_cookie_that_cannot_be_used_is_nobody_for_an_optional_user(drive: Driv
     assert error_of(drive, client, "admit", optional_user, by_header) is not None
 
 
+def test_a_client_that_says_signed_out_has_no_cookie(drive: Drive) -> None:
+    """An envelope without a token speaks for the frontend: the cookie beside it counts no more."""
+    sandbox = Sandbox()
+    client = drive.client(HexclaveConfig(**fields(sandbox), accept_cookies=True))
+    token = sandbox.token(sandbox.create_user())
+    signed_out = json.dumps({"accessToken": None, "refreshToken": None})
+    attempt = client.attempt({"x-stack-auth": signed_out}, lambda: cookies_of(sandbox, token))
+
+    assert isinstance(error_of(drive, client, "admit", require_user, attempt), NotAuthenticated)
+    assert drive.run(client, "authenticate", {"x-stack-auth": signed_out}, cookies_of(sandbox, token)) is None
+    assert drive.run(client, "authenticate", {}, cookies_of(sandbox, token)) is not None
+
+
 def test_a_cookie_that_cannot_be_checked_is_no_nobody(drive: Drive) -> None:
     """An outage is no sign-out, for an optional user and a cookie either."""
     sandbox = Sandbox()

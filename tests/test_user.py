@@ -41,3 +41,13 @@ def test_copies_keep_everything(hexclave_sandbox: Sandbox) -> None:
     for copied in (copy.copy(user), copy.deepcopy(user), pickle.loads(pickle.dumps(user))):
         assert user == copied
         assert user.claims == copied.claims
+
+
+def test_replace_keeps_everything(hexclave_sandbox: Sandbox) -> None:
+    """`dataclasses.replace` changes what it is told to, and what no response shows stays too."""
+    user = fetched(hexclave_sandbox)
+    changed = dataclasses.replace(user, display_name="Bob")
+
+    for each in dataclasses.fields(HexclaveUser):
+        expected = "Bob" if each.name == "display_name" else getattr(user, each.name)
+        assert (each.name, getattr(changed, each.name)) == (each.name, expected)

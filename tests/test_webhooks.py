@@ -11,6 +11,7 @@ import functools
 import json
 import logging
 import pickle
+import re
 import sys
 import threading
 import time
@@ -27,6 +28,7 @@ from hexclave_integrations import AsyncHexclaveClient, ConfigurationError, Hexcl
 from hexclave_integrations import webhooks as package
 from hexclave_integrations._base import strict
 from hexclave_integrations.errors import WebhookHandlerFailed, WebhookVerificationFailed
+from hexclave_integrations.stores import MemoryStore, RedisStore
 from hexclave_integrations.testing import Sandbox
 from hexclave_integrations.webhooks import UserCreated, UserData, WebhookEvent, Webhooks, _body
 
@@ -110,6 +112,19 @@ class TestGenuine:
         ]
 
         assert [webhooks.verify(body, shape).type for shape in shapes] == ["user.deleted"] * 4
+
+    @pytest.mark.parametrize("svix_first", [False, True])
+    def test_both_families_at_once(self, webhooks: Webhooks, svix_first: bool) -> None:
+        """Svix's own names count, as in Svix's own library; what is left of the other family does no harm."""
+        body, own = signed(BODY)
+        _, other = signed(BODY, family="webhook", secret=OLD_SECRET)
+        both = {**own, **other} if svix_first else {**other, **own}
+        SvixWebhook(SECRET).verify(body, both)
+
+        assert webhooks.verify(body, both).id == own["svix-id"]
+        assert webhooks.verify(body, own | {"webhook-id": "msg_other"}).id == own["svix-id"]
+        assert webhooks.verify(*signed(BODY, family="webhook")).type == "user.deleted"
+        assert refuses(webhooks, body, {**other, **dict.fromkeys(own, "x")})
 
     @pytest.mark.parametrize(
         "secret",
@@ -223,7 +238,7 @@ def with_(name: str, value: str) -> Callable[[dict[str, str]], Any]:
 
 
 def twice(name: str) -> Callable[[dict[str, str]], Any]:
-    return lambda headers: [*headers.items(), (name.upper(), headers[name])]
+    return lambda headers: [*headers.items(), (name.upper(), headers.get(name, "x")), (name, headers.get(name, "x"))]
 
 
 def renamed(*names: str) -> Callable[[dict[str, str]], Any]:
@@ -251,7 +266,7 @@ class TestForged:
             pytest.param(renamed("timestamp"), id="mixed: timestamp"),
             pytest.param(renamed("signature"), id="mixed: signature"),
             pytest.param(renamed("id", "signature"), id="mixed: two"),
-            pytest.param(with_("webhook-id", "other"), id="one of the other family too"),
+            pytest.param(twice("webhook-id"), id="two ids of the other family"),
             pytest.param(with_("svix-id", "msg_other"), id="another id"),
             pytest.param(with_("svix-id", ""), id="empty id"),
             pytest.param(with_("svix-id", "a b"), id="space in id"),
@@ -436,14 +451,15 @@ class TestNews:
         text = (
             '{"type": "team_permission.deleted", "data": {"id": "export", "team_id": "%s", "user_id": "%s", "y": %s}}'
         )
-        text = text % (team.id, user.id, more.replace("1, 1, 1, ", '0, "y": 1, '))
+        secret = sandbox.config.webhook_secrets[0]
+        body, headers = signed(text % (team.id, user.id, more.replace("1, 1, 1, ", '0, "y": 1, ')), secret=secret)
 
         async def ask_twice() -> list[Any]:
             async with AsyncHexclaveClient(sandbox.config) as client:
                 before = await client.has_permission(user.id, "export", team.id)
                 sandbox.revoke(user, "export", team)
                 kept = await client.has_permission(user.id, "export", team.id)
-                answer = await webhooks.areceive(*signed(text, secret=secret), client=client)
+                answer = await webhooks.areceive(body, headers, client)
                 return [before, kept, answer, await client.has_permission(user.id, "export", team.id)]
 
         def ask_twice_sync() -> list[Any]:
@@ -451,10 +467,9 @@ class TestNews:
                 before = client.has_permission(user.id, "export", team.id)
                 sandbox.revoke(user, "export", team)
                 kept = client.has_permission(user.id, "export", team.id)
-                answer = webhooks.receive(*signed(text, secret=secret), client=client)
+                answer = webhooks.receive(body, headers, client)
                 return [before, kept, answer, client.has_permission(user.id, "export", team.id)]
 
-        secret = sandbox.config.webhook_secrets[0]
         is_legible = not more.startswith("[")
         found = asyncio.run(ask_twice()) if is_async else ask_twice_sync()
         assert found == [True, True, REFUSED, not is_legible]
@@ -499,6 +514,32 @@ class TestConfiguration:
         shown = [text for text in secrets if isinstance(text, str) and len(text) > 6 and text in str(caught.value)]
         assert shown == []
 
+    @pytest.mark.parametrize("secret", [SECRET + "\n", " " + SECRET, SECRET + "\r\n"], ids=repr)
+    def test_a_secret_with_a_line_break(self, secret: str) -> None:
+        """The text says what is wrong with a secret that was read from a file."""
+        with pytest.raises(ConfigurationError, match="line break"):
+            Webhooks([secret])
+
+    @pytest.mark.parametrize(
+        ("pattern", "near"),
+        [("user.creatd", "user.created"), ("usr.created", "user.created"), ("teams.*", "team.*"), ("User.*", "user.*")],
+    )
+    def test_a_misspelt_type(self, webhooks: Webhooks, pattern: str, near: str) -> None:
+        """A type that is nearly a known one is taken for a mistake, aloud; it is registered all the same."""
+        seen: list[WebhookEvent] = []
+        with pytest.warns(package.UnknownEventType, match=re.escape(f'did you mean "{near}"')) as caught:
+            webhooks.on(pattern)(seen.append)
+        assert caught[0].filename == __file__
+        webhooks.handle(*signed({"type": pattern.replace("*", "x"), "data": {}}))
+        assert len(seen) == 1
+
+    @pytest.mark.parametrize(
+        "pattern", ["*", *package._events.KNOWN_TYPES, "user.*", "team_permission.*", "session.ended", "user.merged"]
+    )
+    def test_types_that_may_be(self, webhooks: Webhooks, pattern: str) -> None:
+        """Known types, and types of the future, are registered in silence."""
+        webhooks.on(pattern)(print)
+
     @pytest.mark.parametrize("name", ["HEXCLAVE_WEBHOOK_SECRET", "STACK_WEBHOOK_SECRET", "HEXCLAVE_WEBHOOK_SECRETS"])
     def test_secrets_from_the_environment(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without secrets they come from the environment."""
@@ -513,7 +554,11 @@ class TestConfiguration:
         with pytest.raises(ConfigurationError, match=name):
             Webhooks([SECRET], **{name: value})
 
-    @pytest.mark.parametrize("store", ["redis://127.0.0.1", object(), {}], ids=["url", "object", "dict"])
+    @pytest.mark.parametrize(
+        "store",
+        ["redis://127.0.0.1", object(), {}, RedisStore, MemoryStore],
+        ids=str,
+    )
     def test_store(self, store: Any) -> None:
         """What is no store is refused."""
         with pytest.raises(ConfigurationError, match="store"):
@@ -638,7 +683,7 @@ class TestEvents:
         @webhooks.on("*")
         def handler(event: WebhookEvent) -> None:
             frame = sys._getframe()
-            while frame.f_back is not None and frame.f_code.co_name != "dispatch":
+            while frame.f_back is not None and frame.f_code.co_name != "receive":
                 shown.extend(repr(value) for value in frame.f_locals.values() if value is not shown)
                 frame = frame.f_back
 

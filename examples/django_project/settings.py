@@ -20,4 +20,5 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "UNAUTHENTICATED_USER": None,  # without Django's own users there is no database to set up
 }
+DEFAULT_EXCEPTION_REPORTER_FILTER = "hexclave_integrations.django.debug.HexclaveReporterFilter"
 HEXCLAVE = {"PERMISSION_TTL": 30}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from ._base.guards import NeverFromRequest, RefusesAsDependency
+from ._base.guards import NeverFromRequest, RefusesAsDependency, shows_only
 
 __all__ = ["HexclaveApiKey", "ParsedApiKey", "looks_like_api_key", "parse_api_key"]
 
@@ -19,6 +19,7 @@ _MARKER: Final = "574ck4u7h"
 _FORMAT = re.compile(r"[a-zA-Z0-9_]{1,64}_\w{45}([0-9a-f]{32})(user|team)\w574ck4u7h([0-9a-f]{8})", re.ASCII)
 
 
+@shows_only("id", "type", "user_id", "team_id")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HexclaveApiKey(NeverFromRequest):
     """An API key that Hexclave knows, neither revoked nor expired when it was checked.
@@ -72,9 +73,6 @@ class HexclaveApiKey(NeverFromRequest):
             now: epoch seconds.
         """
         return self.expires_at is not None and now >= self.expires_at.timestamp()
-
-    def _public(self) -> dict[str, Any]:
-        return {"id": self.id, "type": self.type, "user_id": self.user_id, "team_id": self.team_id}
 
 
 @dataclass(frozen=True, slots=True)

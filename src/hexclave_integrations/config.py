@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, Self
 from urllib.parse import SplitResult, urlsplit
 
+from ._base.webhook_secret import signing_key
 from .errors import ConfigurationError
 
 __all__ = ["AsyncTransport", "HexclaveConfig", "SyncTransport"]
@@ -270,6 +271,13 @@ def _strings(name: str, value: object) -> tuple[str, ...]:
     return tuple(str(item) for item in items)
 
 
+def _webhook_secrets(name: str, value: object) -> tuple[str, ...]:
+    secrets = _strings(name, value)
+    for secret in secrets:
+        signing_key(secret)
+    return secrets
+
+
 def _optional_string(name: str, value: object) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
         raise _error(name, "is not a string", "leave it out or give a value")
@@ -333,7 +341,7 @@ _CLEANERS: dict[str, Callable[[str, Any], object]] = {
     "api_key_ttl": _number(0, 3600),
     "api_key_header": _header_name,
     "token_cache_size": _integer(0, 1_000_000),
-    "webhook_secrets": _strings,
+    "webhook_secrets": _webhook_secrets,
     "redis_url": _optional_string,
     "transport": _transport,
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from ._base.guards import NeverFromRequest, RefusesAsDependency
+from ._base.guards import NeverFromRequest, RefusesAsDependency, shows_only
 
 __all__ = ["AccessToken", "HexclaveUser", "Sealed", "UserKind"]
 
@@ -28,6 +28,7 @@ class Sealed:
         return iter(())
 
 
+@shows_only("id", "kind", "display_name", "primary_email", "primary_email_verified", "selected_team_id")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HexclaveUser(NeverFromRequest):
     """A user, as Hexclave vouches for them (contract section 2).
@@ -132,17 +133,8 @@ class HexclaveUser(NeverFromRequest):
         """
         return self.expires_at is not None and now >= self.expires_at.timestamp() + leeway
 
-    def _public(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "kind": self.kind,
-            "display_name": self.display_name,
-            "primary_email": self.primary_email,
-            "primary_email_verified": self.primary_email_verified,
-            "selected_team_id": self.selected_team_id,
-        }
 
-
+@shows_only("user")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AccessToken(NeverFromRequest):
     """A request's own access token, verified. Its text is a secret: it lets anybody act as this user until it ends.
@@ -162,6 +154,3 @@ class AccessToken(NeverFromRequest):
     def text(self) -> str:
         """The token itself, to be sent to a service that verifies it."""
         return self.sealed.text.decode()
-
-    def _public(self) -> dict[str, Any]:
-        return {"user": self.user._public()}

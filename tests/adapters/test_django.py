@@ -10,7 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.message import Message
@@ -27,7 +27,7 @@ from ._django import COLOURS, PRIVATE, VARY, World, as_settings, ask, database, 
 from django.core.asgi import get_asgi_application
 from django.core.exceptions import SynchronousOnlyOperation
 from django.core.wsgi import get_wsgi_application
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.template import engines
 from django.template.response import TemplateResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
@@ -53,6 +53,7 @@ from hexclave_integrations.django import (
 )
 from hexclave_integrations.django._csrf import CsrfFailed
 from hexclave_integrations.django.middleware import HexclaveMiddleware
+from hexclave_integrations.django.testing import sign_in
 
 both_colours = pytest.mark.parametrize("colour", COLOURS)
 both_views = pytest.mark.parametrize("make", ["sync view", "async view"])
@@ -537,6 +538,32 @@ def test_without_the_middleware_nothing_is_let_through(world: World) -> None:
         assert ask("wsgi", "/me", world.headers(world.alice)).status_code == 500
 
 
+@pytest.mark.parametrize("make", ["sync view", "async view"])
+def test_a_view_by_itself_is_tested_with_sign_in(world: World, make: str) -> None:
+    """A request of RequestFactory is then one of this user: requirements are held against them."""
+    guards = {
+        "regular": require_user,
+        "team": require_permission("{team_id}", "export_reports"),
+        "optional": optional_user,
+    }
+
+    def statuses(user: HexclaveUser | None) -> list[int]:
+        found = []
+        for guard in guards.values():
+            request = RequestFactory().get("/")
+            sign_in(request, user)
+            view = make_view(make, guard)
+            answer: Any = (async_to_sync(view) if make == "async view" else view)(request, team_id=world.team.id)
+            found.append(answer.status_code)
+        return found
+
+    with world.settings():
+        alice, anonymous = (get_client().authenticate(world.headers(user)) for user in (world.alice, world.anonymous))
+        assert statuses(alice) == [200, 200, 200]
+        assert statuses(anonymous) == [401, 401, 200]
+        assert statuses(None) == [401, 401, 200]
+
+
 def test_a_view_can_be_tested_with_a_user_of_ones_own(world: World) -> None:
     """The attribute can be set, as `request.user` can."""
     request: Any = RequestFactory().get("/")
@@ -677,6 +704,113 @@ def _reverse(name: str) -> str:
     from django.urls import reverse
 
     return reverse(name)
+
+
+# --- streamed bodies ----------------------------------------------------------------------------------------------
+
+
+def stream(request: Any, ask_before: bool) -> StreamingHttpResponse:
+    def chunks() -> Iterator[bytes]:
+        yield b"hello "
+        yield str(getattr(request.hexclave_user, "id", None)).encode()
+
+    if ask_before:
+        assert request.hexclave_user is not None
+    return StreamingHttpResponse(chunks())
+
+
+async def astream(request: Any, ask_before: bool) -> StreamingHttpResponse:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"hello "
+        yield str(getattr(await request.ahexclave_user(), "id", None)).encode()
+
+    if ask_before:
+        assert await request.ahexclave_user() is not None
+    return StreamingHttpResponse(chunks())
+
+
+def streamed(colour: str, where: str, headers: dict[str, str]) -> tuple[Any, bytes]:
+    """The answer and its body, which is made after the middleware is done."""
+    if colour == "wsgi":
+        answer = Client().get(where, headers=headers)
+        return answer, b"".join(answer.streaming_content)  # type: ignore[attr-defined]  # it is a streaming one
+
+    async def send() -> tuple[Any, bytes]:
+        answer: Any = await AsyncClient().get(where, headers=headers)
+        return answer, b"".join([chunk async for chunk in answer.streaming_content])
+
+    return async_to_sync(send)()
+
+
+@pytest.mark.parametrize(("colour", "view"), [("wsgi", stream), ("asgi", astream)])
+def test_a_streamed_body_cannot_begin_to_ask(world: World, view: Any, colour: str) -> None:
+    """The headers that keep caches from sharing it are gone by then; asked before, it is as any other answer."""
+    with world.settings(path("late", view, {"ask_before": False}), path("early", view, {"ask_before": True})):
+        answer, body = streamed(colour, "/early", world.headers(world.alice))
+        assert (body, answer.headers["Cache-Control"]) == (f"hello {world.alice.id}".encode(), PRIVATE)
+        with pytest.raises(RuntimeError, match="too late to keep caches"):
+            streamed(colour, "/late", world.headers(world.alice))
+
+
+def test_a_streamed_body_that_does_not_ask_is_left_alone(world: World) -> None:
+    """It streams as before, and middleware that asks afterwards, to write a log, is told."""
+    seen: list[Any] = []
+
+    def view(request: Any) -> StreamingHttpResponse:
+        return StreamingHttpResponse(iter([b"a", b"b"]))
+
+    def logging(get_response: Any) -> Any:
+        def middleware(request: Any) -> Any:
+            response = get_response(request)
+            seen.append(request.hexclave_user)
+            return response
+
+        return middleware
+
+    globals()["logging_middleware"] = logging
+    with world.settings(path("", view), MIDDLEWARE=["tests.adapters.test_django.logging_middleware", MIDDLEWARE]):
+        answer, body = streamed("wsgi", "/", world.headers(world.alice))
+    assert (body, answer.get("Cache-Control")) == (b"ab", None)
+    assert [world.alice.id] == [user.id for user in seen]
+
+
+# --- refusals that a view has caught ------------------------------------------------------------------------------
+
+
+@both_colours
+def test_a_refusal_that_a_view_has_handled_is_over(world: World, colour: str) -> None:
+    """What the view answers or raises after it is the answer: a failure stays a failure."""
+
+    def caught() -> None:
+        with pytest.raises(RequestRefused):
+            get_client().verify_token("x")
+
+    def failing(request: HttpRequest) -> HttpResponse:
+        caught()
+        raise ZeroDivisionError
+
+    def chained(request: HttpRequest) -> HttpResponse:
+        try:
+            get_client().verify_token("x")
+        except RequestRefused as error:
+            raise Http404("nothing here") from error
+        return HttpResponse()
+
+    def answering(request: HttpRequest) -> HttpResponse:
+        caught()
+        return HttpResponse(status=500)
+
+    @require_user
+    def inner(request: HttpRequest) -> HttpResponse:
+        return HttpResponse("let in")
+
+    def asking(request: HttpRequest) -> HttpResponse:
+        assert inner(request).status_code == 401
+        raise ZeroDivisionError
+
+    views = {"failing": failing, "chained": chained, "answering": answering, "asking": asking}
+    with world.settings(*(path(name, view) for name, view in views.items())):
+        assert [ask(colour, f"/{name}").status_code for name in views] == [500, 404, 500, 500]
 
 
 # --- cross-site requests ------------------------------------------------------------------------------------------
@@ -899,6 +1033,16 @@ def test_settings_fall_back_to_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
 
 @both_colours
+def test_a_whole_configuration_is_a_setting(world: World, colour: str) -> None:
+    """`settings.HEXCLAVE` may be a `HexclaveConfig`, such as a sandbox has."""
+    views = world.settings(path("me", make_view("async view", require_user)))
+    config = world.sandbox.config
+    with views, override_settings(HEXCLAVE=config):
+        assert world.alice.id == id_in(ask(colour, "/me", world.headers(world.alice)))
+        assert get_client().config is config
+
+
+@both_colours
 def test_wrong_settings_stop_the_start(colour: str) -> None:
     """A server does not come up with a project id that cannot be."""
     start = get_wsgi_application if colour == "wsgi" else get_asgi_application
@@ -977,6 +1121,17 @@ def test_misuse_lets_nobody_in(world: World, case: str, colour: str) -> None:
             for user in (None, world.alice):
                 answer = ask(colour, where, world.headers(user))
                 assert (answer.status_code, b"let in" in answer.content) == (500, False)
+
+
+@both_colours
+@pytest.mark.parametrize("answer", [require_user, require_team, require_user.live, require_user.allow])
+def test_a_requirement_is_no_answer(world: World, answer: Any, colour: str) -> None:
+    """A test of the user that returns a requirement, in place of asking it, lets nobody in."""
+    from django.contrib.auth.decorators import user_passes_test
+
+    with world.settings(path("", user_passes_test(lambda user: answer)(view))):
+        for user in (None, world.alice):
+            assert ask(colour, "/", world.headers(user)).status_code == 500
 
 
 @both_colours

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import itertools
 from collections.abc import Callable
@@ -23,14 +22,11 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.cache import cache_page
 from ninja import NinjaAPI
-from ninja.decorators import decorate_view
-from rest_framework.decorators import api_view, authentication_classes
-from rest_framework.generics import ListAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 
 from hexclave_integrations.django import HexclaveRequiredMixin, require_permission, require_team, require_user
-from hexclave_integrations.django.drf import HexclaveAuthentication, HexclavePermission
+from hexclave_integrations.django.drf import HexclavePermission
 from hexclave_integrations.django.middleware import HexclaveMiddleware
 from hexclave_integrations.django.ninja import HexclaveAuth
 
@@ -248,119 +244,6 @@ def test_misused_requirement(world: World, pattern: Any) -> None:
     """E006 finds a requirement that stands where something else belongs."""
     with world.settings(pattern()):
         assert found() == ["hexclave.E006"]
-
-
-def cached_method(base: Any, name: str = "get", **attributes: Any) -> Any:
-    method = method_decorator(cache_page(60))(lambda self, request: HttpResponse())
-    return as_any(type("Example", (base,), {name: method, **attributes}))
-
-
-def cached_action(**attributes: Any) -> Any:
-    from rest_framework.viewsets import ViewSet
-
-    return cached_method(ViewSet, "list", **attributes).as_view({"get": "list"})
-
-
-def authenticated(*decorators: Any) -> Any:
-    def function(request: Any) -> HttpResponse:
-        return HttpResponse()
-
-    decorated: Any = function
-    for decorator in decorators:
-        decorated = decorator(decorated)
-    return api_view(["GET"])(authentication_classes([HexclaveAuthentication])(decorated))
-
-
-def on_dispatch(base: Any, *decorators: Any) -> Any:
-    return method_decorator(list(decorators), name="dispatch")(as_any(type("Example", (base,), {}))).as_view()
-
-
-def cached_operation(*decorators: Any, auth: Any = None) -> Any:
-    api = NinjaAPI(urls_namespace=f"cached-{next(numbers)}", docs_url=None, openapi_url=None, auth=auth)
-
-    def operation(request: HttpRequest) -> HttpResponse:
-        return HttpResponse()
-
-    decorated: Any = operation
-    for decorator in reversed(decorators):
-        decorated = decorator(decorated)
-    api.get("")(decorated)
-    return include(api.urls[0])
-
-
-cached: Any = cache_page(60)
-inner: dict[str, Any] = {"permission_classes": [HexclavePermission]}
-asked: dict[str, Any] = {"authentication_classes": [HexclaveAuthentication]}
-INSIDE: dict[str, Callable[[], Any]] = {
-    "function": lambda: require_user(cached(view)),
-    "method": lambda: require_user(cached_method(View).as_view()),
-    "mixin": lambda: cached_method(HexclaveMixedView).as_view(),
-    "mixin, cached base": lambda: as_view(as_any(type("Base", (HexclaveRequiredMixin, CachedDispatch), {}))),
-    "dispatch": lambda: method_decorator(require_user, name="dispatch")(cached_method(View)).as_view(),
-    "both on dispatch": lambda: on_dispatch(View, require_user, cached),
-    "both on a method": lambda: as_view(View, get=method_decorator([require_user, cached])(view)),
-    "permission": lambda: cached_method(APIView, **inner).as_view(),
-    "composed permission": lambda: cached_method(APIView, permission_classes=[AllowAny & HexclavePermission]).as_view(),
-    "authentication": lambda: cached_method(APIView, **asked).as_view(),
-    "authentication given late": lambda: cached_method(APIView).as_view(**asked),
-    "generic view": lambda: cached_method(ListAPIView, "list", **inner).as_view(),
-    "action": lambda: cached_action(**inner),
-    "action, authentication": lambda: cached_action(**asked),
-    "api_view": lambda: authenticated(cached),
-    "operation": lambda: cached_operation(cached, auth=HexclaveAuth()),
-    "guarded operation": lambda: cached_operation(require_user, cached),
-    "run": lambda: cached_operation(decorate_view(cached, require_user)),
-}
-OUTSIDE: dict[str, Callable[[], Any]] = {
-    "function": lambda: cached(require_user(view)),
-    "public": lambda: cached(view),
-    "public method": lambda: cached_method(View).as_view(),
-    "public rest method": lambda: cached_method(APIView).as_view(),
-    "public action": cached_action,
-    "mixin": lambda: cached(Plain.as_view()),
-    "mixin, dispatch": lambda: on_dispatch(Plain, cached),
-    "dispatch": lambda: on_dispatch(View, cached, require_user),
-    "dispatch of a base": lambda: on_dispatch(CachedGuarded, view_decorator),
-    "method": lambda: as_view(View, get=method_decorator([cached, require_user])(view)),
-    "permission": lambda: cached(as_view(APIView, **inner)),
-    "permission, dispatch": lambda: on_dispatch(as_any(type("Base", (APIView,), inner)), cached),
-    "api_view": lambda: cached(authenticated()),
-    "operation": lambda: cached_operation(decorate_view(cached), auth=HexclaveAuth()),
-    "run": lambda: cached_operation(decorate_view(require_user, cached)),
-    "public operation": lambda: cached_operation(cached),
-}
-
-
-def view_decorator(function: Any) -> Any:
-    return functools.wraps(function)(lambda *args, **kwargs: function(*args, **kwargs))
-
-
-class HexclaveMixedView(HexclaveRequiredMixin, View):
-    pass
-
-
-@method_decorator(cache_page(60), name="dispatch")
-class CachedDispatch(View):
-    pass
-
-
-@method_decorator([cache_page(60), require_user], name="dispatch")
-class CachedGuarded(View):
-    pass
-
-
-@pytest.mark.parametrize("form", INSIDE)
-def test_page_cached_inside_a_guard(world: World, form: str) -> None:
-    """E009 finds a cache that would show one caller's page to another."""
-    with world.settings(path("", INSIDE[form]())):
-        assert found() == ["hexclave.E009"]
-
-
-@pytest.mark.parametrize("form", OUTSIDE)
-def test_page_cached_outside_a_guard(world: World, form: str) -> None:
-    """A cache that every caller has to pass first, or that no guard stands before, is none of its business."""
-    with world.settings(path("", OUTSIDE[form]())):
-        assert found() == []
 
 
 def command(*args: str) -> str:

@@ -138,7 +138,7 @@ def test_raw_bytes(colour: str, text: str) -> None:
         lambda body, headers: (body, {}),
         lambda body, headers: (body, {**headers, "svix-id": "msg_other"}),
         lambda body, headers: (body, {**headers, "svix-signature": "v1,AAAA"}),
-        lambda body, headers: (body, {**headers, "webhook-id": headers["svix-id"]}),
+        lambda body, headers: (body, {name.replace("svix-i", "webhook-i"): text for name, text in headers.items()}),
         lambda body, headers: (body, {**headers, "svix-signature": headers["svix-signature"] + ",v1,"}),
         lambda body, headers: signed(body, timestamp=1_700_000_000),
         lambda body, headers: signed(b"[]"),
@@ -351,6 +351,20 @@ def test_misuse(what: Any) -> None:
     """Without a Webhooks, as in a route that calls nothing, there is an error and no endpoint."""
     with pytest.raises(ConfigurationError, match="webhook_view"):
         webhook_view(what)
+
+
+@both_colours
+def test_secrets_of_the_settings(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint without secrets of its own takes those of the settings, and without any there is no endpoint."""
+    for name in ("HEXCLAVE_WEBHOOK_SECRET", "STACK_WEBHOOK_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    world, webhooks = World(), Webhooks()
+    with pytest.raises(ConfigurationError, match="webhook_secrets is missing"):
+        webhook_view(webhooks)
+    with world.settings():
+        delivery = world.sandbox.webhook("user.deleted", {"id": world.alice.id})
+        answers = [post(colour, webhooks, item).status_code for item in (delivery, event())]
+    assert answers == [200, 400]
 
 
 # --- the rest of the application ----------------------------------------------------------------------------------

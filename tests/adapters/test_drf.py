@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,16 +16,22 @@ from django.test import RequestFactory
 from django.urls import path
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_page
+from rest_framework import serializers
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.decorators import api_view, authentication_classes
+from rest_framework.exceptions import APIException, NotAuthenticated, PermissionDenied
+from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
+from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
+from rest_framework.test import APIClient
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
 from hexclave_integrations import ConfigurationError, HexclaveUser, errors
 from hexclave_integrations.django import (
+    get_client,
     optional_user,
     require_api_key,
     require_permission,
@@ -174,6 +180,168 @@ def test_a_projects_exception_handler_does_not_hide_refusals(world: World) -> No
     with world.settings(path("me", view(HexclavePermission)), path("broken", view(put=broken)), REST_FRAMEWORK=rest):
         assert face_of(errors.NotAuthenticated()) == face(ask("wsgi", "/me"))
         assert ask("wsgi", "/broken", method="PUT").content == b'{"oops":true}'
+
+
+def catching(permission: Any) -> Any:
+    """A view that asks its permissions again, by itself, and survives a refusal of the second time."""
+
+    class Catching(APIView):
+        permission_classes = [AllowAny]  # noqa: RUF012
+
+        def get(self, request: Any) -> Response:
+            with pytest.raises(errors.RequestRefused):
+                permission().has_permission(request, self)
+            raise ZeroDivisionError
+
+    return Catching.as_view()
+
+
+@pytest.mark.parametrize("rest", [{}, {"EXCEPTION_HANDLER": "tests.adapters.test_drf.answer_everything"}])
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_refusal_that_a_view_has_handled_is_over(world: World, rest: dict[str, str], debug: bool) -> None:
+    """A failure after it is a failure, whoever answers it."""
+    with world.settings(path("me", catching(HexclavePermission)), REST_FRAMEWORK=rest, DEBUG=debug):
+        answer = ask("wsgi", "/me")
+    assert answer.status_code == 500
+    assert errors.NotAuthenticated().body() != answer.content
+
+
+def test_a_refusal_is_of_the_frameworks_kind_too(world: World) -> None:
+    """Code that catches the framework's exceptions sees the refusal with its status, text and code."""
+    seen: list[Any] = []
+
+    class Catching(APIView):
+        permission_classes = [AllowAny]  # noqa: RUF012
+
+        def get(self, request: Any, team_id: str) -> Response:
+            try:
+                HexclavePermission.of(EXPORT)().has_permission(request, self)
+            except APIException as error:
+                seen.append((type(error).__mro__, error.status_code, error.get_codes(), str(error.detail)))
+            return Response({})
+
+    with world.settings(path("<team_id>", Catching.as_view())), world.sandbox.outage(paths="/team-permissions"):
+        for user in (None, world.bob):
+            ask("wsgi", f"/{world.team.id}", world.headers(user))
+    with world.settings(path("<team_id>", Catching.as_view())):
+        ask("wsgi", f"/{world.team.id}", world.headers(world.bob))
+
+    assert [entry[1:] for entry in seen] == [
+        (error.status, error.code, error.text)
+        for error in (errors.NotAuthenticated, errors.Unavailable, errors.TeamPermissionRequired)
+    ]
+    kinds = [NotAuthenticated, APIException, PermissionDenied]
+    assert all(kind in entry[0] and errors.RequestRefused in entry[0] for entry, kind in zip(seen, kinds, strict=True))
+
+
+class Listed(serializers.Serializer[Any]):
+    name = serializers.CharField()
+
+
+class Things(GenericAPIView[Any]):
+    """Open to all for reading; who may write is asked of the caller."""
+
+    serializer_class = Listed
+    renderer_classes = [JSONRenderer, BrowsableAPIRenderer]  # noqa: RUF012
+    authentication_classes = [HexclaveAuthentication]  # noqa: RUF012
+    writing: Any = HexclavePermission.of(require_project_permission("administer"))
+
+    def get_permissions(self) -> Any:
+        return [AllowAny() if self.request.method in ("GET", "OPTIONS") else self.writing()]
+
+    def get(self, request: Any) -> Response:
+        return Response({"name": "one"})
+
+    def post(self, request: Any) -> Response:
+        return Response({"name": "two"})
+
+
+@both_colours
+def test_the_browsable_api_asks_of_other_methods(world: World, colour: str) -> None:
+    """A page that JSON readers see is there as HTML as well, with a form for those who may fill it in."""
+    admin = world.bob
+    world.sandbox.grant(admin, "administer")
+    with world.settings(path("things", Things.as_view())):
+        for user, may_write in ((None, False), (world.alice, False), (admin, True)):
+            headers = world.headers(user)
+            assert ask(colour, "/things", {**headers, "accept": "application/json"}).status_code == 200
+            page = ask(colour, "/things", {**headers, "accept": "text/html"})
+            assert (page.status_code, b'name="name"' in page.content) == (200, may_write)
+            assert page.headers["Cache-Control"] == PRIVATE
+            options = ask(colour, "/things", {**headers, "accept": "application/json"}, method="OPTIONS")
+            assert (options.status_code, "actions" in json.loads(options.content)) == (200, may_write)
+            assert (ask(colour, "/things", headers, method="POST").status_code == 200) is may_write
+
+
+def test_the_browsable_api_during_an_outage(world: World) -> None:
+    """What cannot be told is no form, and no error."""
+    settings = world.settings(path("things", Things.as_view()))
+    with settings, world.sandbox.outage(paths="/project-permissions"):
+        page = ask("wsgi", "/things", {**world.headers(world.alice), "accept": "text/html"})
+    assert (page.status_code, b'name="name"' in page.content) == (200, False)
+
+
+def described(world: World, user: Any, **settings: Any) -> set[str]:
+    """The paths of a schema that shows each reader what they may do."""
+    from drf_spectacular.views import SpectacularJSONAPIView
+
+    patterns = [
+        path("me", view(HexclavePermission)),
+        path("maybe", view(HexclavePermission.of(optional_user))),
+        path("admin", view(HexclavePermission.of(require_project_permission("administer")))),
+        path("<team_id>/reports", view(HexclavePermission.of(EXPORT))),
+        path("open", view(AllowAny)),
+    ]
+    schema = SpectacularJSONAPIView.as_view(
+        serve_public=False,
+        urlconf=patterns,
+        authentication_classes=[HexclaveAuthentication],
+        permission_classes=[AllowAny],
+    )
+    with world.settings(path("schema", schema), **settings):
+        answer = ask("wsgi", "/schema", world.headers(user))
+    assert answer.status_code == 200, answer.content
+    return set(json.loads(answer.content)["paths"])
+
+
+@pytest.mark.parametrize("bridge", [False, True])
+def test_a_schema_for_each_reader(world: World, bridge: bool) -> None:
+    """Each sees what they may do; a team that only a real path names cannot be told, and stays out."""
+    settings: dict[str, Any] = {}
+    if bridge:
+        settings = {
+            "AUTHENTICATION_BACKENDS": ["hexclave_integrations.django.backends.HexclaveBackend"],
+            "hexclave": {"DJANGO_USERS": True},
+        }
+    world.sandbox.grant(world.bob, "administer")
+    with database():
+        assert described(world, None, **settings) == {"/open", "/maybe"}
+        assert described(world, world.anonymous, **settings) == {"/open", "/maybe"}
+        assert described(world, world.alice, **settings) == {"/open", "/maybe", "/me"}
+        assert described(world, world.bob, **settings) == {"/open", "/maybe", "/me", "/admin"}
+
+
+def test_force_authenticate(world: World) -> None:
+    """A test may say who is there, with a user Hexclave vouches for; requirements are held against them."""
+    key = world.sandbox.create_api_key(world.alice)
+    with world.settings(
+        path("me", view(HexclavePermission)),
+        path("key", view(HexclavePermission.of(require_api_key))),
+        path("<team_id>/reports", view(HexclavePermission.of(EXPORT))),
+    ):
+        reports, client = f"/{world.team.id}/reports", cast("Any", APIClient())
+        assert client.get("/me").status_code == 401
+        for user, expected in ((world.alice, [200, 200]), (world.bob, [200, 403]), (world.anonymous, [401, 401])):
+            client.force_authenticate(user=get_client().authenticate(world.headers(user)))
+            assert [client.get(where).status_code for where in ("/me", reports)] == expected
+        assert client.get(reports).content == errors.AnonymousNotAllowed().body()
+        client.force_authenticate(token=get_client().check_api_key(key.value))
+        assert [client.get(where).status_code for where in ("/key", "/me")] == [200, 401]
+        client.force_authenticate()
+        assert client.get("/me").status_code == 401
+        client.force_authenticate(user=object())
+        with pytest.raises(ConfigurationError, match="force_authenticate needs"):
+            client.get("/me")
 
 
 def test_decorated_views(world: World) -> None:
@@ -337,6 +505,69 @@ def test_a_requirement_is_no_permission_class(world: World, wrong: Any) -> None:
     with world.settings(path("<team_id>", view(wrong))):
         for user in (None, world.alice):
             assert ask("wsgi", f"/{world.team.id}", world.headers(user)).status_code == 500
+
+
+ANSWERS: dict[str, Callable[[], Any]] = {
+    "requirement": lambda: require_user,
+    "permission requirement": lambda: EXPORT,
+    "factory": lambda: require_permission,
+    "permission class": lambda: HexclavePermission,
+    "permission class of a requirement": lambda: HexclavePermission.of(EXPORT),
+    "permission": lambda: HexclavePermission(),
+    "and": lambda: AllowAny & HexclavePermission,
+    "and, reversed": lambda: HexclavePermission & AllowAny,
+    "or": lambda: AllowAny | HexclavePermission,
+    "or, reversed": lambda: HexclavePermission | AllowAny,
+    "not": lambda: ~HexclavePermission,
+    "combined twice": lambda: AllowAny & HexclavePermission & AllowAny,
+    "authentication class": lambda: HexclaveAuthentication,
+    "authentication": lambda: HexclaveAuthentication(),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("where", ["has_permission", "permission_classes"])
+def test_a_guard_is_no_answer(world: World, answer: str, where: str) -> None:
+    """A permission class that returns one of our guards, in place of asking it, lets nobody in."""
+    returned = ANSWERS[answer]()
+    permission: Any = type("Mine", (BasePermission,), {"has_permission": lambda self, request, view: returned})
+    combined = permission if where == "permission_classes" else AllowAny & permission
+    with world.settings(path("<team_id>", view(combined))):
+        for user in (None, world.alice):
+            assert ask("wsgi", f"/{world.team.id}", world.headers(user)).status_code == 500
+
+
+def test_combined_permissions_guard_as_the_frameworks_own(world: World) -> None:
+    """`&`, `|` and `~` mean what they always do, on either side."""
+    regular = {
+        "and": AllowAny & HexclavePermission,
+        "and, reversed": HexclavePermission & AllowAny,
+        "or": ~AllowAny | HexclavePermission,
+        "twice": AllowAny & HexclavePermission & IsAuthenticated,
+    }
+    with world.settings(
+        *(path(name, view(item)) for name, item in regular.items()),
+        path("anybody", view(AllowAny | HexclavePermission)),
+        path("nobody", view(~HexclavePermission)),
+    ):
+        for name in regular:
+            assert ask("wsgi", f"/{name}").status_code == 401
+            assert ask("wsgi", f"/{name}", world.headers(world.alice)).status_code == 200
+        assert ask("wsgi", "/anybody").status_code == 200
+        assert ask("wsgi", "/nobody", world.headers(world.alice)).status_code == 403
+    assert (AllowAny & HexclavePermission) == (AllowAny & HexclavePermission)
+
+
+def test_a_refusal_of_the_frameworks_own_stays_403(world: World) -> None:
+    """Where a token was accepted and another permission says no, the framework asks who authenticated the request."""
+
+    class Never(BasePermission):
+        def has_permission(self, request: Any, view: Any) -> bool:
+            return False
+
+    with world.settings(path("me", view(Never))):
+        assert ask("wsgi", "/me").status_code == 401
+        assert ask("wsgi", "/me", world.headers(world.alice)).status_code == 403
 
 
 def test_without_the_middleware_nothing_is_let_through(world: World) -> None:

@@ -434,9 +434,59 @@ def test_overriding_by_something_unusable_lets_nobody_in(sandbox: Sandbox) -> No
         assert client.get("/me").status_code == 500
 
 
+class Page(BaseModel):
+    """A response with a user in it."""
+
+    owner: HexclaveUser
+    anything: Any
+
+
+@dataclasses.dataclass
+class Parcel:
+    """A response of the standard library's with a user in it."""
+
+    owner: Any
+
+
 def test_user_as_response_shows_public_fields_only(sandbox: Sandbox) -> None:
-    """As `response_model` or return annotation a user is written without claims and session."""
+    """However a route returns a user, annotated or not and at any depth, it is written without claims and session."""
     app = new_app(sandbox)
+
+    @app.get("/plain")
+    async def plain(user: CurrentUser):  # type: ignore[no-untyped-def]
+        return user
+
+    @app.get("/dict")
+    async def in_a_dict(user: CurrentUser):  # type: ignore[no-untyped-def]
+        return {"user": [user]}
+
+    @app.get("/any")
+    async def anything(user: CurrentUser) -> Any:
+        return user
+
+    @app.get("/any dict")
+    async def in_any_dict(user: CurrentUser) -> dict[str, Any]:
+        return {"user": [user]}
+
+    @app.get("/page")
+    async def page(user: CurrentUser) -> Page:
+        return Page(owner=user, anything=user)
+
+    @app.get("/plain page")
+    async def plain_page(user: CurrentUser):  # type: ignore[no-untyped-def]
+        return Page(owner=user, anything={"user": user})
+
+    @app.get("/parcel")
+    async def parcel(user: CurrentUser):  # type: ignore[no-untyped-def]
+        return Parcel(user)
+
+    @app.get("/annotated parcel")
+    async def annotated_parcel(user: CurrentUser) -> Parcel:
+        return Parcel(user)
+
+    @app.get("/optional")
+    async def optional(user: OptionalUser) -> HexclaveUser | None:
+        return user
 
     @app.get("/model", response_model=HexclaveUser)
     async def model(user: CurrentUser) -> Any:
@@ -456,8 +506,20 @@ def test_user_as_response_shows_public_fields_only(sandbox: Sandbox) -> None:
         "selected_team_id": None,
     }
     with TestClient(app) as client:
-        assert expected == client.get("/model", headers=sandbox.headers(user)).json()
-        assert [expected] == client.get("/list", headers=sandbox.headers(user)).json()
+        for path, answer in {
+            "/model": expected,
+            "/list": [expected],
+            "/plain": expected,
+            "/dict": {"user": [expected]},
+            "/any": expected,
+            "/any dict": {"user": [expected]},
+            "/page": {"owner": expected, "anything": expected},
+            "/plain page": {"owner": expected, "anything": {"user": expected}},
+            "/parcel": {"owner": expected},
+            "/annotated parcel": {"owner": expected},
+            "/optional": expected,
+        }.items():
+            assert (path, answer) == (path, client.get(path, headers=sandbox.headers(user)).json())
 
 
 def test_api_key_as_response_shows_public_fields_only(sandbox: Sandbox) -> None:
@@ -468,11 +530,16 @@ def test_api_key_as_response_shows_public_fields_only(sandbox: Sandbox) -> None:
     async def view(key: Annotated[HexclaveApiKey, Depends(require_api_key)]) -> HexclaveApiKey:
         return key
 
+    @app.get("/plain")
+    async def plain(key: Annotated[HexclaveApiKey, Depends(require_api_key)]):  # type: ignore[no-untyped-def]
+        return key
+
     user = sandbox.create_user()
     key = sandbox.create_api_key(user=user)
     expected = {"id": key.id, "type": "user", "user_id": user.id, "team_id": None}
     with TestClient(app) as client:
-        assert expected == client.get("/key", headers={"x-api-key": key.value}).json()
+        for path in ("/key", "/plain"):
+            assert expected == client.get(path, headers={"x-api-key": key.value}).json()
 
 
 # --- several applications ---------------------------------------------------------------------------------------------

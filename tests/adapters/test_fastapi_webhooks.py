@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from starlette.types import Message
 
 from hexclave_integrations.errors import (
+    ConfigurationError,
     RequestRefused,
     WebhookHandlerFailed,
     WebhookStoreUnavailable,
@@ -278,3 +279,38 @@ class TestPermissions:
 
         assert (before, after) == ([200, 200], 403)
         assert [delivery.status for delivery in sandbox.deliveries] == [200]
+
+
+class TestSecrets:
+    """An endpoint without secrets of its own."""
+
+    @pytest.fixture(autouse=True)
+    def no_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No secret in the environment."""
+        for name in ("WEBHOOK_SECRET", "WEBHOOK_SECRETS"):
+            monkeypatch.delenv(f"HEXCLAVE_{name}", raising=False)
+            monkeypatch.delenv(f"STACK_{name}", raising=False)
+
+    def test_of_the_application(self) -> None:
+        """It takes those that the application is configured with, each application its own."""
+        webhooks, sandboxes = Webhooks(), [Sandbox(), Sandbox()]
+        deliveries = [sandbox.webhook("user.deleted", {"id": "x"}) for sandbox in sandboxes]
+        statuses = []
+        for sandbox in sandboxes:
+            app = FastAPI()
+            Hexclave(app, sandbox.config)
+            app.include_router(webhook_router(webhooks))
+            with TestClient(app) as client:
+                statuses += [
+                    client.post(PATH, content=body, headers=headers).status_code for body, headers in deliveries
+                ]
+
+        assert statuses == [200, 400, 400, 200]
+
+    def test_none_anywhere(self) -> None:
+        """Nothing is accepted, and the server's log says what is missing."""
+        app = FastAPI()
+        app.include_router(webhook_router(Webhooks()))
+        body, headers = event()
+        with TestClient(app) as client, pytest.raises(ConfigurationError, match="webhook_secrets is missing"):
+            client.post(PATH, content=body, headers=headers)

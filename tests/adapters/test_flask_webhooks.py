@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import Any
 
 import flask
 import pytest
 
-from hexclave_integrations.flask import webhook_blueprint
+from hexclave_integrations import ConfigurationError
+from hexclave_integrations.flask import Hexclave, webhook_blueprint
+from hexclave_integrations.testing import Sandbox
 from hexclave_integrations.webhooks import Webhooks
 
 from .._webhooks import SECRET, event, signed
@@ -78,3 +81,54 @@ def test_a_chunked_body(length: int, status: int) -> None:
         environ_overrides={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"},
     )
     assert answer.status_code == status
+
+
+@pytest.fixture
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No secret in the environment."""
+    for name in (
+        "HEXCLAVE_WEBHOOK_SECRET",
+        "STACK_WEBHOOK_SECRET",
+        "HEXCLAVE_WEBHOOK_SECRETS",
+        "STACK_WEBHOOK_SECRETS",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("no_environment")
+@pytest.mark.parametrize("blueprint_first", [False, True])
+def test_secrets_of_the_application(blueprint_first: bool) -> None:
+    """An endpoint without secrets of its own takes those that the application is configured with."""
+    sandbox, webhooks = Sandbox(), Webhooks()
+    app = flask.Flask("webhooks")
+    if not blueprint_first:
+        Hexclave(app, sandbox.config)
+    app.register_blueprint(webhook_blueprint(webhooks, PATH))
+    if blueprint_first:
+        Hexclave(app, sandbox.config)
+    client = app.test_client()
+    body, headers = sandbox.webhook("user.deleted", {"id": "x"})
+
+    assert client.post(PATH, data=body, headers=headers).status_code == 200
+    assert client.post(PATH, data=event()[0], headers=event()[1]).status_code == 400
+
+
+@pytest.mark.usefixtures("no_environment")
+def test_no_secret_anywhere() -> None:
+    """An application that has none does not start with such an endpoint."""
+    app = flask.Flask("webhooks")
+    Hexclave(app, dataclasses.replace(Sandbox().config, webhook_secrets=()))
+    with pytest.raises(ConfigurationError, match="webhook_secrets is missing"):
+        app.register_blueprint(webhook_blueprint(Webhooks(), PATH))
+
+
+def test_secrets_of_its_own() -> None:
+    """An endpoint that was given secrets takes no others."""
+    sandbox = Sandbox()
+    app = app_with(Webhooks([SECRET]))
+    Hexclave(app, sandbox.config)
+    answers = [
+        app.test_client().post(PATH, data=body, headers=headers).status_code
+        for body, headers in (event(), sandbox.webhook("user.deleted", {"id": "x"}))
+    ]
+    assert answers == [200, 400]

@@ -96,6 +96,40 @@ def test_refusal_is_the_errors_own_face(world: World, case: str, debug: bool, op
 
 @both_colours
 @OPERATIONS
+def test_a_refusal_is_no_failure_in_debug(
+    world: World, operation: str, colour: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is one of the framework's own exceptions as well, so no traceback is logged for it."""
+    with world.settings(routes(HexclaveAuth()), DEBUG=True):
+        assert ask(colour, f"/{world.team.id}/{operation}").status_code == 401
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@both_colours
+def test_a_refusal_that_another_auth_has_handled_is_over(world: World, colour: str) -> None:
+    """Where a function of the project lets the caller in after all, the operation's own answer is the answer."""
+    api = NinjaAPI(urls_namespace=f"test-{next(numbers)}", docs_url=None, openapi_url=None)
+
+    def either(request: HttpRequest) -> Any:
+        try:
+            return HexclaveAuth()(request)
+        except errors.RequestRefused:
+            return "guest"
+
+    @api.get("/{status}", auth=either)
+    def operation(request: Any, status: int) -> HttpResponse:
+        if status == 1:
+            raise ZeroDivisionError
+        return HttpResponse("my own", status=status)
+
+    with world.settings(path("", api.urls)):
+        for status, expected in ((401, 401), (500, 500), (1, 500), (200, 200)):
+            answer = ask(colour, f"/{status}")
+            assert (answer.status_code, answer.content == errors.NotAuthenticated().body()) == (expected, False)
+
+
+@both_colours
+@OPERATIONS
 @pytest.mark.parametrize("requirement", [require_user, EXPORT, require_team("{team_id}"), require_user.live()])
 def test_auth_is_whom_the_requirement_let_through(world: World, requirement: Any, operation: str, colour: str) -> None:
     """`request.auth` and `request.hexclave_user` are the user, and caches are told."""
@@ -222,6 +256,32 @@ def test_misuse_lets_nobody_in(world: World, wrong: Any, operation: str, colour:
         for user in (None, world.alice):
             answer = ask(colour, f"/{world.team.id}/{operation}", world.headers(user))
             assert (answer.status_code, world.alice.id.encode() in answer.content) == (500, False)
+
+
+ANSWERS: dict[str, Callable[[], Any]] = {
+    "requirement": lambda: require_user,
+    "called requirement": lambda: EXPORT,
+    "factory": lambda: require_team,
+    "auth": lambda: HexclaveAuth(require_user),
+    "auth class": lambda: HexclaveAuth,
+}
+
+
+@both_colours
+@OPERATIONS
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_guard_is_no_answer(world: World, answer: str, is_async: bool, operation: str, colour: str) -> None:
+    """A function given as `auth` that returns one of our guards, in place of asking it, lets nobody in."""
+    returned = ANSWERS[answer]()
+
+    async def aauth(request: HttpRequest) -> Any:
+        return returned
+
+    with world.settings(routes(aauth if is_async else lambda request: returned)):
+        for user in (None, world.alice):
+            answered = ask(colour, f"/{world.team.id}/{operation}", world.headers(user))
+            assert (answered.status_code, b'"id"' in answered.content) == (500, False)
 
 
 @both_colours

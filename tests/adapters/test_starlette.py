@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,6 +30,7 @@ from hexclave_integrations import (
     RequestRefused,
     requirements,
 )
+from hexclave_integrations._asgi.private import NAMES
 from hexclave_integrations.errors import NotAuthenticated, Unavailable
 from hexclave_integrations.starlette import (
     HexclaveMiddleware,
@@ -205,6 +207,62 @@ def test_endpoint_class(sandbox: Sandbox) -> None:
         assert [client.request(method, "/").status_code for method in ("GET", "POST", "PUT")] == [401, 401, 200]
         for method in ("GET", "POST"):
             assert user.id == client.request(method, "/", headers=sandbox.headers(user)).json()["id"]
+
+
+class Questions(HTTPEndpoint):
+    """An endpoint class with a method that Starlette knows since 1.10, and with one of its own."""
+
+    guard = require_user
+
+    @require_team("{team_id}")
+    async def query(self, request: Request) -> Response:
+        return PlainTextResponse("in")
+
+
+class Uncalled(HTTPEndpoint):
+    """An endpoint class whose method is a requirement."""
+
+    query = require_team
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "message"), [(Questions, 'no parameter "team_id"'), (Uncalled, "used without calling it")]
+)
+def test_every_method_of_an_endpoint_class_is_looked_at(sandbox: Sandbox, endpoint: Any, message: str) -> None:
+    """The checks at start-up know the method QUERY, and take an attribute of another name for none."""
+    with pytest.raises(ConfigurationError, match=message), TestClient(new_app(sandbox, Route("/x", endpoint))):
+        pass
+    with TestClient(new_app(sandbox, Route("/{team_id}", Questions))):
+        pass
+
+
+def test_mounted_application_where_starlette_keeps_its_handlers_elsewhere(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a requirement refuses is then a failure of the mounted application, and nobody is let in."""
+    sub = Starlette(routes=[Route("/me", require_user(me))])
+    monkeypatch.setitem(NAMES, "exception handlers", "moved.elsewhere")
+
+    with TestClient(new_app(sandbox, Mount("/sub", sub)), raise_server_exceptions=False) as client:
+        assert client.get("/sub/me").status_code == 500
+        assert client.get("/sub/me", headers=sandbox.headers(sandbox.create_user())).status_code == 200
+
+
+def test_endpoint_that_python_does_not_know_to_be_async(sandbox: Sandbox) -> None:
+    """Partials and objects with an async `__call__` work, as does a function that returns something to await."""
+
+    class Object:
+        async def __call__(self, request: Request) -> Response:
+            return await me(request)
+
+    def returns_a_coroutine(request: Request) -> Any:
+        return me(request)
+
+    endpoints: list[Any] = [functools.partial(me), functools.partial(Object()), returns_a_coroutine]
+    routes = [Route(f"/{number}", require_user(each)) for number, each in enumerate(endpoints)]
+    with TestClient(new_app(sandbox, *routes)) as client:
+        headers = sandbox.headers(sandbox.create_user())
+        assert [client.get(f"/{number}", headers=headers).status_code for number in range(3)] == [200] * 3
 
 
 def test_sync_function_runs_in_a_thread(sandbox: Sandbox) -> None:

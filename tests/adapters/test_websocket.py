@@ -235,16 +235,56 @@ def test_bad_header_comes_before_subprotocol(sandbox: Sandbox, build: Build, val
         greeting(build(sandbox.config), headers={name: value}, subprotocols=offered)
 
 
+def cookies_of(sandbox: Sandbox, user: Any) -> dict[str, str]:
+    """The header with the cookies of the SDK."""
+    pair = f'["r1","{sandbox.token(user)}"]'.replace('"', "%22").replace(",", "%2C")
+    return {"cookie": f"stack-refresh=r1; stack-access={pair}"}
+
+
 @pytest.mark.parametrize("build", APPS)
 def test_cookies_on_a_websocket(sandbox: Sandbox, build: Build) -> None:
-    """Cookies sign in only where they were asked for: any site can open a websocket with them."""
+    """Cookies sign in only where they were asked for, and a page of the same host opens the websocket."""
     user = sandbox.create_user()
-    pair = f'["r1","{sandbox.token(user)}"]'.replace('"', "%22").replace(",", "%2C")
-    headers = {"cookie": f"stack-refresh=r1; stack-access={pair}"}
+    headers = {**cookies_of(sandbox, user), "origin": "https://testserver"}
     config = dataclasses.replace(sandbox.config, accept_cookies=True)
     assert user.id == greeting(build(config), headers=headers)[0]["id"]
     with pytest.raises(WebSocketDenialResponse):
         greeting(build(sandbox.config), headers=headers)
+
+
+@pytest.mark.parametrize(
+    "origin", [None, "null", "http://blog.testserver", "http://testserver:8001", "http://x@testserver", ""], ids=str
+)
+@pytest.mark.parametrize("build", APPS)
+def test_cookies_on_a_websocket_of_another_page(sandbox: Sandbox, build: Build, origin: str | None) -> None:
+    """A page of another origin, a sibling's too, cannot open a websocket with the user's cookies; nor can no page."""
+    user = sandbox.create_user()
+    headers = cookies_of(sandbox, user) | ({} if origin is None else {"origin": origin})
+    app = build(dataclasses.replace(sandbox.config, accept_cookies=True))
+    with pytest.raises(WebSocketDenialResponse) as refused:
+        greeting(app, headers=headers)
+    assert refused.value.status_code == 401
+
+    # What a page cannot send on its own still counts, from any origin.
+    assert user.id == greeting(app, headers=headers | sandbox.headers(user))[0]["id"]
+    offered = ["hexclave", PREFIX + sandbox.token(user)]
+    assert user.id == greeting(app, headers=headers, subprotocols=offered)[0]["id"]
+
+
+@pytest.mark.parametrize("name", ["origin", "host"])
+@pytest.mark.parametrize("build", APPS)
+def test_cookies_of_a_websocket_with_a_header_twice(sandbox: Sandbox, build: Build, name: str) -> None:
+    """A second `Origin` or `Host` leaves open which page opens the websocket: the cookies do not count."""
+    cookie = cookies_of(sandbox, sandbox.create_user())["cookie"].encode()
+    app = build(dataclasses.replace(sandbox.config, accept_cookies=True))
+    headers = [(b"host", b"testserver"), (b"origin", b"https://testserver"), (b"cookie", cookie)]
+    again = (name.title().encode(), b"https://testserver" if name == "origin" else b"testserver")
+
+    def accepts(headers: list[tuple[bytes, bytes]]) -> bool:
+        scope = {**handshake([], denial=True), "headers": headers}
+        return "websocket.accept" in {message["type"] for message in run(app, scope)}
+
+    assert [accepts(headers), accepts([*headers, again])] == [True, False]
 
 
 def test_optional_user(sandbox: Sandbox) -> None:

@@ -18,7 +18,7 @@ import flask as flask_framework
 from starlette.requests import HTTPConnection, Request
 from starlette.websockets import WebSocket
 
-from hexclave_integrations import HexclaveConfig, fastapi, starlette
+from hexclave_integrations import HexclaveConfig, litestar, starlette
 from hexclave_integrations.webhooks import Webhooks
 
 from .frameworks import FRAMEWORKS, Framework
@@ -171,12 +171,12 @@ def each_guard_makes_an_attempt() -> Mapping[str, Any]:
     return {**made_of(Careless), "HexclaveMiddleware": Middleware}
 
 
-@mutant("fastapi", "a_requirement_without_its_call_stops_the_start")
+@mutant("litestar", "a_requirement_without_its_call_stops_the_start")
 def needs_call_is_left_away() -> Mapping[str, Any]:
-    """In Starlette and Flask the start refuses a requirement in place of a view by itself."""
+    """The other adapters refuse a function that makes requirements at the start by other means as well."""
 
     def require_permission(team: str, permission: str) -> Any:
-        return fastapi.FastAPIRequirement(scope="team permission", team=team, permission=permission)
+        return litestar.LitestarRequirement(scope="team permission", team=team, permission=permission)
 
     return {"require_permission": require_permission}
 

@@ -49,7 +49,7 @@ call_command("migrate", verbosity=0, run_syncdb=True, skip_checks=True)
 user = HexclaveClient(sandbox.config).authenticate(sandbox.headers(alice))
 people = get_user_model()._default_manager
 people.create(email=alice.id)  # somebody who got this past the sign-up form
-rows = [authenticate(None, hexclave_user=user) for _ in range(2)]
+rows: list[Any] = [authenticate(None, hexclave_user=user) for _ in range(2)]
 ids = {}
 for field in ("hexclave_id", "nickname", "email", "id"):
     with override_settings(HEXCLAVE=of(field)):

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
-from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.responses import PlainTextResponse
@@ -21,7 +20,8 @@ from starlette.routing import Mount, Route
 from hexclave_integrations import fastapi, starlette
 
 from . import routes
-from .routes import METHODS, PERMISSION, PROJECT_PERMISSION, Answer, Guard, Ledger, Request, Send, World
+from .in_process import call_asgi
+from .routes import METHODS, PERMISSION, PROJECT_PERMISSION, Guard, Ledger, Send, World
 
 __all__ = ["FASTAPI_ROUTES", "STARLETTE_ROUTES", "calling", "fastapi_app", "starlette_app"]
 
@@ -82,9 +82,10 @@ def fastapi_app(world: World, ledger: Ledger) -> FastAPI:
         ledger.saw("permission", team_id, user)
 
     def reports(router: Any, path: str, **options: Any) -> None:
-        @router.api_route(path, methods=ALL, **options)
         async def report(team_id: str, request: Connection) -> None:
             ledger.saw("permission", team_id, request.state.user)
+
+        router.api_route(path, methods=ALL, **options)(report)
 
     async def keep(request: Connection, user: Holder) -> None:
         request.state.user = user
@@ -163,50 +164,6 @@ def starlette_app(world: World, ledger: Ledger) -> Starlette:
 
 @contextmanager
 def calling(app: Any) -> Iterator[Send]:
-    """Call an ASGI application as uvicorn does, on one event loop."""
+    """Call an ASGI application, on one event loop."""
     with asyncio.Runner() as runner:
-
-        def send(request: Request) -> Answer:
-            return runner.run(call(app, request))
-
-        yield send
-
-
-async def call(app: Any, request: Request) -> Answer:
-    """One request."""
-    path, _, query = request.target.partition("?")
-    headers = {**request.headers, **request.caller.headers}
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": request.method,
-        "scheme": "http",
-        "path": unquote(path),
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "headers": [(b"host", b"test"), *((name.encode(), value.encode("latin-1")) for name, value in headers.items())],
-        "client": ("127.0.0.1", 1234),
-        "server": ("127.0.0.1", 80),
-        "state": {},
-    }
-    status, parts, is_read = 0, [], False
-
-    async def receive() -> dict[str, Any]:
-        nonlocal is_read
-        if is_read:
-            await asyncio.Event().wait()  # nobody hangs up
-        is_read = True
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Any) -> None:
-        nonlocal status
-        if message["type"] == "http.response.start":
-            status = message["status"]
-            parts.extend(b": ".join(pair) for pair in message["headers"])
-        else:
-            parts.append(message.get("body", b""))
-
-    await app(scope, receive, send)
-    return Answer(status, b"\n".join(parts).decode("latin-1"))
+        yield lambda request: runner.run(call_asgi(app, request.method, request.target, request.pairs))

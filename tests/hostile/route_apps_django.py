@@ -16,7 +16,7 @@ from django.test import override_settings
 from django.urls import include, path, re_path
 from django.utils.decorators import method_decorator
 from django.views import View
-from ninja import NinjaAPI, Router
+from ninja import NinjaAPI, Path, Router
 from rest_framework.decorators import action, api_view, permission_classes
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
@@ -231,8 +231,15 @@ def ninja_app(world: World, ledger: Ledger, *, is_async: bool) -> Iterator[Send]
     async def async_pair(request: HttpRequest, other: str, team_id: str) -> None:
         pair(request, other, team_id)
 
+    # By itself Ninja would read a parameter of the router's prefix from the query.
+    def report(request: HttpRequest, team_id: Path[str]) -> None:
+        ledger.saw("permission", team_id, _principal("permission", request))
+
+    async def async_report(request: HttpRequest, team_id: Path[str]) -> None:
+        report(request, team_id)
+
     router = Router(auth=HexclaveAuth(_PERMISSION))
-    router.api_operation(list(METHODS), "/reports")(with_team("permission"))
+    router.api_operation(list(METHODS), "/reports")(coloured(report, async_report))
     api.add_router("/nested/{str:team_id}", router)
     guarded: dict[str, tuple[Guard, django.DjangoRequirement]] = {
         **{url.replace("<str:team_id>", "{team_id}"): found for url, found in _guards().items()},

@@ -15,11 +15,12 @@ from urllib.parse import quote
 from hexclave_integrations import HexclaveConfig
 from hexclave_integrations.testing import Sandbox
 
+from .in_process import Answer, Pairs
+
 __all__ = [
     "METHODS",
     "PERMISSION",
     "PROJECT_PERMISSION",
-    "Answer",
     "Caller",
     "Guard",
     "Ledger",
@@ -79,13 +80,10 @@ class Request:
     target: str
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    text: str
+    @property
+    def pairs(self) -> Pairs:
+        """All headers."""
+        return list({**self.headers, **self.caller.headers}.items())
 
 
 Send: TypeAlias = Callable[[Request], Answer]
@@ -198,22 +196,28 @@ def broken_law(world: World, request: Request, answer: Answer | Exception, seen:
 
 
 def requests(world: World, routes: tuple[Route, ...], count: int, rng: random.Random) -> Iterator[Request]:
-    """Requests for these routes: every caller at every route in its plain spelling, then that many bent ones."""
+    """Requests for these routes: in plain spelling everybody and every method, then that many bent ones."""
     for route in routes:
+        plain = [_target(route, team, world.teams[2], "plain") for team in world.teams[:2]]
         for caller in world.callers:
-            for team in world.teams[:2]:
-                yield Request(caller, rng.choice(STANDARD[2:6]), _target(route, team, world.teams[2], "plain"))
+            for target in plain:
+                yield Request(caller, rng.choice(STANDARD[2:6]), target)
+        for method in (*METHODS, *_STRANGE):
+            for caller in (world.callers[0], *rng.sample(world.callers[1:], 2)):
+                yield Request(caller, method, rng.choice(plain))
     for _ in range(count):
-        route, caller = rng.choice(routes), rng.choice(world.callers)
-        # Mostly with a team of their own somewhere in it, for who may do nothing cannot be confused with who may.
+        # Mostly who may do something somewhere: who may do nothing cannot be confused with who may.
+        route, caller = rng.choice(routes), rng.choice(world.callers if rng.random() < 0.5 else world.callers[:2])
         team, other = rng.sample(world.teams, 2)
         spelled = rng.choice(_spellings(team, other)) if rng.random() < 0.7 else team
         beside = rng.choice([other, team, rng.choice(_spellings(other, team))])
         target = _target(route, spelled, beside, rng.choice(["plain", "a/b", team, "..", "%2F"]))
         for _ in range(rng.choice([0, 0, 1, 1, 2])):
-            target = rng.choice(_BENDS)(target, team, rng)
+            target = rng.choice(_BENDS)(target, rng.choice(world.teams), rng)
+        if rng.random() < 0.2:
+            target += f"?team_id={other}"
         method = rng.choice(METHODS) if rng.random() < 0.8 else rng.choice(_STRANGE)
-        yield Request(caller, method, target, rng.choice(_extras(team, target)) if rng.random() < 0.2 else {})
+        yield Request(caller, method, target, rng.choice(_extras(other, target)) if rng.random() < 0.2 else {})
 
 
 def _target(route: Route, team: str, other: str, rest: str) -> str:

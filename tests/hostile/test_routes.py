@@ -16,7 +16,7 @@ from . import route_apps_django as django
 from . import route_apps_wsgi as wsgi
 from .routes import Ledger, Route, Send, World, broken_law, requests
 
-COUNT: Final = int(os.environ.get("HOSTILE_REQUESTS", "1200"))
+COUNT: Final = int(os.environ.get("HOSTILE_REQUESTS", "800"))
 """Of bent requests for each application; `HOSTILE_REQUESTS=20000` goes deeper."""
 
 SEED: Final = 20261125

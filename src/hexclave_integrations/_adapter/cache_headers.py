@@ -72,10 +72,11 @@ class HeaderGuard(Generic[AnyStr]):
 
     def __init__(self, config: HexclaveConfig, kind: type[AnyStr]) -> None:
         self._config = config
-        self._encode: Callable[[str], AnyStr] = kind if kind is str else _encoded  # type: ignore[assignment]  # by kind
-        self._control_name, self._vary_name = self._encode("cache-control"), self._encode("vary")
-        self._private = self._encode(PRIVATE)
-        self._vary = self._encode(vary_on_credentials(None, config))
+        self._encode: Callable[[str], AnyStr] = str if kind is str else _encoded  # type: ignore[assignment]
+        self._control_name: AnyStr = self._encode("cache-control")
+        self._vary_name: AnyStr = self._encode("vary")
+        self._private: AnyStr = self._encode(PRIVATE)
+        self._vary: AnyStr = self._encode(vary_on_credentials(None, config))
 
     def __call__(
         self, headers: Iterable[tuple[AnyStr, AnyStr]], *, private: bool = True

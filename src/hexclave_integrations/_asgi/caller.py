@@ -1,26 +1,30 @@
-"""Who makes this request: asked at most once per request, and kept in its ASGI scope."""
+"""Who makes a request: found out at most once, and kept in the ASGI scope of the request."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Final
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
+from .._adapter.origin import is_own_origin
 from .._token.find import STACK_TOKEN, are_there, read_cookies
 from ..api_key import HexclaveApiKey
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused, Unavailable
 from ..requirements import Requirement
 from ..user import HexclaveUser
+from .private import NAMES
 
 __all__ = ["SCOPE_KEY", "SUBPROTOCOL", "Caller", "caller_of", "refuse"]
 
 SCOPE_KEY: Final = "hexclave_integrations.caller"
 SUBPROTOCOL: Final = "hexclave"
-# Browsers cannot set headers on a websocket; they can offer subprotocols, and a JWT has only letters allowed there.
+# A browser cannot set headers on a websocket, but it can offer subprotocols. A JWT has only characters that are
+# allowed there.
 _SUBPROTOCOL_TOKEN: Final = "hexclave.access-token."
 _TOKEN_HEADER: Final = STACK_TOKEN.encode()
 
@@ -29,39 +33,90 @@ class Caller:
     """The caller of one http or websocket request.
 
     Attributes:
-        attempt: the credentials, and what came of them.
+        attempt: the credentials of the request, and what came of them.
         client: verifies and authorizes.
-        answers_subprotocol: whether the client offered `hexclave` next to its token, and expects it selected.
-        is_accepted: whether the application accepted a websocket, which then can only be closed.
+        answers_subprotocol: whether the client offered `hexclave` next to its token, and expects that to be selected.
+        is_accepted: whether the application has accepted the websocket, which can then only be closed.
     """
 
-    __slots__ = ("answers_subprotocol", "attempt", "client", "is_accepted")
+    # The `send` of the request is not kept here: a server's `send` holds the scope, and the scope holds this object.
+    __slots__ = ("_begun", "answers_subprotocol", "attempt", "client", "is_accepted")
 
     def __init__(self, client: AsyncHexclaveClient, scope: Any) -> None:
         self.client = client
-        self.answers_subprotocol = scope["type"] == "websocket" and _take_subprotocol_token(scope, client)
+        is_websocket = scope["type"] == "websocket"
+        self.answers_subprotocol = is_websocket and _take_subprotocol_token(scope, client)
         self.is_accepted = False
         headers = scope.get("headers", ())
-        self.attempt = client.attempt(headers, lambda: _cookies(headers))
+        cookies = _cookies_of_own_page if is_websocket else _cookies
+        self.attempt = client.attempt(headers, lambda: cookies(headers))
+        # The checks that were begun. None once the answer has started: nothing can be held back any more.
+        self._begun: list[Coroutine[Any, Any, Any]] | None = []
 
-    async def check(self, requirement: Requirement, connection: HTTPConnection) -> HexclaveUser | HexclaveApiKey | None:
+    def check(
+        self, requirement: Requirement, connection: HTTPConnection
+    ) -> Coroutine[Any, Any, HexclaveUser | HexclaveApiKey | None]:
         """Hold the caller against a requirement.
 
         Raises:
-            RequestRefused: he does not meet it, or it cannot be told now.
+            RequestRefused: when awaited, if the caller does not meet the requirement, or if that cannot be told now.
         """
-        _show_refusal_to_app(connection.scope)  # for what the endpoint may ask later as well
-        return await self.client.admit(requirement, self.attempt, params=connection.path_params, request=connection)
+        _show_refusal_to_app(connection.scope)  # also for questions that the endpoint asks later
+        return self.client.admit(requirement, self.attempt, params=connection.path_params, request=connection)
+
+    def watch(self, check: Coroutine[Any, Any, Any]) -> None:
+        """Remember a check, which has to be awaited before the answer starts."""
+        if self._begun is not None:
+            self._begun.append(check)
+
+    def expect_awaited(self) -> None:
+        """Make sure that every check was awaited; called before the answer starts.
+
+        Raises:
+            ConfigurationError: a check was not awaited. No other answer to this request may start either.
+        """
+        if self._begun and self._unawaited():
+            raise ConfigurationError("A requirement was called and not awaited: write await require_user(connection).")
+        self._begun = None
+
+    def close(self) -> None:
+        """Close the checks that were never awaited; called when the request is over.
+
+        The error was reported by then, and Python need not warn as well.
+        """
+        if self._begun:
+            for check in self._unawaited():
+                check.close()
+
+    def _unawaited(self) -> list[Coroutine[Any, Any, Any]]:
+        begun = self._begun or ()
+        return [check for check in begun if inspect.getcoroutinestate(check) == inspect.CORO_CREATED]
 
 
 def _cookies(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
     return read_cookies(value.decode("latin-1") for name, value in headers if name == b"cookie")
 
 
+def _cookies_of_own_page(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    """The cookies of a websocket that a page of the same host opens; for any other websocket, none.
+
+    A browser sends cookies no matter which page opens a websocket, and it lets that page read what the server sends.
+    """
+    headers = list(headers)
+    is_own = is_own_origin(_only(headers, b"origin"), _only(headers, b"host"))
+    return _cookies(headers) if is_own else {}
+
+
+def _only(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str | None:
+    """The value of a header; None if the header is missing or came more than once."""
+    values = [value for name, value in headers if name.lower() == wanted]
+    return values[0].decode("latin-1") if len(values) == 1 else None
+
+
 def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:
     """Move a token offered as a subprotocol into a header, so that no application echoes or logs it.
 
-    Returns whether the client offered `hexclave` besides.
+    Returns whether the client offered `hexclave` as well.
     """
     offered = scope.get("subprotocols") or []
     tokens = [name[len(_SUBPROTOCOL_TOKEN) :] for name in offered if name.startswith(_SUBPROTOCOL_TOKEN)]
@@ -69,11 +124,11 @@ def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:
         return False
     scope["subprotocols"] = [name for name in offered if not name.startswith(_SUBPROTOCOL_TOKEN)]
     headers = [pair for pair in scope.get("headers", ()) if pair[0] != b"sec-websocket-protocol"]
-    # uvicorn hands over 8-bit bytes as lone surrogates; no subprotocol has any, and `?` is in no token.
+    # uvicorn hands over bytes above 127 as lone surrogates. They become `?`, which is in no subprotocol and no token.
     if scope["subprotocols"]:
         headers.append((b"sec-websocket-protocol", ", ".join(scope["subprotocols"]).encode("latin-1", "replace")))
-    # Other forms come first: the token joins only where the client sent none of them. Basic credentials, which a
-    # browser sends by itself, are none, and a blank header says nothing.
+    # The other forms come first: this token counts only if the client sent none of them. Basic credentials, which a
+    # browser sends by itself, are not one of them, and neither is a blank header.
     if not are_there(client.attempt(headers).headers):
         headers = [pair for pair in headers if pair[0] != _TOKEN_HEADER]
         headers += [(_TOKEN_HEADER, token.encode("latin-1", "replace")) for token in tokens]
@@ -84,10 +139,10 @@ def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:
 def _show_refusal_to_app(scope: Any) -> None:
     """Let the innermost Starlette application turn refusals into answers.
 
-    A mounted application has exception handlers of its own and would answer 500 to an error it does not know;
-    one that handles refusals itself is left alone.
+    A mounted application has its own exception handlers and answers 500 to an error that it does not know. An
+    application that already handles refusals is left alone.
     """
-    handlers = scope.get("starlette.exception_handlers")
+    handlers = scope.get(NAMES["exception handlers"])
     if handlers is not None:
         handlers[0].setdefault(RequestRefused, refuse)
 
@@ -115,7 +170,7 @@ async def refuse(connection: HTTPConnection, error: Exception) -> Response | Non
     if not isinstance(connection, WebSocket):
         return response
     denial = "websocket.http.response" in (connection.scope.get("extensions") or {})
-    # The connection object of an exception handler may be another one than the application accepted.
+    # The exception handler may get another connection object than the one that the application accepted.
     caller: Caller | None = connection.scope.get(SCOPE_KEY)
     accepted = caller is not None and caller.is_accepted
     if denial and not accepted and connection.application_state is WebSocketState.CONNECTING:

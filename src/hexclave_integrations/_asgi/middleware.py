@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from .._adapter import cache_headers
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused
+from .caches import CacheGuard
 from .caller import SCOPE_KEY, SUBPROTOCOL, Caller, refuse
-from .misuse import CHECKS_KEY, Checks
 from .startup import check_routes
 
 __all__ = ["CallerMiddleware"]
@@ -23,22 +21,22 @@ logger = logging.getLogger("hexclave_integrations")
 
 
 class CallerMiddleware:
-    """Makes requirements work in the application it wraps; asks who the caller is only when one of them does.
+    """Makes requirements work in the application it wraps. The caller is identified only when a requirement asks.
 
     Args:
         app: the ASGI application.
-        client: verifies and authorizes; closed when the application's lifespan ends.
+        client: verifies and authorizes. It is closed when the application's lifespan ends.
     """
 
-    # Whether answers may differ between callers although no requirement asked.
+    # Whether answers may differ between callers even if no requirement was checked.
     _identifies_everybody = False
-    # What is wrong with the configuration, and stops the start.
+    # What is wrong with the configuration; anything here stops the start.
     _problem = ""
 
     def __init__(self, app: ASGIApp, client: AsyncHexclaveClient) -> None:
         self._app = app
         self._client = client
-        self._vary = cache_headers.vary_on_credentials(None, client.config).encode()
+        self._caches = CacheGuard(client.config, identifies_everybody=self._identifies_everybody)
         self._is_checked = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,11 +51,10 @@ class CallerMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        if not self._is_checked:  # a mounted application has no lifespan, and a server may leave it out
+        if not self._is_checked:  # a mounted application gets no lifespan, and some servers leave it out
             self._check(scope)
         caller = Caller(self._client, scope)
         scope[SCOPE_KEY] = caller
-        checks = scope[CHECKS_KEY] = Checks()
         if self._identifies_everybody:
             await self._identify(caller, scope)
         started = False
@@ -66,48 +63,27 @@ class CallerMiddleware:
             nonlocal started
             started = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                checks.expect_awaited()
-                if caller.attempt.asked or self._identifies_everybody:
-                    headers = self._guard_caches(message.get("headers", ()), private=caller.attempt.asked)
-                    message = {**message, "headers": headers}  # an application may send one message many times
+                caller.expect_awaited()
+                message = self._caches.message(message, asked=caller.attempt.asked)
             elif message["type"] == "websocket.accept":
-                checks.expect_awaited()
+                caller.expect_awaited()
                 caller.is_accepted = True
                 if caller.answers_subprotocol and not message.get("subprotocol"):
-                    # Browsers drop a connection that selects nothing of what they offered.
+                    # A browser drops a connection that selects none of the subprotocols it offered.
                     message = {**message, "subprotocol": SUBPROTOCOL}
             await send(message)
 
         try:
             await self._app(scope, receive, guarded_send)
-        except RequestRefused as error:  # from an application that knows no exception handlers
+        except RequestRefused as error:  # from an application without exception handlers
             if started:
                 raise
             await self._answer(scope, receive, guarded_send, error)
         finally:
-            checks.close()
+            caller.close()
 
     async def _identify(self, caller: Caller, scope: Scope) -> None:
-        """Find out who the caller is, ahead of the application, where `_identifies_everybody`."""
-
-    def _guard_caches(self, headers: Iterable[tuple[bytes, bytes]], *, private: bool) -> list[tuple[bytes, bytes]]:
-        """Name the credentials in `Vary`, and keep shared caches out unless the application said `public`."""
-        kept: list[tuple[bytes, bytes]] = []
-        vary: list[str] = []
-        given: list[str] = []
-        for name, value in headers:
-            lowered = name.lower()
-            if lowered == b"vary":
-                vary.append(value.decode("latin-1"))
-            elif lowered == b"cache-control" and private:
-                given.append(value.decode("latin-1"))
-            else:
-                kept.append((name, value))
-        if private:
-            kept.append((b"cache-control", cache_headers.cache_control(", ".join(given)).encode("latin-1")))
-        full = cache_headers.vary_on_credentials(", ".join(vary), self._client.config).encode() if vary else self._vary
-        kept.append((b"vary", full))
-        return kept
+        """Identify the caller before the application runs; only called with `_identifies_everybody`."""
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, error: RequestRefused) -> None:
         connection = WebSocket(scope, receive, send) if scope["type"] == "websocket" else HTTPConnection(scope)
@@ -133,8 +109,8 @@ class CallerMiddleware:
         try:
             self._check(scope)
         except Exception as error:
-            # A server that only sees the exception takes the lifespan for unsupported and starts all the same.
-            # Any exception: FastAPI looks at the dependencies of an included router only now.
+            # A server that sees only the exception believes that there is no lifespan, and starts all the same.
+            # Any exception counts: FastAPI looks at the dependencies of an included router only now.
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
         await self._client.__aenter__()
@@ -147,6 +123,8 @@ class CallerMiddleware:
         Raises:
             ConfigurationError: one of them cannot work as it is written.
         """
-        app = self._app if hasattr(self._app, "routes") else scope.get("app")
+        around = scope.get("app")
+        app = self._app if hasattr(self._app, "routes") else around
         check_routes(app, self._client.config, scope.get("path_params", ()))
+        self._caches.guard_error_handler(around)
         self._is_checked = True

@@ -1,9 +1,11 @@
-"""What can be known to be wrong before the first request: requirements that the configuration cannot serve."""
+"""What can be known to be wrong before the first request, such as a requirement that the settings cannot serve."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from http import HTTPMethod
 from typing import Any, Final
 
 from .._adapter.guarded import guards_of
@@ -12,71 +14,83 @@ from ..client import AsyncHexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement
-from .misuse import check_dependency, check_order
 
-__all__ = ["check_routes"]
+__all__ = ["FRAMEWORKS", "Framework", "check_routes"]
 
 _PARAMETER: Final = re.compile(r"\{(\w+)[:}]")
-# Of Starlette's HTTPEndpoint and WebSocketEndpoint.
-_METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "on_connect", "on_receive", "on_disconnect")
+# The methods of Starlette's HTTPEndpoint and WebSocketEndpoint that answer a request. HTTPMethod may lack QUERY.
+_HANDLERS: Final = {*(method.lower() for method in HTTPMethod), "query", "on_connect", "on_receive", "on_disconnect"}
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """How a framework on top of Starlette keeps its routes.
+
+    Attributes:
+        routes_of: the routes of an application, router or mount.
+        requirements_on: the requirements on one route, none for a route of another framework. It raises a
+            ConfigurationError for a route that does not check what it seems to check.
+    """
+
+    routes_of: Callable[[Any], Iterable[Any]]
+    requirements_on: Callable[[Any, str], Iterator[Requirement]]
+
+
+def _plain_routes(holder: Any) -> Iterable[Any]:
+    return getattr(holder, "routes", None) or ()
+
+
+def _on_endpoint(route: Any, path: str) -> Iterator[Requirement]:
+    """The requirements that decorate an endpoint, or the methods of an endpoint class."""
+    endpoint = getattr(route, "endpoint", None)
+    if not isinstance(endpoint, type):
+        yield from _on_handler(endpoint, path)
+        return
+    for name in dir(endpoint):
+        if name in _HANDLERS or guards_of(getattr(endpoint, name, None)):
+            yield from _on_handler(getattr(endpoint, name), path)
+
+
+def _on_handler(handler: Any, path: str) -> Iterator[Requirement]:
+    decorated = handler
+    while decorated is not None:
+        if isinstance(decorated, UNAPPLIED):
+            raise ConfigurationError(f"The endpoint of {path} is a requirement: it was used without calling it.")
+        yield from guards_of(decorated)
+        decorated = getattr(decorated, "__wrapped__", None)
+
+
+FRAMEWORKS: Final = [Framework(_plain_routes, _on_endpoint)]
+"""The frameworks whose adapters are imported, Starlette first. One's application may be mounted in another's."""
 
 
 def check_routes(app: Any, config: HexclaveConfig, given: Collection[str] = ()) -> None:
-    """Look at every requirement on the routes of a Starlette or FastAPI application.
+    """Look at every requirement on the routes of an application.
 
     Args:
-        config: of the middleware around the application.
-        given: names of route parameters that come from outside of the application, where it is mounted.
+        app: an application of Starlette, or of a framework on top of it; anything else has no routes.
+        config: the settings of the middleware around the application.
+        given: names of route parameters that the path has already where the application is mounted.
 
     Raises:
-        ConfigurationError: one needs a server key that is not set, or a route parameter that its route lacks, or
-            a route is written such that it would not ask what it seems to ask.
+        ConfigurationError: a requirement needs a server key that is not set, or a route parameter that its route
+            lacks, or a route would not check what it seems to check.
     """
-    for requirement, path, settings in _requirements(getattr(app, "routes", ()), "", config):
+    for requirement, path, settings in _requirements(app, "", config):
         for found in unmet([requirement], path, {*given, *_PARAMETER.findall(path)}, settings):
             raise ConfigurationError(found.text)
 
 
 def _requirements(
-    routes: Any, prefix: str, config: HexclaveConfig
+    holder: Any, prefix: str, config: HexclaveConfig
 ) -> Iterator[tuple[Requirement, str, HexclaveConfig]]:
-    for listed in routes:
-        # FastAPI's lazily included routers keep here what became of a route that is not FastAPI's own.
-        route = getattr(listed, "starlette_route", None) or listed
+    # The framework that was added last also knows how the ones before it keep their routes.
+    for route in FRAMEWORKS[-1].routes_of(holder):
         path = prefix + getattr(route, "host", "") + getattr(route, "path", "")
-        for requirement in _on_endpoint(getattr(route, "endpoint", None), path):
-            yield requirement, path, config
-        for requirement in _on_dependencies(route, path):
-            yield requirement, path, config
-        contexts = getattr(route, "effective_route_contexts", None)
-        inner = contexts() if contexts else getattr(route, "routes", None) or ()
-        yield from _requirements(inner, path, _own_config(getattr(route, "app", None)) or config)
-
-
-def _on_endpoint(endpoint: Any, path: str) -> Iterator[Requirement]:
-    """The requirements that decorate an endpoint, or the methods of an endpoint class."""
-    handlers = [getattr(endpoint, name, None) for name in _METHODS] if isinstance(endpoint, type) else [endpoint]
-    for handler in handlers:
-        decorated = handler
-        while decorated is not None:
-            if isinstance(decorated, UNAPPLIED):
-                raise ConfigurationError(f"The endpoint of {path} is a requirement: it was used without calling it.")
-            yield from guards_of(decorated)
-            decorated = getattr(decorated, "__wrapped__", None)
-
-
-def _on_dependencies(route: Any, path: str) -> Iterator[Requirement]:
-    """The requirements in the tree of dependencies that FastAPI keeps for a route."""
-    pending = [getattr(route, "dependant", None)]
-    if pending[0] is not None:
-        check_order(pending[0].call, path)
-    while pending:
-        dependant = pending.pop()
-        if dependant is not None:
-            check_dependency(dependant, path)
-            if isinstance(dependant.call, Requirement):
-                yield dependant.call
-            pending.extend(dependant.dependencies)
+        for framework in FRAMEWORKS:
+            for requirement in framework.requirements_on(route, path):
+                yield requirement, path, config
+        yield from _requirements(route, path, _own_config(getattr(route, "app", None)) or config)
 
 
 def _own_config(app: Any) -> HexclaveConfig | None:

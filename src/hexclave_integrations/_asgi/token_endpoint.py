@@ -19,10 +19,10 @@ def answer_token(signer: SupabaseSigner, user: HexclaveUser) -> Response:
 
     Args:
         signer: signs the token.
-        user: whom its guard let through.
+        user: the user that its guard let through.
 
     Raises:
-        RequestRefused: the signer does not sign for him any more, as when his access token has just ended.
+        RequestRefused: the signer no longer signs for this user, for example because their access token has just ended.
     """
     issued = signer.issue(user)
     return Response(issued.body(), 200, dict(issued.headers()))

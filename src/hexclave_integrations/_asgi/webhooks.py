@@ -22,9 +22,9 @@ async def receive_webhook(webhooks: Webhooks, request: Request) -> Response:
         async for chunk in request.stream():
             body += chunk
             if len(body) > webhooks.max_body:
-                break  # too much to be genuine: it is refused by its length
+                break  # longer than it may be: it is refused for that, and nothing more is read
     except ClientDisconnect:
-        body.clear()  # what has arrived is no delivery, and nobody waits for the refusal
+        body.clear()  # half a body is not a delivery, and nobody waits for the answer
     caller = request.scope.get(SCOPE_KEY)
     client = None if caller is None else caller.client
     status, headers, content = await webhooks.areceive(bytes(body), request.scope["headers"], client)

@@ -7,11 +7,15 @@ Whatever must not be a dependency refuses to show a signature, which stops the a
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NoReturn, TypeVar, cast
 
 from ..errors import ConfigurationError
 
-__all__ = ["NeverFromRequest", "NotADependency", "RefusesAsDependency", "Unapplied"]
+__all__ = ["NeverFromRequest", "NotADependency", "RefusesAsDependency", "Unapplied", "shows_only"]
+
+T = TypeVar("T")
 
 
 class NotADependency(ConfigurationError, TypeError):
@@ -45,7 +49,12 @@ class NeverFromRequest:
 
     def _public(self) -> dict[str, Any]:
         """What a response shows."""
-        raise NotImplementedError
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(cast("Any", self))}
+        return {name: each._public() if isinstance(each, NeverFromRequest) else each for name, each in values.items()}
+
+    def __reduce__(self) -> tuple[Any, ...]:  # that of a dataclass with slots would keep only what a response shows
+        cls: Any = type(self)
+        return _rebuilt, (cls, {each.name: getattr(self, each.name) for each in dataclasses.fields(cls)})
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -57,6 +66,42 @@ class NeverFromRequest:
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
         return {"type": "object", "title": cls.__name__}
+
+
+class _ShownFields:
+    """`__dataclass_fields__` of a class that shows only some of its fields; see `shows_only`."""
+
+    def __init__(self, fields: Mapping[str, Any], shown: Collection[str]) -> None:
+        # `dataclasses.replace` copies an InitVar that has a default; `fields` and `asdict` leave it out.
+        hidden = [(name, dataclasses.InitVar[Any], None) for name in fields if name not in shown]
+        stand_ins: Mapping[str, Any] = vars(dataclasses.make_dataclass("_", hidden))["__dataclass_fields__"]
+        self._of_class = fields
+        self._of_instance = {name: stand_ins.get(name, known) for name, known in fields.items()}
+
+    def __get__(self, instance: object, owner: type) -> Mapping[str, Any]:
+        return self._of_class if instance is None else self._of_instance
+
+
+def shows_only(*names: str) -> Callable[[type[T]], type[T]]:
+    """Let `dataclasses.asdict`, and every encoder that uses it, see only these fields of an instance.
+
+    FastAPI uses it for a route without a return annotation, and Flask for `jsonify`. `dataclasses.replace`, `copy` and
+    `pickle` keep all fields, and `dataclasses.fields` names all of them when it is given the class.
+
+    Args:
+        names: the fields that a response shows.
+    """
+
+    def decorate(cls: type[T]) -> type[T]:
+        fields = _ShownFields(vars(cls)["__dataclass_fields__"], names)
+        setattr(cls, "__dataclass_fields__", fields)  # noqa: B010  # type checkers know it as a dict
+        return cls
+
+    return decorate
+
+
+def _rebuilt(cls: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    return cls(**values)
 
 
 class Unapplied:

@@ -64,11 +64,11 @@ class Attempt:
         Raises:
             InvalidToken: credentials came that cannot be read.
         """
-        token = find.find_token(self.headers, None, config)
+        token = find.find_in_headers(self.headers)
         if token is not None or not config.accept_cookies:
-            return token
+            return token or None
         self.by_cookie = True
-        return find.find_token({}, self._cookies(), config)
+        return find.find_in_cookies(self._cookies() or {}, config.project_id)
 
     def find_api_key(self, config: HexclaveConfig) -> str | None:
         """The request's API key, or None.

@@ -26,6 +26,8 @@ __all__ = [
     "are_there",
     "collect",
     "find_api_key",
+    "find_in_cookies",
+    "find_in_headers",
     "find_token",
     "read_cookies",
     "wanted_headers",
@@ -116,7 +118,7 @@ def find_token(
 ) -> Credential | None:
     """The access token of a request, or None when no credentials came.
 
-    The first source that speaks decides. An envelope whose token is null is a client saying "signed out".
+    The first source that speaks decides, and headers speak before cookies.
 
     Args:
         found: the credential headers, as `collect` returns them.
@@ -125,27 +127,41 @@ def find_token(
     Raises:
         InvalidToken: credentials came that are ours and cannot be read, or contradict each other.
     """
-    if found:
-        value = found.get(STACK_TOKEN, "")
-        # As below, at once: most requests end here.
-        if "," not in value and len(value) <= MAX_HEADER and (plain := value.strip(_BLANKS)):
-            return _bounded(plain)
-        for name in (STACK_TOKEN, HEXCLAVE_TOKEN):
-            if token := _single(found.get(name)):
-                return _bounded(token)
-        bearer = _bearer(found.get(AUTHORIZATION))
-        if bearer is not None:
-            for prefix in _ENVELOPES:
-                if bearer.startswith(prefix):
-                    return _from_envelope(_decode_base64(bearer[len(prefix) :]))
-        if envelope := found.get(STACK_AUTH):
-            _cap(envelope)
-            return _from_envelope(envelope.encode("utf-8", "surrogatepass"))  # which the reader refuses
-        if bearer is not None:
-            return _bounded(bearer)
-    if cookies and config.accept_cookies:
-        return _from_cookies(cookies, config.project_id)
-    return None
+    token = find_in_headers(found)
+    if token is None and cookies and config.accept_cookies:
+        return find_in_cookies(cookies, config.project_id)
+    return token or None
+
+
+def find_in_headers(found: Mapping[str, str]) -> Credential | None:
+    """The access token in a request's headers; blank where a client says "signed out"; None where none of them speaks.
+
+    An envelope whose token is null says "signed out": then no cookie counts either.
+
+    Args:
+        found: the credential headers, as `collect` returns them.
+
+    Raises:
+        InvalidToken: credentials came that are ours and cannot be read, or contradict each other.
+    """
+    if not found:
+        return None
+    value = found.get(STACK_TOKEN, "")
+    # As below, at once: most requests end here.
+    if "," not in value and len(value) <= MAX_HEADER and (plain := value.strip(_BLANKS)):
+        return _bounded(plain)
+    for name in (STACK_TOKEN, HEXCLAVE_TOKEN):
+        if token := _single(found.get(name)):
+            return _bounded(token)
+    bearer = _bearer(found.get(AUTHORIZATION))
+    if bearer is not None:
+        for prefix in _ENVELOPES:
+            if bearer.startswith(prefix):
+                return _from_envelope(_decode_base64(bearer[len(prefix) :]))
+    if envelope := found.get(STACK_AUTH):
+        _cap(envelope)
+        return _from_envelope(envelope.encode("utf-8", "surrogatepass"))  # which the reader refuses
+    return None if bearer is None else _bounded(bearer)
 
 
 def are_there(found: Mapping[str, str]) -> bool:
@@ -215,7 +231,7 @@ def _decode_base64(payload: str) -> bytes:
         raise InvalidToken from None
 
 
-def _from_envelope(text: bytes) -> Credential | None:
+def _from_envelope(text: bytes) -> Credential:
     """Read `{"accessToken", "refreshToken"}`, each a string or null; a missing key counts as null."""
     try:
         envelope = strict.json_object(text)
@@ -224,10 +240,10 @@ def _from_envelope(text: bytes) -> Credential | None:
     access, refresh = envelope.get("accessToken"), envelope.get("refreshToken")
     if not isinstance(access, str | None) or not isinstance(refresh, str | None):
         raise InvalidToken
-    return _bounded(access) if access else None
+    return _bounded(access or "")
 
 
-def _from_cookies(cookies: Mapping[str, str], project_id: str) -> Credential | None:
+def find_in_cookies(cookies: Mapping[str, str], project_id: str) -> Credential | None:
     """The token of the access cookie that belongs to the session (contract 1.3).
 
     A neighbouring subdomain can plant an access cookie beside the real one. It cannot pair it with a refresh token

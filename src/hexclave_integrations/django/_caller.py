@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
-from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest, HttpResponse
@@ -22,11 +20,11 @@ from ..requirements import Requirement
 from ..user import HexclaveUser
 from ._conf import Installation
 from ._csrf import CsrfFailed, check_csrf
+from ._private import django_request
 
-__all__ = ["Caller", "caller_of", "django_request", "in_event_loop", "install_on_requests"]
+__all__ = ["Caller", "answer_to", "caller_of", "find_caller", "in_event_loop", "refuse_event_loop"]
 
 _STATE: Final = "_hexclave_caller"
-_MAY_BE_CACHED: Final = "_cache_update_cache"  # the name is Django's
 
 Refuse = Callable[[HttpRequest, RequestRefused], HttpResponse]
 
@@ -40,12 +38,13 @@ class Caller:
         refuse: makes the answer for a refusal.
 
     Attributes:
-        refused: the latest refusal, which a framework on top of Django may have turned into an answer of its own.
+        refused: the refusal with which Django Ninja has ended the request, since it makes an answer of its own of it.
         rows: the rows of Django's user model that were looked up for Hexclave users, by their ids.
         followed: what was put on the request as `request.user`, with `DJANGO_USERS`.
+        is_streaming: whether the headers of the answer are gone and its body is being made.
     """
 
-    __slots__ = ("attempt", "followed", "installation", "refuse", "refused", "rows")
+    __slots__ = ("attempt", "followed", "installation", "is_streaming", "refuse", "refused", "rows")
 
     def __init__(self, installation: Installation, request: HttpRequest, refuse: Refuse) -> None:
         self.installation = installation
@@ -54,7 +53,21 @@ class Caller:
         self.refused: RequestRefused | None = None
         self.rows: dict[str, Any] = {}
         self.followed: Any = None
+        self.is_streaming = False
         setattr(request, _STATE, self)
+
+    def ask(self) -> None:
+        """Note that the answer depends on who the caller is.
+
+        Raises:
+            RuntimeError: its headers, which keep shared caches away, have been sent without that.
+        """
+        if self.is_streaming and not self.attempt.asked:
+            raise RuntimeError(
+                "Who the caller is was first asked while the body was streamed, too late to keep caches from sharing "
+                "it: read request.hexclave_user in the view, before it returns the StreamingHttpResponse."
+            )
+        self.attempt.asked = True
 
     def admit(
         self, requirement: Requirement, request: Any, params: Mapping[str, Any]
@@ -70,30 +83,22 @@ class Caller:
             RequestRefused: he does not meet it, or it cannot be told now.
             SynchronousOnlyOperation: this would wait in an event loop.
         """
-        self.attempt.asked = True
-        _refuse_event_loop()
-        try:
-            client = self.installation.client
-            principal = client.admit(requirement, self.attempt, params=params, request=request)
-            self._check_csrf(principal, request)
-            return self._let_in(principal, request)
-        except RequestRefused as error:
-            self.refused = copy.copy(error)  # its own traceback holds this caller
-            raise
+        self.ask()
+        refuse_event_loop()
+        client = self.installation.client
+        principal = client.admit(requirement, self.attempt, params=params, request=request)
+        self._check_csrf(principal, request)
+        return self.let_in(principal, request)
 
     async def aadmit(
         self, requirement: Requirement, request: Any, params: Mapping[str, Any]
     ) -> HexclaveUser | HexclaveApiKey | None:
         """As `admit`, in an event loop."""
-        self.attempt.asked = True
-        try:
-            client = self.installation.async_client
-            principal = await client.admit(requirement, self.attempt, params=params, request=request)
-            await self._acheck_csrf(principal, request)
-            return self._let_in(principal, request)
-        except RequestRefused as error:
-            self.refused = copy.copy(error)  # its own traceback holds this caller
-            raise
+        self.ask()
+        client = self.installation.async_client
+        principal = await client.admit(requirement, self.attempt, params=params, request=request)
+        await self._acheck_csrf(principal, request)
+        return self.let_in(principal, request)
 
     def identify(self, request: Any) -> HexclaveUser | None:
         """The verified user of any kind, or None when no credentials came.
@@ -102,14 +107,10 @@ class Caller:
             RequestRefused: credentials came that are not acceptable, or it cannot be told now.
             SynchronousOnlyOperation: this would wait in an event loop.
         """
-        self.attempt.asked = True
-        _refuse_event_loop()
-        try:
-            user = self.installation.client.identify(self.attempt)
-            self._check_csrf(user, request)
-        except RequestRefused as error:
-            self.refused = copy.copy(error)  # its own traceback holds this caller
-            raise
+        self.ask()
+        refuse_event_loop()
+        user = self.installation.client.identify(self.attempt)
+        self._check_csrf(user, request)
         return user
 
     def user(self, request: HttpRequest) -> HexclaveUser | None:
@@ -120,9 +121,9 @@ class Caller:
             Unavailable: it cannot be told now.
             SynchronousOnlyOperation: this would wait in an event loop.
         """
-        self.attempt.asked = True
+        self.ask()
         if not self.attempt.settled:
-            _refuse_event_loop()
+            refuse_event_loop()
         try:
             user = _regular(self.installation.client.identify(self.attempt))
             self._check_csrf(user, request)
@@ -132,7 +133,7 @@ class Caller:
 
     async def auser(self, request: HttpRequest) -> HexclaveUser | None:
         """As `user`, in an event loop."""
-        self.attempt.asked = True
+        self.ask()
         try:
             user = _regular(await self.installation.async_client.identify(self.attempt))
             await self._acheck_csrf(user, request)
@@ -142,7 +143,7 @@ class Caller:
 
     def bears_api_key(self) -> bool:
         """Whether an API key stands where a token would: for requirements that take one, and nobody to all others."""
-        self.attempt.asked = True
+        self.ask()
         try:
             token = self.attempt.find_token(self.installation.config)
         except InvalidToken:
@@ -182,7 +183,9 @@ class Caller:
             else:
                 check_csrf(django_request(request))
 
-    def _let_in(self, principal: HexclaveUser | HexclaveApiKey | None, request: Any) -> Any:
+    def let_in(
+        self, principal: HexclaveUser | HexclaveApiKey | None, request: Any
+    ) -> HexclaveUser | HexclaveApiKey | None:
         """Put who was let through on the request: `hexclave_user`, and `user` is then nobody else."""
         target = django_request(request)
         if isinstance(principal, HexclaveApiKey):
@@ -226,16 +229,22 @@ def in_event_loop() -> bool:
     return True
 
 
-def _refuse_event_loop() -> None:
+def refuse_event_loop() -> None:
+    """Raise where waiting would hold up an event loop.
+
+    Raises:
+        SynchronousOnlyOperation: this thread runs one.
+    """
     if in_event_loop():
         raise SynchronousOnlyOperation(
             "Hexclave was asked from an event loop: write await request.ahexclave_user(), or make the view async def."
         )
 
 
-def django_request(request: Any) -> Any:
-    """Django's own request, from it or from the one that Django REST framework puts around it."""
-    return getattr(request, "_request", request)
+def find_caller(request: Any) -> Caller | None:
+    """The caller that the middleware put on the request, or None where it has not seen the request."""
+    caller = getattr(django_request(request), _STATE, None)
+    return caller if isinstance(caller, Caller) else None
 
 
 def caller_of(request: Any) -> Caller:
@@ -244,67 +253,16 @@ def caller_of(request: Any) -> Caller:
     Raises:
         ConfigurationError: the middleware is missing, or has not run yet.
     """
-    caller = getattr(django_request(request), _STATE, None)
-    if not isinstance(caller, Caller):
+    caller = find_caller(request)
+    if caller is None:
         raise ConfigurationError(
             "Hexclave was asked about a request that its middleware has not seen: add "
-            '"hexclave_integrations.django.middleware.HexclaveMiddleware" to settings.MIDDLEWARE.'
+            '"hexclave_integrations.django.middleware.HexclaveMiddleware" to settings.MIDDLEWARE. In a test of a view '
+            "by itself, call hexclave_integrations.django.testing.sign_in(request, user)."
         )
     return caller
 
 
-class _LazyUser:
-    """`request.hexclave_user`: a real None for nobody, which Django's SimpleLazyObject cannot be.
-
-    No data descriptor: whom a requirement let through is set on the request and comes first.
-    """
-
-    def __get__(self, request: HttpRequest | None, owner: type) -> Any:
-        return self if request is None else caller_of(request).user(request)
-
-
-async def _ahexclave_user(self: HttpRequest) -> HexclaveUser | None:
-    """As `request.hexclave_user`, in async code."""
-    if "hexclave_user" in self.__dict__:
-        user: HexclaveUser | None = self.__dict__["hexclave_user"]
-        return user
-    return await caller_of(self).auser(self)
-
-
-class _MayBeCached:
-    """What Django's cache middleware, and so `cache_page`, notes on a request: whether to store the answer.
-
-    False for good once somebody asked who the caller is, whatever is noted then. The headers that forbid storing come
-    too late for a `cache_page` between the middleware and whoever asked, and do not keep one below a guard from
-    noting True after the guard asked.
-    """
-
-    def __get__(self, request: Any, owner: type) -> Any:
-        if request is None:
-            return self
-        caller = vars(django_request(request)).get(_STATE)
-        if isinstance(caller, Caller) and caller.attempt.asked:
-            return False
-        try:
-            return vars(request)[_MAY_BE_CACHED]
-        except KeyError:
-            raise AttributeError(_MAY_BE_CACHED) from None
-
-    def __set__(self, request: Any, value: object) -> None:
-        vars(request)[_MAY_BE_CACHED] = value
-
-    def __delete__(self, request: Any) -> None:
-        vars(request).pop(_MAY_BE_CACHED, None)
-
-
-def install_on_requests() -> None:
-    """Give every request the attributes of this adapter; they work where the middleware has run."""
-    request_class: Any = HttpRequest
-    request_class.hexclave_user = _LazyUser()
-    request_class.ahexclave_user = _ahexclave_user
-    request_class.hexclave_api_key = None
-    setattr(request_class, _MAY_BE_CACHED, _MayBeCached())
-    if apps.is_installed("rest_framework"):
-        from rest_framework.request import Request  # `cache_page` on a method of a view there notes on this one
-
-        setattr(Request, _MAY_BE_CACHED, _MayBeCached())
+def answer_to(error: RequestRefused) -> HttpResponse:
+    """The answer to a refusal, as every framework gives it."""
+    return HttpResponse(error.body(), status=error.status, headers=dict(error.headers()))

@@ -13,7 +13,8 @@ from django.http import HttpRequest
 from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError, RequestRefused
 from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
-from ._caller import caller_of, django_request, in_event_loop
+from ._caller import caller_of, in_event_loop
+from ._private import dispatched_view, django_request, ninja_has
 
 __all__ = [
     "DjangoRequirement",
@@ -50,7 +51,7 @@ class DjangoRequirement(Requirement):
                 "A requirement decorates a view: write @require_user without (), and for a class "
                 '@method_decorator(require_user, name="dispatch") or HexclaveRequiredMixin.'
             )
-        if hasattr(view, "_ninja_operation"):
+        if ninja_has(view):
             raise ConfigurationError(
                 "Django Ninja has the view already, without this requirement: write it below @api.get(...)."
             )
@@ -76,9 +77,10 @@ class DjangoRequirement(Requirement):
     def answer(self, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What a view answers to who is let through, else the refusal.
 
-        Called in an event loop, it returns a coroutine: `dispatch` of an async class is no coroutine function itself.
+        For a class of async views, and in an event loop, it returns a coroutine: `dispatch` of such a class is no
+        coroutine function itself.
         """
-        if in_event_loop():
+        if in_event_loop() or getattr(dispatched_view(view), "view_is_async", False):
             return self._answer_async(view, args, kwargs)
         request = _request_in(args)
         caller = caller_of(request)

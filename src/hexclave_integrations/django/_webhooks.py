@@ -16,7 +16,9 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import threading
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
 
 from asgiref.sync import async_to_sync, sync_to_async
@@ -32,7 +34,9 @@ from django.views.decorators.http import require_POST
 from ..client import HexclaveClient
 from ..errors import ConfigurationError
 from ..webhooks import Handler, WebhookEvent, Webhooks
+from ..webhooks._running import has_greenlets
 from ._conf import get_client
+from ._private import keep_body, kept_body
 from .signals import send_signals
 
 __all__ = ["webhook_view"]
@@ -50,7 +54,7 @@ _NAMES: Final = {
 def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase]:
     """A view for deliveries: `path("webhooks/hexclave", webhook_view(webhooks))`.
 
-    Secrets that stand in the settings are given by hand: `Webhooks(settings.HEXCLAVE["WEBHOOK_SECRETS"])`.
+    A `Webhooks()` without secrets takes those of settings.HEXCLAVE["WEBHOOK_SECRETS"], or of the environment.
 
     It takes POST alone, needs no CSRF token and no login, and works without HexclaveMiddleware; with settings.HEXCLAVE,
     permissions that an event made untrue are forgotten at once. ATOMIC_REQUESTS does not apply to it: what handlers
@@ -59,20 +63,28 @@ def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase
 
     The signals of `hexclave_integrations.django.signals` are sent after the handlers registered until now.
 
+    Under gunicorn's gevent worker, coroutine handlers of a process take turns; coroutines that receive a signal do not
+    know of each other there and fail when they meet, so that the sender has to come back.
+
     Args:
         webhooks: verifies and handles the deliveries.
 
     Raises:
-        ConfigurationError: it is no `Webhooks`.
+        ConfigurationError: it is no `Webhooks`, or there is no secret.
     """
     if not isinstance(webhooks, Webhooks):
         raise ConfigurationError('webhook_view() takes a Webhooks: path("webhooks/hexclave", webhook_view(webhooks)).')
+    client = _client()
+    webhooks.check_secrets(None if client is None else client.config)
     if all(handler is not send_signals for _, handler in webhooks._handlers):
         webhooks.on("*")(send_signals)
 
     def receive_webhook(request: HttpRequest) -> HttpResponseBase:
         body, fields = _read(request, webhooks.max_body), _delivery_headers(request.META)
-        receive = functools.partial(webhooks.receive, body, fields, _client(), call=_call)
+
+        def receive() -> tuple[int, list[tuple[str, str]], bytes]:
+            return webhooks.receive(body, fields, _client(), call=_call)
+
         is_cancellable = isinstance(request, ASGIRequest)
         status, headers, content = async_to_sync(_to_the_end)(receive) if is_cancellable else receive()
         return HttpResponse(content, status=status, headers=dict(headers))
@@ -87,10 +99,10 @@ def _read(request: HttpRequest, limit: int) -> bytes:
     """The raw body; nothing, which no signature is for, where it is longer than it may be or breaks off."""
     if settings.DATA_UPLOAD_MAX_MEMORY_SIZE is not None:
         limit = min(limit, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-    body = getattr(request, "_body", b"") or _read_up_to(_stream(request), limit + 1)
+    body = kept_body(request) or _read_up_to(_stream(request), limit + 1)
     if len(body) > limit:
         return b""
-    request._body = body  # where `request.body` keeps it: middleware may read it after the view
+    keep_body(request, body)
     return body
 
 
@@ -135,7 +147,17 @@ def _call(handler: Handler, event: WebhookEvent) -> Any:
     result = handler(event)
     if not inspect.isawaitable(result):
         return result
-    return async_to_sync(_awaited)(result)
+    with _turn() if has_greenlets() else contextlib.nullcontext():
+        return async_to_sync(_awaited)(result)
+
+
+@functools.cache
+def _turn() -> AbstractContextManager[Any]:
+    """Under gevent all greenlets are one thread to asyncio, which has room for one event loop at a time.
+
+    It is made when first needed: a lock from before gevent replaced them would stop all greenlets.
+    """
+    return threading.Lock()
 
 
 async def _awaited(work: Awaitable[Any]) -> None:

@@ -15,7 +15,7 @@ class HexclaveAppConfig(AppConfig):
     verbose_name = "Hexclave"
 
     def ready(self) -> None:
-        from . import _caller, checks
+        from . import _attributes, checks
 
-        _caller.install_on_requests()
+        _attributes.install_on_requests()
         checks.register()

@@ -10,8 +10,9 @@
     hexclave.E006  a requirement stands where a view or a permission class belongs
     hexclave.E007  a requirement needs secret_server_key
     hexclave.E008  a requirement names a route parameter that its route lacks
-    hexclave.E009  a page is cached inside what asks who the caller is, for all who pass it
+    hexclave.E009  an installed framework lacks a private part that this package leans on
     hexclave.W001  people could fill the field that DJANGO_USER_FIELD names
+    hexclave.W002  Django's debug page and error mails would show tokens
 """
 
 from __future__ import annotations
@@ -28,16 +29,19 @@ from django.utils.module_loading import import_string
 from .._adapter.startup import unmet
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
-from ..webhooks._signature import SignatureChecker
 from ._conf import SETTING, own_settings
+from ._private import missing
 from ._routes import routes
+from .debug import HexclaveReporterFilter
 from .middleware import HexclaveMiddleware
 
 __all__ = ["check_middleware", "check_routes", "check_settings", "register"]
 
 _MIDDLEWARE = "hexclave_integrations.django.middleware.HexclaveMiddleware"
+_FILTER = "hexclave_integrations.django.debug.HexclaveReporterFilter"
 _BACKEND = "hexclave_integrations.django.backends.HexclaveBackend"
 
+_VERSIONS = "Update hexclave-integrations, or install the version of the framework that it was tested with."
 _UNMET = {
     "server key": ("hexclave.E007", 'HEXCLAVE = {"SECRET_SERVER_KEY": ...}, or the environment.'),
     "route parameter": ("hexclave.E008", "Name a parameter of the URL pattern, or give the team in another way."),
@@ -57,15 +61,27 @@ def _read() -> tuple[HexclaveConfig, bool, str | None]:
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
     """Project id, URLs, keys, webhook secrets, and the bridge to Django's users."""
     try:
-        config, django_users, field = _read()
+        _, django_users, field = _read()
     except ConfigurationError as error:
+        if str(error).startswith("webhook_secrets"):
+            hint = "Copy the signing secret of the endpoint from the dashboard; it begins with whsec_."
+            return [checks.Error(str(error), hint=hint, id="hexclave.E002")]
         hint = 'Set it in settings.HEXCLAVE = {"PROJECT_ID": ...}, or in the environment.'
         return [checks.Error(str(error), hint=hint, id="hexclave.E001")]
     found: list[checks.CheckMessage] = []
-    if not all(_is_webhook_secret(secret) for secret in config.webhook_secrets):
-        hint = "Copy the signing secret of the endpoint from the dashboard; it begins with whsec_."
-        found.append(checks.Error("A secret in webhook_secrets cannot be right.", hint=hint, id="hexclave.E002"))
+    if not _hides_tokens():
+        message = "Django's debug page and error mails would show the tokens of the SDK's cookies."
+        hint = f'Set DEFAULT_EXCEPTION_REPORTER_FILTER = "{_FILTER}".'
+        found.append(checks.Warning(message, hint=hint, id="hexclave.W002"))
     return found + (_check_users(field) if django_users else [])
+
+
+def _hides_tokens() -> bool:
+    try:
+        chosen = import_string(settings.DEFAULT_EXCEPTION_REPORTER_FILTER)
+    except ImportError:  # the first error will say so
+        return False
+    return isinstance(chosen, type) and issubclass(chosen, HexclaveReporterFilter)
 
 
 def check_middleware(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -95,7 +111,7 @@ def check_middleware(app_configs: Any = None, **kwargs: Any) -> list[checks.Chec
 
 
 def check_routes(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Every requirement that the URL patterns lead to."""
+    """Every requirement that the URL patterns lead to, and whether they can all be seen."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return []
     try:
@@ -111,10 +127,12 @@ def check_routes(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
         for lacking in unmet(route.requirements, route.path, route.parameters, config):
             number, hint = _UNMET[lacking.kind]
             found.append(checks.Error(lacking.text, hint=hint, id=number))
-        if route.caches_inside:
-            message = f"The page of {route.path} is cached inside its guard, where one caller's is for all others."
-            hint = "Take cache_page away: pages that depend on the caller are not stored."
-            found.append(checks.Error(message, hint=hint, id="hexclave.E009"))
+        if route.is_unreadable:
+            message = f"The operations of Django Ninja at {route.path} cannot be read, nor their requirements checked."
+            found.append(checks.Error(message, hint=_VERSIONS, id="hexclave.E009"))
+    for part in missing():
+        message = f"{part.framework} has no {part.name} any more: {part.without}."
+        found.append(checks.Error(message, hint=_VERSIONS, id="hexclave.E009"))
     return found
 
 
@@ -128,14 +146,6 @@ def _place_of(kind: type) -> int | None:
         if isinstance(middleware, type) and issubclass(middleware, kind):
             return index
     return None
-
-
-def _is_webhook_secret(secret: str) -> bool:
-    try:
-        SignatureChecker([secret], tolerance=0)
-    except ConfigurationError:
-        return False
-    return True
 
 
 def _check_users(field: str | None) -> list[checks.CheckMessage]:

@@ -12,23 +12,36 @@ gives. So a permission that refuses ends the request: in `A | HexclavePermission
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
+from rest_framework.permissions import (
+    AND,
+    NOT,
+    OR,
+    BasePermission,
+    BasePermissionMetaclass,
+    OperandHolder,
+    SingleOperandHolder,
+)
+from rest_framework.request import ForcedAuthentication, Request
 
 from ..api_key import HexclaveApiKey
-from ..errors import ConfigurationError, NotAuthenticated
+from ..errors import ConfigurationError, NotAuthenticated, RequestRefused
 from ..user import HexclaveUser
-from ._caller import caller_of, django_request
+from ._caller import Caller, caller_of, find_caller, refuse_event_loop
+from ._conf import get_client
+from ._private import django_request
 from ._requirements import DjangoRequirement, require_user
+from ._rest import Misconfigured
+from ._rest import refuse as refuse_in
+from ._truth import NoAnswer, NoAnswerClass, refuse
 
 __all__ = ["HexclaveAuthentication", "HexclavePermission"]
 
 
-class HexclaveAuthentication(BaseAuthentication):
+class HexclaveAuthentication(BaseAuthentication, metaclass=NoAnswerClass):
     """`request.user` is the verified regular user: the `HexclaveUser`, or with `DJANGO_USERS` his row.
 
     Bad credentials are refused, on public views too, as this framework does. No credentials and users of other kinds
@@ -36,6 +49,15 @@ class HexclaveAuthentication(BaseAuthentication):
     """
 
     asks_hexclave = True  # for the system checks
+    _has_found_somebody = False
+
+    def __bool__(self) -> bool:
+        """True when this object has authenticated the request, which the framework asks; else no answer at all.
+
+        Raises:
+            NotADependency: it has not.
+        """
+        return self._has_found_somebody or refuse(type(self))
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         """The user and nothing further, or None.
@@ -47,17 +69,56 @@ class HexclaveAuthentication(BaseAuthentication):
         caller = caller_of(request)
         if caller.bears_api_key():
             return None
-        user = caller.identify(request)
+        try:
+            user = caller.identify(request)
+        except RequestRefused as error:
+            refuse_in(error, request.parser_context.get("view"))
         if user is None or not user.is_authenticated:
             return None
-        return _user_for(request, user), None
+        found = _user_for(request, user)
+        self._has_found_somebody = True
+        return found, None
 
     def authenticate_header(self, request: Request) -> str:
         """The challenge of this framework's own 401s."""
         return dict(NotAuthenticated().headers())["WWW-Authenticate"]
 
 
-class HexclavePermission(BasePermission):
+_AND, _OR, _NOT = cast("tuple[Any, Any, Any]", (AND, OR, NOT))
+
+
+class _Combines:
+    """What `&`, `|` and `~` make of permission classes: as the framework's own, without a truth value."""
+
+    def __and__(self: Any, other: Any) -> Any:
+        return _Both(_AND, self, other)
+
+    def __rand__(self: Any, other: Any) -> Any:
+        return _Both(_AND, other, self)
+
+    def __or__(self: Any, other: Any) -> Any:
+        return _Both(_OR, self, other)
+
+    def __ror__(self: Any, other: Any) -> Any:
+        return _Both(_OR, other, self)
+
+    def __invert__(self: Any) -> Any:
+        return _Not(_NOT, self)
+
+
+class _Both(_Combines, NoAnswer, OperandHolder):
+    """Two permission classes in one."""
+
+
+class _Not(_Combines, NoAnswer, SingleOperandHolder):
+    """The opposite of a permission class."""
+
+
+class _PermissionClass(_Combines, NoAnswerClass, BasePermissionMetaclass):
+    """The class of our permission classes."""
+
+
+class HexclavePermission(NoAnswer, BasePermission, metaclass=_PermissionClass):
     """Lets through whom a requirement lets through: regular users, or what `of` or a subclass says.
 
     Attributes:
@@ -89,14 +150,69 @@ class HexclavePermission(BasePermission):
         """True; `request.user` is then the user let through, `request.auth` the API key.
 
         Raises:
-            RequestRefused: the answer is no, or cannot be told now.
+            RequestRefused: the answer is no, or cannot be told now; it is one of the framework's exceptions as well.
         """
-        principal = caller_of(request).admit(self.requirement, request, view.kwargs)
+        caller = find_caller(request)
+        try:
+            if caller is None:
+                _admit_imagined(self.requirement, request, view.kwargs)
+                return True
+            principal = _admit(caller, self.requirement, request, view.kwargs)
+        except (RequestRefused, Misconfigured) as error:
+            refuse_in(error, view)
         if isinstance(principal, HexclaveApiKey):
             request.auth = principal
         elif principal is not None:
             request.user = _user_for(request, principal)
         return True
+
+
+def _admit(caller: Caller, requirement: DjangoRequirement, request: Request, params: dict[str, Any]) -> Any:
+    """Hold the caller of a request against a requirement, or the user whom a test has put in their place."""
+    if not any(isinstance(item, ForcedAuthentication) for item in request.authenticators or ()):
+        return caller.admit(requirement, request, params)
+    # A test has called force_authenticate; no request can bring that about.
+    forced = _hexclave_principal(request)
+    if forced is None:
+        raise ConfigurationError(
+            "force_authenticate needs the HexclaveUser of a user, as user, or a HexclaveApiKey, as token: "
+            "get_client().authenticate(sandbox.headers(user))."
+        )
+    refuse_event_loop()
+    caller.ask()
+    principal = get_client().authorize(requirement, forced, params=params, request=request)
+    return caller.let_in(principal, request)
+
+
+def _admit_imagined(requirement: DjangoRequirement, request: Request, params: dict[str, Any]) -> None:
+    """Hold the user of a request that was never sent against a requirement.
+
+    A schema generator makes such a request for each route and gives it the user of the real one. What cannot be told
+    without the real route, the team in its path above all, counts as refused.
+
+    Raises:
+        RequestRefused: that user is not let through.
+        Misconfigured: it cannot be told, or the middleware is missing.
+    """
+    known = _hexclave_principal(request)
+    try:
+        if known is None and not requirement.optional:
+            caller_of(request)  # raises, and says what is missing
+        refuse_event_loop()
+        get_client().authorize(requirement, known, params=params, request=request)
+    except ConfigurationError as error:
+        raise Misconfigured(str(error)) from None
+
+
+def _hexclave_principal(request: Request) -> HexclaveUser | HexclaveApiKey | None:
+    """Whom code, and not the caller, has put on a request, if Hexclave vouches for them."""
+    user: Any = request.user
+    key: Any = request.auth
+    if isinstance(key, HexclaveApiKey):
+        return key
+    if not isinstance(user, HexclaveUser):
+        user = getattr(user, "_hexclave_user", None)  # of a row that the backend found
+    return user if isinstance(user, HexclaveUser) else None
 
 
 def _user_for(request: Request, user: HexclaveUser) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 
 from ..errors import RequestRefused
-from ._caller import Caller, install_on_requests
+from ._attributes import install_on_requests
+from ._caller import Caller, answer_to
 from ._conf import Installation, installation
+from ._private import refuse_unsafe
 
 __all__ = ["HexclaveMiddleware"]
 
@@ -18,11 +20,14 @@ __all__ = ["HexclaveMiddleware"]
 class HexclaveMiddleware:
     """Makes requirements and `request.hexclave_user` work, under WSGI and ASGI; refuses nobody.
 
+    A streamed body that asks who the caller is has to be asked for in the view, before the headers go: first asking
+    while it is made raises a RuntimeError.
+
     It stands after caching middleware (so that nothing private is stored) and, where `DJANGO_USERS` is on, after
     Django's AuthenticationMiddleware; the system checks see to it.
 
     Raises:
-        ConfigurationError: a setting is missing or wrong.
+        ConfigurationError: a setting is missing or wrong, or an installed framework would let people past guards.
     """
 
     sync_capable = True
@@ -35,6 +40,7 @@ class HexclaveMiddleware:
             markcoroutinefunction(self)
         install_on_requests()
         installation()  # wrong settings stop the start
+        refuse_unsafe("django")
 
     def __call__(self, request: HttpRequest) -> Any:
         if self._is_async:
@@ -53,11 +59,14 @@ class HexclaveMiddleware:
             request: Django's request.
             error: knows its status, headers and body.
         """
-        return HttpResponse(error.body(), status=error.status, headers=dict(error.headers()))
+        return answer_to(error)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer refusals that a view lets pass, its own questions to a client included."""
-        return self.refuse(request, exception) if isinstance(exception, RequestRefused) else None
+        if not isinstance(exception, RequestRefused):
+            return None
+        exception.__traceback__ = None  # frameworks in between keep it in a frame: a cycle, with the request in it
+        return self.refuse(request, exception)
 
     def _begin(self, request: HttpRequest) -> Caller:
         found: Installation = installation()
@@ -69,7 +78,26 @@ class HexclaveMiddleware:
         return caller
 
     def _finish(self, request: HttpRequest, caller: Caller, response: Any) -> Any:
-        if caller.refused is not None and response.status_code == 500:
-            # A framework in between knows no refusals and made a failure of this one.
-            response = self.refuse(request, caller.refused)
+        refused = caller.refused
+        if refused is not None and response.status_code == refused.status and not hasattr(request, "auth"):
+            # Django Ninja has made an answer of its own of it; `auth` is what it sets when it lets somebody in.
+            response = self.refuse(request, refused)
+        if (
+            getattr(response, "streaming", False)
+            and not caller.attempt.asked
+            and not isinstance(response, FileResponse)
+        ):
+            chunks: Any = _noticing_async if response.is_async else _noticing
+            response.streaming_content = chunks(caller, response.streaming_content)
         return caller.guard_caches(response)
+
+
+def _noticing(caller: Caller, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    caller.is_streaming = True
+    yield from chunks
+
+
+async def _noticing_async(caller: Caller, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    caller.is_streaming = True
+    async for chunk in chunks:
+        yield chunk

@@ -13,17 +13,25 @@ it goes last, for it refuses rather than passes on. `optional_user` decorates th
 
 from __future__ import annotations
 
+import copy
+import functools
+from abc import ABCMeta
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, NoReturn
 
 from django.http import HttpRequest
+from ninja.errors import HttpError
 from ninja.security.http import HttpAuthBase
 
-from ..errors import ConfigurationError
-from ._caller import caller_of, in_event_loop
+from ..errors import ConfigurationError, RequestRefused
+from ._caller import Caller, caller_of, in_event_loop
+from ._private import refuse_unsafe
 from ._requirements import DjangoRequirement, require_user
+from ._truth import NoAnswer, NoAnswerClass
 
 __all__ = ["HexclaveAuth"]
+
+refuse_unsafe("ninja")
 
 
 class _Pending:
@@ -39,7 +47,11 @@ class _Pending:
         return self._start().__await__()
 
 
-class HexclaveAuth(HttpAuthBase):
+class _AuthClass(NoAnswerClass, ABCMeta):
+    """The class of `HexclaveAuth`."""
+
+
+class HexclaveAuth(NoAnswer, HttpAuthBase, metaclass=_AuthClass):
     """Lets through whom a requirement lets through.
 
     Args:
@@ -68,10 +80,45 @@ class HexclaveAuth(HttpAuthBase):
         Raises:
             RequestRefused: the answer is no, or cannot be told now.
         """
-        caller, params = caller_of(request), _params(request)
         if in_event_loop():
-            return _Pending(lambda: caller.aadmit(self.requirement, request, params))
-        return caller.admit(self.requirement, request, params)
+            return _Pending(lambda: self._aadmit(request))
+        caller = caller_of(request)
+        try:
+            return caller.admit(self.requirement, request, _params(request))
+        except RequestRefused as error:
+            refuse_in(error, caller)
+
+    async def _aadmit(self, request: HttpRequest) -> Any:
+        caller = caller_of(request)
+        try:
+            return await caller.aadmit(self.requirement, request, _params(request))
+        except RequestRefused as error:
+            refuse_in(error, caller)
+
+
+def refuse_in(error: RequestRefused, caller: Caller) -> NoReturn:
+    """Raise a refusal as one of the framework's own exceptions, of which it makes an answer and no traceback.
+
+    The middleware replaces that answer by the one that every other view gives.
+
+    Raises:
+        RequestRefused: the same, of both kinds.
+    """
+    caller.refused = copy.copy(error)  # the traceback of what is raised holds the caller
+    raise _of_both_kinds(error) from None
+
+
+@functools.cache
+def _both_kinds(kind: Any) -> Any:
+    return type(kind.__name__, (kind, HttpError), {"__doc__": kind.__doc__})
+
+
+def _of_both_kinds(error: RequestRefused) -> Exception:
+    kind: Any = type(error)
+    cls = _both_kinds(kind)
+    made: Exception = cls.__new__(cls, *error.args)
+    vars(made).update(vars(error), status_code=error.status, message=error.text)
+    return made
 
 
 def _params(request: HttpRequest) -> dict[str, Any]:

@@ -6,8 +6,9 @@
     def welcome(sender, event, **kwargs):
         Profile.objects.create(hexclave_id=event.data.id)
 
-`webhook_view` sends them with `event`, and the event's class as sender. Receivers are handlers as those of
-`@webhooks.on(...)` are: sync or async, run once for each delivery, and one that raises makes the sender come back.
+`webhook_view` sends them with `event`, and the event's class as sender. Receivers are treated as handlers that were
+registered with `@webhooks.on("*")`: they are sync or async, run once for each delivery, and one that raises makes the
+sender come back. For what must happen after the commit there is `@webhooks.on(..., after_commit=True)`.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ _BY_TYPE: Final = {
 def send_signals(event: WebhookEvent) -> None:
     """Send the general signal, then that of the event's type; what a receiver raises comes out.
 
-    A handler: `webhook_view` registers it, and whoever receives deliveries without that view can do so himself.
+    `webhook_view` registers this function as a handler; without that view, register it yourself.
 
     Args:
         event: a verified delivery.

@@ -1,6 +1,6 @@
 """Where webhook deliveries are remembered in a Django project: in its cache, or in its database.
 
-`DatabaseStore` is the strongest there is: what handlers write to that database happens exactly once. With
+`DatabaseStore` gives the strongest promise: what handlers write to that database happens exactly once. With
 `DjangoCacheStore`, as with `hexclave_integrations.stores.RedisStore`, a process that dies at the wrong moment leaves
 work half done, and the repetition does all of it again.
 """
@@ -37,14 +37,14 @@ class DjangoCacheStore:
     """Claims in one of Django's caches; whether they hold depends on the cache.
 
     ======================= =======================================================================================
-    Redis                   safe for all processes that share it: `add` is one step of the server's
+    Redis                   safe for all processes that share it: the server carries out `add` in one step
     Memcached               safe as long as it runs and has room; what it drops or loses is handled once more when
                             it is delivered once more
     local memory            safe for one process only, and for its 300 newest entries (MAX_ENTRIES)
     database, files, dummy  unsafe: their `add` is not atomic, or remembers nothing. Use `DatabaseStore`
     ======================= =======================================================================================
 
-    To release a claim takes two steps: it can hit the next holder's if ours expires between them.
+    Releasing a claim takes two steps. If it expires between them, the claim of the next holder is released.
 
     Args:
         alias: the name of the cache in settings.CACHES.
@@ -139,7 +139,7 @@ class DatabaseStore:
         self._next_sweep = 0.0
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Around the handlers and `done`; refuses to be part of another, whose end would be the true one."""
+        """The transaction around the handlers and `done`; within another one, which may be rolled back, it refuses."""
         return transaction.atomic(using=self._using, durable=True)
 
     def claim(self, key: str, token: str, ttl: float) -> Claim:
@@ -150,7 +150,7 @@ class DatabaseStore:
         """
         with _database_errors():
             connection = connections[self._using]
-            if connection.errors_occurred:  # a broken one: outside of a request nobody else replaces it
+            if connection.errors_occurred:  # outside of a request nobody else replaces a broken connection
                 connection.close_if_unusable_or_obsolete()
             now = self._clock()
             self._sweep(now)

@@ -9,6 +9,7 @@
     async def me(user: CurrentUser): ...
 """
 
+from .._asgi.startup import FRAMEWORKS, Framework
 from ..requirements import SELECTED_TEAM
 from ._dependencies import (
     CurrentUser,
@@ -22,6 +23,8 @@ from ._dependencies import (
     require_user,
 )
 from ._extension import Hexclave
+from ._internals import routes_of
+from ._misuse import requirements_on
 from ._supabase import supabase_router
 from ._webhooks import webhook_router
 
@@ -40,3 +43,5 @@ __all__ = [
     "supabase_router",
     "webhook_router",
 ]
+
+FRAMEWORKS.append(Framework(routes_of, requirements_on))

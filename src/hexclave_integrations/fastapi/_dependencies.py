@@ -15,7 +15,6 @@ from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
 from .._asgi.caller import caller_of
-from .._asgi.misuse import CHECKS_KEY
 from ..errors import ConfigurationError
 from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 from ..user import HexclaveUser
@@ -49,17 +48,18 @@ class FastAPIRequirement(Requirement, SecurityBase):
     scheme_name = SCHEME_NAME
 
     def __call__(self, connection: HTTPConnection) -> Coroutine[Any, Any, Any]:
-        """Resolve the dependency. An answer that starts although this was called and not awaited is not sent.
+        """Resolve the dependency. If the result is not awaited, no answer to the request is sent.
 
         Raises:
-            RequestRefused: (when awaited) the caller does not meet the requirement, or it cannot be told now.
+            RequestRefused: when awaited, if the caller does not meet the requirement, or if that cannot be told now.
             ConfigurationError: `Hexclave(app)` is missing, the requirement needs a setting that is, or it was used
                 as a decorator.
         """
         if not isinstance(connection, HTTPConnection):
             raise ConfigurationError("A requirement of FastAPI is no decorator: write Depends(require_user).")
-        check = caller_of(connection).check(self, connection)
-        connection.scope[CHECKS_KEY].add(check)
+        caller = caller_of(connection)
+        check = caller.check(self, connection)
+        caller.watch(check)
         return check
 
     def __bool__(self) -> bool:
@@ -67,8 +67,8 @@ class FastAPIRequirement(Requirement, SecurityBase):
         return True
 
 
-# FastAPI calls in a thread what it does not take for a coroutine function; the check would then not be awaited,
-# and nobody let in.
+# FastAPI runs a function in a thread unless it knows that it is a coroutine function. The check would then not be
+# awaited, and nobody would be let in.
 if sys.version_info >= (3, 12):
     inspect.markcoroutinefunction(FastAPIRequirement.__call__)
 else:

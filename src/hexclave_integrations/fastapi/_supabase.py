@@ -30,8 +30,8 @@ class SupabaseTokenResponse(BaseModel):
 def supabase_router(signer: "SupabaseSigner", path: str = "/supabase-token") -> APIRouter:
     """A router with a route for GET that answers `{"token", "expires_at"}`: `app.include_router(supabase_router(...))`.
 
-    It lets through whom the signer signs for, and refuses as `require_user` does; `Hexclave(app)` has to be on the
-    application.
+    It lets through the users that the signer signs for, and refuses others as `require_user` does. The application
+    needs `Hexclave(app)`.
 
     Args:
         signer: signs the tokens.

@@ -14,6 +14,7 @@ def webhook_router(webhooks: Webhooks, path: str = "/webhooks/hexclave") -> APIR
     """A router with the endpoint that Hexclave's deliveries go to: `app.include_router(webhook_router(webhooks))`.
 
     With `Hexclave(app)` on the same application, permissions that an event made untrue are forgotten at once.
+    A `Webhooks()` without secrets takes those of that application's configuration, or of the environment.
 
     Args:
         webhooks: verifies and handles the deliveries.

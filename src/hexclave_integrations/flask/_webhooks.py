@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, current_app, request
+from flask.sansio.blueprints import BlueprintSetupState
 
 from ..client import HexclaveClient
 from ..webhooks import Webhooks
@@ -17,14 +18,24 @@ def webhook_blueprint(
     """A blueprint with the endpoint that Hexclave's deliveries go to: `app.register_blueprint(webhook_blueprint(...))`.
 
     With `Hexclave(app)` on the same application, permissions that an event made untrue are forgotten at once.
+    A `Webhooks()` without secrets takes those of that application's configuration, or of the environment.
     If the application has CSRF protection of its own, exempt this blueprint: deliveries are signed.
 
     Args:
         webhooks: verifies and handles the deliveries.
         path: where they are sent to.
         name: of the blueprint; one for each endpoint of an application.
+
+    Raises:
+        ConfigurationError: on registration with an application that has `Hexclave(app)`: there is no secret.
     """
     blueprint = Blueprint(name, __name__)
+
+    @blueprint.record
+    def check(state: BlueprintSetupState) -> None:
+        installation = state.app.extensions.get(EXTENSION)
+        if installation is not None:  # else it may be there later
+            webhooks.check_secrets(installation.client.config)
 
     @blueprint.post(path)
     def receive() -> Response:

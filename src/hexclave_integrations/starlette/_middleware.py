@@ -1,4 +1,4 @@
-"""`HexclaveMiddleware`: who the caller is, as Starlette's own authentication tells it."""
+"""`HexclaveMiddleware`: tells who the caller is in the way of Starlette's own authentication."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class HexclaveMiddleware(CallerMiddleware):
         try:
             user = await self._client.identify(caller.attempt)
         except RequestRefused:
-            caller.attempt.asked = True  # the answer may differ from the one without credentials
+            caller.attempt.asked = True  # the answer may differ from the answer without credentials
         if user is None:
             scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
         else:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, ParamSpec, TypeVar
 
-from starlette._utils import is_async_callable
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
@@ -30,7 +30,7 @@ R = TypeVar("R")
 
 
 class StarletteRequirement(Requirement):
-    """A requirement that decorates an endpoint. `request.user` is then the user it let through, or None."""
+    """A requirement that decorates an endpoint. `request.user` is then the user that was let through, or None."""
 
     def __call__(self, endpoint: Callable[P, Any]) -> Callable[P, Coroutine[Any, Any, Any]]:
         """Guard an endpoint.
@@ -44,7 +44,8 @@ class StarletteRequirement(Requirement):
         if not callable(endpoint) or isinstance(endpoint, type):
             raise ConfigurationError("A requirement decorates a function, or the methods of an endpoint class.")
 
-        is_async = is_async_callable(endpoint)
+        called: Any = endpoint
+        is_async = inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(called.__call__)
 
         @functools.wraps(endpoint)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -56,7 +57,8 @@ class StarletteRequirement(Requirement):
             connection.scope["user"] = await caller_of(connection).check(self, connection)
             if is_async:
                 return await endpoint(*args, **kwargs)
-            return await run_in_threadpool(endpoint, *args, **kwargs)
+            result = await run_in_threadpool(endpoint, *args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
 
         mark_guarded(guarded, self)
         return guarded

@@ -21,7 +21,8 @@ __all__ = ["supabase_route"]
 def supabase_route(signer: SupabaseSigner, path: str = "/supabase-token") -> Route:
     """A route for GET that answers `{"token", "expires_at"}`: `Starlette(routes=[supabase_route(signer), ...])`.
 
-    It lets through whom the signer signs for, and refuses as `require_user` does; it needs `HexclaveMiddleware`.
+    It lets through the users that the signer signs for, and refuses others as `require_user` does. The application
+    needs `HexclaveMiddleware`.
 
     Args:
         signer: signs the tokens.

@@ -11,7 +11,7 @@ An adapter makes the endpoint of it: `fastapi.webhook_router`, `flask.webhook_bl
 """
 
 from ._delivery import Outcome
-from ._endpoint import Webhooks
+from ._endpoint import UnknownEventType, Webhooks
 from ._events import (
     IssueData,
     IssueEvent,
@@ -60,6 +60,7 @@ __all__ = [
     "TeamUpdated",
     "TestData",
     "TestEvent",
+    "UnknownEventType",
     "UserCreated",
     "UserData",
     "UserDeleted",

@@ -38,6 +38,17 @@ logger = logging.getLogger("hexclave_integrations")
 Outcome: TypeAlias = Literal["handled", "duplicate"]
 Transaction: TypeAlias = Callable[[], AbstractContextManager[Any]]
 
+_FAILED = "A webhook handler for %r failed; the sender will try again"
+_AT_THE_END = (
+    "The transaction of the webhook handlers for %r ended with an error. If it was rolled back the sender will try "
+    "again; if the error is from transaction.on_commit() it will not be repeated: register such work with "
+    "on(..., after_commit=True)"
+)
+_BROKEN = (
+    "A webhook handler for %r caught an error of the database that had ended its transaction, so nothing was saved; "
+    "wrap the statement that may fail in transaction.atomic(). The sender will try again"
+)
+
 
 def deliver(
     key: str,
@@ -98,18 +109,6 @@ def deliver(
     if transaction is None:
         yield from _mark(event, key, token, done_ttl)
     return "handled"
-
-
-_FAILED = "A webhook handler for %r failed; the sender will try again"
-_AT_THE_END = (
-    "The transaction of the webhook handlers for %r ended with an error. If it was rolled back the sender will try "
-    "again; if the error is from transaction.on_commit() it will not be repeated: register such work with "
-    "on(..., after_commit=True)"
-)
-_BROKEN = (
-    "A webhook handler for %r caught an error of the database that had ended its transaction, so nothing was saved; "
-    "wrap the statement that may fail in transaction.atomic(). The sender will try again"
-)
 
 
 def _mark(event: WebhookEvent, key: str, token: str, ttl: float) -> Flow[None]:

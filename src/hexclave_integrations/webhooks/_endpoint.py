@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import functools
 import hashlib
 import inspect
@@ -10,7 +11,9 @@ import json
 import logging
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from ..config import HexclaveConfig
@@ -18,14 +21,14 @@ from ..errors import ConfigurationError, RequestRefused, WebhookVerificationFail
 from ..stores import MemoryStore
 from ._body import read_body, readable_part
 from ._delivery import Outcome, Transaction, deliver
-from ._events import WebhookData, WebhookEvent, read_event
+from ._events import KNOWN_TYPES, WebhookData, WebhookEvent, read_event
 from ._running import Flow, Handler, arun, run
 from ._signature import SignatureChecker, delivery_headers
 
 if TYPE_CHECKING:
     from ..client import AsyncHexclaveClient, HexclaveClient
 
-__all__ = ["Webhooks"]
+__all__ = ["UnknownEventType", "Webhooks"]
 
 logger = logging.getLogger("hexclave_integrations")
 
@@ -40,6 +43,8 @@ News: TypeAlias = tuple[str, Mapping[str, Any]]
 """Type and data of an event."""
 
 MAX_BODY: Final = 1024 * 1024
+_NEAR: Final = 0.85
+"""How alike two names are where one is taken for a misspelling, from 0 to 1."""
 _OPERATIONS: Final = ("claim", "done", "release")
 
 
@@ -51,7 +56,8 @@ class Webhooks:
     process or of its event loop ends a handler. Give a handler that may hang a time-out of its own.
 
     Args:
-        secrets: the endpoint's signing secrets, `whsec_...`, newest first; from the environment when None
+        secrets: the endpoint's signing secrets, `whsec_...`, newest first. When None they are `webhook_secrets` of
+            the application that the endpoint belongs to, and else come from the environment
             (`HEXCLAVE_WEBHOOK_SECRET`, `STACK_WEBHOOK_SECRET`, or `..._SECRETS` with commas).
         store: where claims live; one for this process when None. Several processes need a shared one.
         tolerance: how far a delivery's time may be from now, seconds.
@@ -65,7 +71,9 @@ class Webhooks:
         clock: gives epoch seconds.
 
     Raises:
-        ConfigurationError: there is no secret, one is not a signing secret, or another argument cannot be right.
+        ConfigurationError: a secret is not a signing secret, or another argument cannot be right. That there is no
+            secret at all shows when the endpoint is added to a Flask or Django application that has none, and
+            elsewhere at the first delivery.
     """
 
     def __init__(
@@ -87,17 +95,21 @@ class Webhooks:
             # NaN would let every time pass: no comparison with it is true.
             if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
                 raise ConfigurationError(f"{name} must be a number above 0.")
+        self._tolerance = tolerance
+        self._endpoint = endpoint
+        self._takes_configured = secrets is None
+        self._configured: dict[tuple[str, ...], _Identity] = {}
         known = HexclaveConfig.webhook_secrets_from_env() if secrets is None else tuple(secrets)
-        self._signatures = SignatureChecker(known, tolerance)
+        self._own = None if secrets is None and not known else self._identity(known)
         self.store = MemoryStore() if store is None else store
+        if isinstance(self.store, type):
+            raise ConfigurationError(f"store is a class: make an object of it, as in {self.store.__name__}(...).")
         if not any(all(callable(getattr(self.store, c + name, None)) for name in _OPERATIONS) for c in ("", "a")):
             raise ConfigurationError("store is no delivery store: use MemoryStore() or RedisStore(url).")
         self._transaction: Transaction | None = getattr(self.store, "transaction", None)
         self.max_body = max_body
         self._claim_ttl = claim_ttl
         self._done_ttl = done_ttl
-        # A delivery has one id at all endpoints. The oldest secret stays while new ones are put before it.
-        self._scope = hashlib.sha256((endpoint or known[-1]).encode()).hexdigest()[:16]
         self._clock = clock
         self._handlers: list[tuple[str, Handler]] = []
         self._later: list[tuple[str, Handler]] = []
@@ -120,6 +132,7 @@ class Webhooks:
         family, dot, name = pattern.partition(".") if isinstance(pattern, str) else ("", "", "")
         if pattern != "*" and not (family and dot and name and "*" not in family and name.count("*") == (name == "*")):
             raise ConfigurationError('on() takes a type such as "user.created", or "user.*", or "*".')
+        _warn_of_misspelling(pattern)
 
         def register(handler: H) -> H:
             if not callable(handler):
@@ -131,6 +144,17 @@ class Webhooks:
 
         return register
 
+    def check_secrets(self, config: HexclaveConfig | None) -> None:
+        """Find out at the start what would make every delivery fail.
+
+        Args:
+            config: of the application that the endpoint is added to, if it has one.
+
+        Raises:
+            ConfigurationError: there is no secret, or one is not a signing secret.
+        """
+        self._identity_for(config)
+
     def verify(self, body: bytes, headers: Headers) -> WebhookEvent:
         """The event of a genuine delivery; nothing is claimed and no handler runs.
 
@@ -141,7 +165,7 @@ class Webhooks:
         Raises:
             WebhookVerificationFailed: signature, time or body are bad.
         """
-        event, _ = self._open(body, headers)
+        event, _ = self._open(body, headers, self._identity_for(None))
         if event is None:
             raise WebhookVerificationFailed
         return event
@@ -157,32 +181,50 @@ class Webhooks:
         Args:
             body: the raw bytes of the request, read up to one byte more than `max_body`.
             headers: the request's headers.
-            client: forgets at once what the event made untrue.
+            client: forgets at once what the event made untrue; its `webhook_secrets` count where `Webhooks` got none.
             call: calls a handler, in a framework that has its own way to run a coroutine.
+
+        Raises:
+            ConfigurationError: there is no secret anywhere.
         """
+        identity = self._identity_for(None if client is None else client.config)
         try:
-            event, news = self._open(body, headers)
+            event, news = self._open(body, headers, identity)
             if client is not None and news is not None:
                 client.notice(*news)
             if event is None:
                 raise WebhookVerificationFailed
-            return _answer(self.dispatch(event, call=call))
+            return _answer(run(self._deliver(event, identity.scope, call), self.store))
         except RequestRefused as error:
             return error.status, error.headers(), error.body()
 
     async def areceive(self, body: bytes, headers: Headers, client: AsyncHexclaveClient | None = None) -> Answer:
         """As `receive`, on an event loop. Cancellation ends the waiting, not a delivery whose handling has begun."""
+        identity = self._identity_for(None if client is None else client.config)
         try:
-            event, news = self._open(body, headers)
+            event, news = self._open(body, headers, identity)
             if client is not None and news is not None:
                 await client.notice(*news)
             if event is None:
                 raise WebhookVerificationFailed
-            return _answer(await self.adispatch(event))
+            return _answer(await self._adeliver(event, identity.scope))
         except RequestRefused as error:
             return error.status, error.headers(), error.body()
 
-    def _open(self, body: bytes, headers: Headers) -> tuple[WebhookEvent | None, News | None]:
+    def _identity_for(self, config: HexclaveConfig | None) -> _Identity:
+        secrets = config.webhook_secrets if config is not None and self._takes_configured else ()
+        if not secrets:
+            return self._own or self._identity(())
+        if secrets not in self._configured:
+            self._configured[secrets] = self._identity(secrets)
+        return self._configured[secrets]
+
+    def _identity(self, secrets: tuple[str, ...]) -> _Identity:
+        signatures = SignatureChecker(secrets, self._tolerance)
+        # A delivery has one id at all endpoints. The oldest secret stays while new ones are put before it.
+        return _Identity(signatures, hashlib.sha256((self._endpoint or secrets[-1]).encode()).hexdigest()[:16])
+
+    def _open(self, body: bytes, headers: Headers, identity: _Identity) -> tuple[WebhookEvent | None, News | None]:
         """The event of a genuine delivery, if it is one, and what the caches are to be told of it.
 
         Raises:
@@ -192,7 +234,7 @@ class Webhooks:
         if len(body) > self.max_body:
             raise WebhookVerificationFailed
         pairs = headers.items() if isinstance(headers, Mapping) else headers
-        delivery_id, timestamp = self._signatures.check(delivery_headers(pairs), body, self._clock())
+        delivery_id, timestamp = identity.signatures.check(delivery_headers(pairs), body, self._clock())
         try:
             event = read_event(read_body(body), delivery_id=delivery_id, timestamp=timestamp, body=body)
         except ValueError:
@@ -221,16 +263,19 @@ class Webhooks:
 
     def dispatch(self, event: WebhookEvent, *, call: Call | None = None) -> Outcome:
         """As `handle`, for an event that `verify` returned; `call` as in `receive`."""
-        return run(self._deliver(event, call), self.store)
+        return run(self._deliver(event, self._identity_for(None).scope, call), self.store)
 
     async def adispatch(self, event: WebhookEvent) -> Outcome:
         """As `ahandle`, for an event that `verify` returned."""
-        if self._transaction is not None:  # which belongs to one thread
-            return await asyncio.to_thread(self.dispatch, event)
-        return await arun(self._deliver(event), self.store)
+        return await self._adeliver(event, self._identity_for(None).scope)
 
-    def _deliver(self, event: WebhookEvent, call: Call | None = None) -> Flow[Outcome]:
-        key = f"delivery:{self._scope}:{event.id}"
+    async def _adeliver(self, event: WebhookEvent, scope: str) -> Outcome:
+        if self._transaction is not None:  # which belongs to one thread
+            return await asyncio.to_thread(run, self._deliver(event, scope), self.store)
+        return await arun(self._deliver(event, scope), self.store)
+
+    def _deliver(self, event: WebhookEvent, scope: str, call: Call | None = None) -> Flow[Outcome]:
+        key = f"delivery:{scope}:{event.id}"
         once = functools.partial(deliver, event=event, claim_ttl=self._claim_ttl, done_ttl=self._done_ttl)
         handlers = _matching(self._handlers, event.type, call)
         outcome: Outcome = yield from once(key, handlers=handlers, transaction=self._transaction)
@@ -238,6 +283,14 @@ class Webhooks:
         if later and (yield from once(f"{key}:after", handlers=later)) == "handled":
             return "handled"
         return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What the secrets of an endpoint make of it: which deliveries are genuine, and which claims are its own."""
+
+    signatures: SignatureChecker
+    scope: str
 
 
 def _matching(handlers: list[tuple[str, Handler]], kind: str, call: Call | None) -> list[Handler]:
@@ -248,6 +301,22 @@ def _matching(handlers: list[tuple[str, Handler]], kind: str, call: Call | None)
 def _answer(outcome: Outcome) -> Answer:
     headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
     return 200, headers, json.dumps({"status": outcome}).encode()
+
+
+class UnknownEventType(UserWarning):
+    """A handler is registered for a type of event that looks like a misspelling of a known one."""
+
+
+def _warn_of_misspelling(pattern: str) -> None:
+    """Types of the future stay possible: only what is nearly a known name is taken for a mistake."""
+    is_family = pattern.endswith(".*")
+    known = [kind.partition(".")[0] for kind in KNOWN_TYPES] if is_family else KNOWN_TYPES
+    name = pattern.removesuffix(".*")
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_NEAR)
+    if near and name not in known:
+        best = near[0] + ".*" * is_family
+        text = f'on("{pattern}"): Hexclave is not known to send such an event; did you mean "{best}"?'
+        warnings.warn(text, UnknownEventType, stacklevel=3)
 
 
 def _matches(pattern: str, kind: str) -> bool:

@@ -17,6 +17,7 @@ import contextlib
 import contextvars
 import functools
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from .._base import drive
 from ._events import WebhookEvent
 
-__all__ = ["Flow", "Handler", "RunHandler", "UseStore", "arun", "run"]
+__all__ = ["Flow", "Handler", "RunHandler", "UseStore", "arun", "has_greenlets", "run"]
 
 T = TypeVar("T")
 
@@ -133,11 +134,27 @@ def _loop_is_ending() -> bool:
 
 
 def _run_coroutine(work: Awaitable[Any]) -> Any:
-    """Run it on an event loop of its own; on a thread of its own where one is running already."""
+    """Run it on an event loop of its own; on a thread of its own where this one may be running a loop already."""
+    context = contextvars.copy_context()
+
+    def run_it() -> Any:
+        return context.run(asyncio.run, _awaited(work))
+
+    if has_greenlets():
+        # All greenlets are one thread to asyncio, which then takes the loop of another one for ours.
+        from gevent import get_hub  # type: ignore[import-untyped]  # it has no stubs
+
+        return get_hub().threadpool.apply(run_it)
     if not _loop_is_running():
-        return asyncio.run(_awaited(work))
+        return run_it()
     with ThreadPoolExecutor(1) as executor:
-        return executor.submit(contextvars.copy_context().run, asyncio.run, _awaited(work)).result()
+        return executor.submit(run_it).result()
+
+
+def has_greenlets() -> bool:
+    """Whether gevent has replaced threads by its greenlets, as gunicorn's worker of that name does."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def _loop_is_running() -> bool:

@@ -12,19 +12,18 @@ from typing import Any, Final
 
 from standardwebhooks import Webhook
 
+from .._base.webhook_secret import signing_key
 from ..errors import ConfigurationError, WebhookVerificationFailed
 
 __all__ = ["SignatureChecker", "delivery_headers"]
 
 _FAMILIES: Final = ("svix", "webhook")
-_NAMES: Final = {
-    f"{family}-{part}": (family, part) for family in _FAMILIES for part in ("id", "timestamp", "signature")
-}
+_PARTS: Final = ("id", "timestamp", "signature")
+_NAMES: Final = {f"{family}-{part}": (family, part) for family in _FAMILIES for part in _PARTS}
 _ID: Final = re.compile(r"[!-~]{1,256}")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
 _MAX_SIGNATURES: Final = 16
 _DIGEST_LENGTH: Final = 32
-_MIN_SECRET: Final = 16
 
 
 class SignatureChecker:
@@ -39,7 +38,7 @@ class SignatureChecker:
     """
 
     def __init__(self, secrets: Iterable[str], tolerance: float) -> None:
-        self._keys = [Webhook(_decode_secret(secret)) for secret in secrets]
+        self._keys = [Webhook(signing_key(secret)) for secret in secrets]
         if not self._keys:
             raise ConfigurationError(
                 "webhook_secrets is missing: copy the endpoint's signing secret from the dashboard; pass secrets=[...] "
@@ -80,22 +79,25 @@ class SignatureChecker:
 def delivery_headers(headers: Iterable[tuple[Any, Any]]) -> dict[str, str]:
     """The `id`, `timestamp` and `signature` of a delivery: all `svix-*` or all `webhook-*`, never mixed.
 
+    Where both families are complete `svix-*` counts, as in Svix's own library.
+
     Raises:
-        WebhookVerificationFailed: one is missing or repeated, or both families came.
+        WebhookVerificationFailed: neither is complete, or a header is repeated.
     """
-    found: dict[tuple[str, str], str] = {}
+    found: dict[str, dict[str, str]] = {family: {} for family in _FAMILIES}
     for name, value in headers:
         text = name.decode("latin-1") if isinstance(name, bytes) else name
         wanted = _NAMES.get(text.lower())
         if wanted is None:
             continue
-        if wanted in found:
+        family, part = wanted
+        if part in found[family]:
             raise WebhookVerificationFailed
-        found[wanted] = value.decode("latin-1") if isinstance(value, bytes) else value
-    families = {family for family, _ in found}
-    if len(families) != 1 or len(found) != 3:
-        raise WebhookVerificationFailed
-    return {part: value for (_, part), value in found.items()}
+        found[family][part] = value.decode("latin-1") if isinstance(value, bytes) else value
+    for fields in found.values():
+        if len(fields) == len(_PARTS):
+            return fields
+    raise WebhookVerificationFailed
 
 
 def _read_signatures(text: str) -> list[bytes]:
@@ -124,17 +126,3 @@ def _read_signatures(text: str) -> list[bytes]:
         if len(signature) == _DIGEST_LENGTH:
             found.append(signature)
     return found
-
-
-def _decode_secret(secret: object) -> bytes:
-    problem = "webhook_secrets has an entry that is no signing secret: copy the whole text that starts with whsec_."
-    if not isinstance(secret, str) or not secret.startswith("whsec_"):
-        raise ConfigurationError(problem)
-    encoded = secret.removeprefix("whsec_").rstrip("=")
-    try:
-        key = binascii.a2b_base64((encoded + "=" * (-len(encoded) % 4)).encode("ascii"), strict_mode=True)
-    except ValueError:
-        raise ConfigurationError(problem) from None
-    if len(key) < _MIN_SECRET:
-        raise ConfigurationError("webhook_secrets has an entry that is too short to be a signing secret.")
-    return key

@@ -12,7 +12,8 @@ from django.utils.functional import SimpleLazyObject
 
 from ...errors import ConfigurationError
 from ...user import HexclaveUser
-from .._caller import Caller, django_request
+from .._caller import Caller
+from .._private import django_request
 
 __all__ = ["become", "follow_hexclave_user", "is_followed", "row_of"]
 
@@ -72,17 +73,20 @@ def row_of(request: Any, caller: Caller, user: HexclaveUser) -> Any:
     None when the row is refused.
     """
     if user.id not in caller.rows:
-        caller.rows[user.id] = auth.authenticate(request, hexclave_user=user)
+        row: Any = auth.authenticate(request, hexclave_user=user)
+        if row is not None:
+            row._hexclave_user = user  # for requests that a schema generator makes for this user
+        caller.rows[user.id] = row
     return caller.rows[user.id]
 
 
 def is_followed(request: HttpRequest, caller: Caller, user: HexclaveUser) -> bool:
-    """Whether `request.user` is still ours to decide, or is this user.
+    """Whether `request.user` is still ours to decide, or is this user or nobody.
 
     Something else may have put another user there: a log-in, or another authentication class of Django REST framework.
     """
     current = vars(request).get("user")
-    if current is caller.followed:
+    if current is caller.followed or not getattr(current, "is_authenticated", False):
         return True
     if isinstance(current, HexclaveUser):
         return current.id == user.id

@@ -40,7 +40,7 @@ def find_or_make(hexclave_id: str, field: str | None, defaults: Callable[[], dic
     if problem is not None:
         raise ConfigurationError(problem)
     key = "hexclave_link__hexclave_id" if field is None else field
-    model = get_user_model()
+    model: Any = get_user_model()
     rows = model._default_manager
     row = rows.filter(**{key: hexclave_id}).first()
     if row is not None:
@@ -58,7 +58,7 @@ def find_or_make(hexclave_id: str, field: str | None, defaults: Callable[[], dic
 
 
 def _make(hexclave_id: str, field: str | None, values: dict[str, Any]) -> Any:
-    model = get_user_model()
+    model: Any = get_user_model()
     values = {"password": make_password(None), **values}
     if model.USERNAME_FIELD not in values:
         named = model._base_manager.filter(**{model.USERNAME_FIELD: hexclave_id}).first()

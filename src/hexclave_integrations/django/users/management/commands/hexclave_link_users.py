@@ -78,6 +78,6 @@ def _doubt(row: Any, *, with_email: bool) -> str | None:
         return "somebody has logged in to it"
     if getattr(row, "is_staff", False) or getattr(row, "is_superuser", False):
         return "it belongs to the staff"
-    if not with_email and getattr(row, "email", ""):
+    if not with_email and getattr(row, "email", None):
         return "it has an e-mail address"
     return None

@@ -1,4 +1,4 @@
-"""Senders that hang up in mid-handler, on real servers: the delivery goes on to its end and is done."""
+"""Deliveries on real servers: senders that hang up in mid-handler, chunked bodies, handlers under gevent."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,13 @@ ROOT = Path(__file__).parent.parent
 SERVERS = {
     "uvicorn": ["uvicorn", "--log-level", "warning", "--timeout-graceful-shutdown", "1", "--port"],
     "hypercorn": ["hypercorn", "--bind", "127.0.0.1:"],
+    "gunicorn": ["gunicorn", "--threads", "8", "--worker-class", "gthread", "--bind", "127.0.0.1:"],
+    "gunicorn, gevent": ["gunicorn", "--worker-class", "gevent", "--bind", "127.0.0.1:"],
     "daphne": ["daphne", "--application-close-timeout", "1", "--port"],
 }
 PAUSE = {"uvicorn": 0.3, "hypercorn": 0.3, "daphne": 3.0}
 CASES = [
-    *(pytest.param("django", server, "handler", id=f"django, {server}") for server in SERVERS),
+    *(pytest.param("django", server, "handler", id=f"django, {server}") for server in PAUSE),
     pytest.param("django", "uvicorn", "receiver", id="django, uvicorn, receiver of a signal"),
     pytest.param("fastapi", "uvicorn", "handler", id="fastapi, uvicorn"),
 ]
@@ -85,11 +88,13 @@ class Application:
                 time.sleep(0.01)
         assert self.effects[-1:] == ["begun"], self.log
 
-    def deliver(self, delivery: Delivery) -> tuple[int, bytes]:
+    def deliver(self, delivery: Delivery, *, chunked: bool = False) -> tuple[int, bytes]:
         """Status and body of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=LIMIT)
+        body, headers = delivery
+        pieces = (body[start : start + 50] for start in range(0, len(body), 50))
         try:
-            connection.request("POST", "/hooks", delivery[0], delivery[1])
+            connection.request("POST", "/hooks", pieces if chunked else body, headers, encode_chunked=chunked)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
@@ -145,3 +150,26 @@ def test_a_server_that_is_stopped(application: Application) -> None:
 
     assert application.process.wait(LIMIT) in (0, -signal.SIGTERM), application.log
     assert application.effects == ["begun"]
+
+
+@pytest.mark.parametrize("application", [
+    pytest.param((framework, server, "none"), id=f"{framework}, {server}")
+    for framework in ("django wsgi", "flask") for server in ("gunicorn", "gunicorn, gevent")
+], indirect=True)  # fmt: skip
+def test_a_chunked_body(application: Application) -> None:
+    """A body without a declared length is read."""
+    assert application.deliver(event(), chunked=True) == (200, b'{"status": "handled"}'), application.log
+
+
+@pytest.mark.parametrize("application", [
+    pytest.param((framework, "gunicorn, gevent", "handler"), id=framework) for framework in ("django wsgi", "flask")
+], indirect=True)  # fmt: skip
+def test_coroutines_under_gevent(application: Application) -> None:
+    """Deliveries that come at once have coroutine handlers that run to their end, each once."""
+    deliveries = [event() for _ in range(8)]
+    with ThreadPoolExecutor(8) as executor:
+        answers = executor.map(application.deliver, deliveries)
+        time.sleep(0.5)
+        application.open_gate()
+        assert list(answers) == [(200, b'{"status": "handled"}')] * 8, application.log
+    assert sorted(application.effects) == ["begun"] * 8 + ["ended"] * 8 + ["second"] * 8

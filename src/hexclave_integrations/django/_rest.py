@@ -1,0 +1,74 @@
+"""Refusals inside Django REST framework: of its own kind for its own code, and ours for the caller.
+
+The framework asks the permissions of other methods too: for the forms of the browsable API, the answer to OPTIONS, and
+schemas that show what a user may do. Such code expects the framework's own exceptions. Where a refusal ends a request,
+it passes the framework by, and `HexclaveMiddleware` answers it with the bytes that every other view gives.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NoReturn
+
+from rest_framework.exceptions import APIException, ErrorDetail, NotAuthenticated, PermissionDenied
+
+from ..errors import ConfigurationError, RequestRefused
+
+__all__ = ["Misconfigured", "refuse"]
+
+_BASES: dict[int, type[APIException]] = {401: NotAuthenticated, 403: PermissionDenied}
+
+
+class Misconfigured(ConfigurationError, APIException):
+    """A mistake of the server, which counts as "not allowed" where the framework asks in another method's name."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.detail = ErrorDetail(text, code="error")
+
+
+def refuse(error: RequestRefused | Misconfigured, view: Any) -> NoReturn:
+    """Raise a refusal as one of the framework's own exceptions.
+
+    Args:
+        error: the refusal.
+        view: whose exception handler shall leave it to the middleware; None where it is not known.
+
+    Raises:
+        RequestRefused: the same, of both kinds.
+    """
+    if hasattr(view, "get_exception_handler"):
+        _leave_to_the_middleware(view)
+    raise (error if isinstance(error, APIException) else _of_both_kinds(error)) from None
+
+
+@functools.cache
+def _both_kinds(kind: Any) -> Any:
+    return type(kind.__name__, (kind, _BASES.get(kind.status, APIException)), {"__doc__": kind.__doc__})
+
+
+def _of_both_kinds(error: RequestRefused) -> Exception:
+    kind: Any = type(error)
+    cls = _both_kinds(kind)
+    made: Exception = cls.__new__(cls, *error.args)
+    facts = {"detail": ErrorDetail(error.text, code=error.code), "status_code": error.status}
+    vars(made).update(vars(error), **facts)
+    return made
+
+
+class _Handler:
+    """The exception handler of one view, which is told of everything but our refusals."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __call__(self, error: Exception, context: Any) -> Any:
+        ours = isinstance(error, RequestRefused | Misconfigured)
+        return None if ours else self.inner(error, context)  # None: the framework raises the exception again
+
+
+def _leave_to_the_middleware(view: Any) -> None:
+    handler = view.get_exception_handler()
+    if not isinstance(handler, _Handler):
+        ours = _Handler(handler)
+        view.get_exception_handler = lambda: ours  # of this object, which lives as long as its request
