@@ -42,6 +42,7 @@ KNOWN: Final = {
         "webhooks/_signature.py",
         "binascii.b2a_base64(signature, newline=False) != spelling",
     ): "what a caller sent with another spelling of it: the right signature has no part in it",
+    ("_base/webhook_secret.py", "secret != secret.strip()"): "the application's own setting, with itself",
     ("supabase/_keys.py", "secret in _PUBLISHED"): "the application's own setting, at start-up, with published texts",
     ("supabase/_keys.py", "bare != secret"): "as above, with itself",
     ("_base/webhook_secret.py", "secret != secret.strip()"): "as above, with itself",

@@ -476,6 +476,22 @@ class TestNews:
         ours = [record.getMessage() for record in caplog.records if record.name == "hexclave_integrations"]
         assert ours == ["A genuine webhook delivery was refused: its body is no event that can be read"]
 
+    @pytest.mark.parametrize("depth", [1_000, 100_000])
+    def test_deep_metadata(self, sandbox: Sandbox, depth: int) -> None:
+        """Metadata deeper than Python recurses: handlers run, and what was remembered is forgotten."""
+        user, seen = sandbox.create_user(), list[str]()
+        webhooks = Webhooks(sandbox.config.webhook_secrets)
+        webhooks.on("user.updated")(lambda event: seen.append(event.data.id))
+        metadata = '{"a":' * depth + "1" + "}" * depth
+        text = f'{{"type": "user.updated", "data": {{"id": "{user.id}", "client_metadata": {metadata}}}}}'
+        with HexclaveClient(sandbox.config) as client:
+            assert not client.has_permission(user.id, "export")
+            sandbox.grant(user, "export")
+            body, headers = signed(text, secret=sandbox.config.webhook_secrets[0])
+            assert webhooks.receive(body, headers, client)[0] == 200
+            assert client.has_permission(user.id, "export")
+        assert seen == [user.id]
+
     def test_a_forgery(self, sandbox: Sandbox) -> None:
         """Who cannot sign can make nobody forget anything."""
         user = sandbox.create_user()
@@ -903,7 +919,7 @@ class TestDispatch:
         assert [text for text in hidden if text in caplog.text] == []
 
     def test_the_answer_of_a_failure(self, webhooks: Webhooks) -> None:
-        """Who handles errors himself gets ours, without the handler's."""
+        """Callers who handle errors themselves get ours, without the handler's."""
 
         @webhooks.on("*")
         def handler(event: object) -> None:

@@ -1,4 +1,4 @@
-"""Who makes this request: asked at most once, and kept on the Django request."""
+"""Who makes a request: worked out at most once, and kept on Django's request."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Caller:
 
     Args:
         installation: what answers the questions.
-        request: the one that is asked about; it is changed to keep this object, and not kept in it.
+        request: whose caller this is. It keeps this object; this object does not keep it, which would be a cycle.
         refuse: makes the answer for a refusal.
 
     Attributes:
@@ -72,7 +72,7 @@ class Caller:
     def admit(
         self, requirement: Requirement, request: Any, params: Mapping[str, Any]
     ) -> HexclaveUser | HexclaveApiKey | None:
-        """Hold the caller against a requirement; whom it lets through is on the request from then on.
+        """Hold the caller against a requirement, and put the user or API key that it lets through on the request.
 
         Args:
             requirement: what is asked.
@@ -80,7 +80,7 @@ class Caller:
             params: the route's parameters.
 
         Raises:
-            RequestRefused: he does not meet it, or it cannot be told now.
+            RequestRefused: the caller does not meet it, or it cannot be told now.
             SynchronousOnlyOperation: this would wait in an event loop.
         """
         self.ask()
@@ -114,8 +114,10 @@ class Caller:
         return user
 
     def user(self, request: HttpRequest) -> HexclaveUser | None:
-        """The verified regular user; None for everybody else: on bad credentials, and when a cookie vouches for him
-        in what another site may have made.
+        """The verified regular user, or None.
+
+        None stands for other kinds of users and for bad credentials, and for a token in a cookie where another site may
+        have made the request.
 
         Raises:
             Unavailable: it cannot be told now.
@@ -142,7 +144,7 @@ class Caller:
         return self._unless_replaced(user, request)
 
     def bears_api_key(self) -> bool:
-        """Whether an API key stands where a token would: for requirements that take one, and nobody to all others."""
+        """Whether the request has an API key in place of a token; only requirements that take keys look at it."""
         self.ask()
         try:
             token = self.attempt.find_token(self.installation.config)
@@ -153,7 +155,7 @@ class Caller:
     def guard_caches(self, response: Any) -> Any:
         """Name the credentials in `Vary`, and keep shared caches out unless the view said `public`.
 
-        Done at once and not only by the middleware: `cache_page` around a view stores what it sees there.
+        A guard does this itself, before the middleware does: `cache_page` around a guarded view stores what it sees.
         """
         if self.attempt.asked and isinstance(response, HttpResponseBase):
             headers, plain = response.headers, self.installation.vary
@@ -167,7 +169,7 @@ class Caller:
         return response
 
     def _check_csrf(self, principal: HexclaveUser | HexclaveApiKey | None, request: Any) -> None:
-        """Hold a user whose token came in a cookie against Django's CSRF protection: a browser sends those unasked.
+        """Run Django's CSRF check for a user whose token came in a cookie, which a browser sends unasked.
 
         Raises:
             CsrfFailed: the request may have been made by another site.
@@ -176,7 +178,7 @@ class Caller:
             check_csrf(django_request(request))
 
     async def _acheck_csrf(self, principal: HexclaveUser | HexclaveApiKey | None, request: Any) -> None:
-        """As `_check_csrf`, in an event loop, which must not wait for a session."""
+        """As `_check_csrf`, in an event loop; a check that reads a session runs in a thread."""
         if self._came_in_cookie(principal):
             if settings.CSRF_USE_SESSIONS:
                 await sync_to_async(check_csrf)(django_request(request))

@@ -25,7 +25,7 @@ class _Check(CsrfViewMiddleware):
 
 
 def check_csrf(request: HttpRequest) -> None:
-    """Let through safe methods, and whatever Django's CsrfViewMiddleware would.
+    """Let the requests through that Django's CsrfViewMiddleware would, safe methods among them.
 
     Raises:
         CsrfFailed: it would not.

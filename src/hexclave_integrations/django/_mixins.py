@@ -18,7 +18,7 @@ class HexclaveRequiredMixin:
     """Guards every method of a class-based view, sync or async; to be named before `View` among its bases.
 
     Attributes:
-        requirement: whom to let through.
+        requirement: decides who is let through.
 
     Raises:
         ConfigurationError: the bases stand in an order that would skip the guard, or `requirement` is none.

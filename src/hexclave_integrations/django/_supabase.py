@@ -20,8 +20,8 @@ __all__ = ["supabase_view"]
 def supabase_view(signer: SupabaseSigner) -> Callable[[HttpRequest], HttpResponse]:
     """A view for GET that answers `{"token", "expires_at"}`: `path("supabase-token", supabase_view(signer))`.
 
-    It lets through whom the signer signs for, and refuses as `require_user` does; HexclaveMiddleware has to be in the
-    settings. It needs no other login.
+    It lets the users through that the signer signs for, and refuses as `require_user` does. HexclaveMiddleware has to
+    be in the settings. It needs no other login.
 
     Args:
         signer: signs the tokens.

@@ -42,7 +42,7 @@ __all__ = ["HexclaveAuthentication", "HexclavePermission"]
 
 
 class HexclaveAuthentication(BaseAuthentication, metaclass=NoAnswerClass):
-    """`request.user` is the verified regular user: the `HexclaveUser`, or with `DJANGO_USERS` his row.
+    """`request.user` is the verified regular user: the `HexclaveUser`, or with `DJANGO_USERS` their row.
 
     Bad credentials are refused, on public views too, as this framework does. No credentials and users of other kinds
     leave `request.user` to the next class; a `HexclavePermission` that allows such a kind sets it.
@@ -119,7 +119,7 @@ class _PermissionClass(_Combines, NoAnswerClass, BasePermissionMetaclass):
 
 
 class HexclavePermission(NoAnswer, BasePermission, metaclass=_PermissionClass):
-    """Lets through whom a requirement lets through: regular users, or what `of` or a subclass says.
+    """Asks a requirement: by default a regular user, else what `of` or a subclass says.
 
     Attributes:
         requirement: from `hexclave_integrations.django`.
@@ -168,7 +168,7 @@ class HexclavePermission(NoAnswer, BasePermission, metaclass=_PermissionClass):
 
 
 def _admit(caller: Caller, requirement: DjangoRequirement, request: Request, params: dict[str, Any]) -> Any:
-    """Hold the caller of a request against a requirement, or the user whom a test has put in their place."""
+    """Hold the caller of a request against a requirement, or the user that a test has put in their place."""
     if not any(isinstance(item, ForcedAuthentication) for item in request.authenticators or ()):
         return caller.admit(requirement, request, params)
     # A test has called force_authenticate; no request can bring that about.
@@ -205,7 +205,7 @@ def _admit_imagined(requirement: DjangoRequirement, request: Request, params: di
 
 
 def _hexclave_principal(request: Request) -> HexclaveUser | HexclaveApiKey | None:
-    """Whom code, and not the caller, has put on a request, if Hexclave vouches for them."""
+    """The user or API key that code, and not the caller, has put on a request, if Hexclave vouches for it."""
     user: Any = request.user
     key: Any = request.auth
     if isinstance(key, HexclaveApiKey):

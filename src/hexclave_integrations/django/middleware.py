@@ -80,7 +80,7 @@ class HexclaveMiddleware:
     def _finish(self, request: HttpRequest, caller: Caller, response: Any) -> Any:
         refused = caller.refused
         if refused is not None and response.status_code == refused.status and not hasattr(request, "auth"):
-            # Django Ninja has made an answer of its own of it; `auth` is what it sets when it lets somebody in.
+            # Django Ninja has answered this refusal in its own way: it sets `auth` only when it lets a caller in.
             response = self.refuse(request, refused)
         if (
             getattr(response, "streaming", False)

@@ -7,8 +7,9 @@
     @api.post("/teams/{team_id}/reports", auth=HexclaveAuth(require_permission("{team_id}", "export_reports")))
     async def export(request, team_id: str): ...
 
-`request.auth` is then whom the requirement let through, and `request.hexclave_user` the user. In a list of several
-it goes last, for it refuses rather than passes on. `optional_user` decorates the operation itself, with `auth=None`.
+`request.auth` is then the user or API key that was let through, and `request.hexclave_user` the user. In a list of
+several it goes last, for it refuses rather than passes on. `optional_user` decorates the operation itself, with
+`auth=None`. A refusal is one of Ninja's own exceptions as well; `HexclaveMiddleware` gives it the usual answer.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ refuse_unsafe("ninja")
 
 
 class _Pending:
-    """An answer to await. False by itself: a framework that forgets to await it lets nobody in."""
+    """An answer that has to be awaited. It counts as false, so a framework that forgets to await it lets nobody in."""
 
     def __init__(self, start: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         self._start = start
@@ -52,7 +53,7 @@ class _AuthClass(NoAnswerClass, ABCMeta):
 
 
 class HexclaveAuth(NoAnswer, HttpAuthBase, metaclass=_AuthClass):
-    """Lets through whom a requirement lets through.
+    """Asks a requirement; its answer becomes `request.auth`.
 
     Args:
         requirement: from `hexclave_integrations.django`.
@@ -75,7 +76,7 @@ class HexclaveAuth(NoAnswer, HttpAuthBase, metaclass=_AuthClass):
         self.is_async = True  # async operations then await the answer, and need no thread for it
 
     def __call__(self, request: HttpRequest) -> Any:
-        """Whom the requirement lets through: at once in a thread, to be awaited in an event loop.
+        """The user or API key that the requirement lets through: at once in a thread, to be awaited in an event loop.
 
         Raises:
             RequestRefused: the answer is no, or cannot be told now.

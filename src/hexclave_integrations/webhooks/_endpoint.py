@@ -215,9 +215,10 @@ class Webhooks:
         secrets = config.webhook_secrets if config is not None and self._takes_configured else ()
         if not secrets:
             return self._own or self._identity(())
-        if secrets not in self._configured:
-            self._configured[secrets] = self._identity(secrets)
-        return self._configured[secrets]
+        identity = self._configured.get(secrets)
+        if identity is None:
+            identity = self._configured[secrets] = self._identity(secrets)
+        return identity
 
     def _identity(self, secrets: tuple[str, ...]) -> _Identity:
         signatures = SignatureChecker(secrets, self._tolerance)
