@@ -473,9 +473,8 @@ class TestNews:
         is_legible = not more.startswith("[")
         found = asyncio.run(ask_twice()) if is_async else ask_twice_sync()
         assert found == [True, True, REFUSED, not is_legible]
-        assert [record.getMessage() for record in caplog.records] == [
-            "A genuine webhook delivery was refused: its body is no event that can be read"
-        ]
+        ours = [record.getMessage() for record in caplog.records if record.name == "hexclave_integrations"]
+        assert ours == ["A genuine webhook delivery was refused: its body is no event that can be read"]
 
     @pytest.mark.parametrize("depth", [1_000, 100_000])
     def test_deep_metadata(self, sandbox: Sandbox, depth: int) -> None:
