@@ -217,7 +217,7 @@ def test_garbage_never_replaces_a_good_key_set(
 ) -> None:
     """Whatever the key endpoint sends, the keys that are there go on serving until good ones come."""
     with Server(relay(sandbox)) as server:
-        client = drive.client(settings(sandbox, server, http_timeout=0.3), clock=clock)
+        client = drive.client(settings(sandbox, server, http_timeout=1), clock=clock)
         drive.run(client, "verify_token", sandbox.token(user))
         good = core_of(client).ring.current.keys
         server.behaviour = behaviour
