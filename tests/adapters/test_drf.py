@@ -324,11 +324,12 @@ def test_a_schema_for_each_reader(world: World, bridge: bool) -> None:
 def test_force_authenticate(world: World) -> None:
     """A test may say who is there, with a user Hexclave vouches for; requirements are held against them."""
     key = world.sandbox.create_api_key(world.alice)
-    with world.settings(
+    routes = world.settings(
         path("me", view(HexclavePermission)),
         path("key", view(HexclavePermission.of(require_api_key))),
         path("<team_id>/reports", view(HexclavePermission.of(EXPORT))),
-    ):
+    )
+    with database(), routes:  # to sign out, Django's client looks for a session
         reports, client = f"/{world.team.id}/reports", cast("Any", APIClient())
         assert client.get("/me").status_code == 401
         for user, expected in ((world.alice, [200, 200]), (world.bob, [200, 403]), (world.anonymous, [401, 401])):
