@@ -21,7 +21,7 @@ from django.urls import include, path, re_path
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.cache import cache_page
-from ninja import NinjaAPI
+from ninja import Body, NinjaAPI, Path, Router
 from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 
@@ -204,6 +204,48 @@ def test_server_key_and_parameters(world: World, form: str) -> None:
         assert found() == ["hexclave.E008"]
     with world.settings(GUARDED[form](), hexclave=NO_KEY):
         assert found() == ["hexclave.E007", "hexclave.E008"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "is_misread"),
+    [
+        ("plain", True),
+        ("with a default", True),
+        ("in the body", True),
+        ("as path", False),
+        ("as annotated path", False),
+    ],
+)
+def test_ninja_reads_what_the_guard_reads(world: World, declared: str, is_misread: bool) -> None:
+    """E008: under a router's prefix, a plain argument would be another team's id out of the query."""
+
+    def plain(request: Any, team_id: str) -> str:
+        return team_id
+
+    def default(request: Any, team_id: str = "mine") -> str:
+        return team_id
+
+    def body(request: Any, team_id: str = Body(...)) -> str:  # type: ignore[type-arg]  # generic to type checkers alone
+        return team_id
+
+    def as_path(request: Any, team_id: str = Path(...)) -> str:  # type: ignore[type-arg]
+        return team_id
+
+    def annotated(request: Any, team_id: Path[str]) -> str:
+        return team_id
+
+    forms = dict(
+        zip(
+            ["plain", "with a default", "in the body", "as path", "as annotated path"],
+            [plain, default, body, as_path, annotated],
+            strict=True,
+        )
+    )
+    router, api = Router(auth=HexclaveAuth(EXPORT)), NinjaAPI(urls_namespace=f"misread-{declared}", docs_url=None)
+    router.post("/reports")(forms[declared])
+    api.add_router("/teams/{team_id}", router)
+    with world.settings(path("", api.urls)):
+        assert found() == (["hexclave.E008"] if is_misread else [])
 
 
 def test_rest_framework_action(world: World) -> None:

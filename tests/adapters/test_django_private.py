@@ -7,6 +7,7 @@ import importlib
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,6 +86,16 @@ def hidden_view(self: Any) -> Callable[..., Any]:
     return view
 
 
+class Unsigned:
+    """As if the signature of an operation did not say where its arguments are read from."""
+
+    def __get__(self, made: Any, owner: type) -> Any:
+        return self if made is None else SimpleNamespace(**{**vars(vars(made)["kept"]), "params": None})
+
+    def __set__(self, made: Any, value: Any) -> None:
+        vars(made)["kept"] = value
+
+
 VANISHED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "HttpRequest._body": lambda patch: patch.setattr(HttpRequest, "body", b""),
     "_cache_update_cache": renamed_note,
@@ -94,6 +105,7 @@ VANISHED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "view.cls": lambda patch: patch.setattr(views.APIView, "as_view", classmethod(lambda cls: lambda request: None)),
     "APIView.get_exception_handler": lambda patch: patch.delattr(views.APIView, "get_exception_handler"),
     "_ninja_operation": lambda patch: patch.setattr(operation.PathView, "add_operation", unmarked),
+    "Operation.signature": lambda patch: patch.setattr(operation.Operation, "signature", Unsigned(), raising=False),
     "PathView.operations": lambda patch: patch.setattr(operation.PathView, "get_view", hidden_view),
 }
 

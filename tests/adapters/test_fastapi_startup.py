@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Literal
 from unittest.mock import AsyncMock, MagicMock, Mock
 
@@ -17,6 +17,7 @@ from fastapi import (
     FastAPI,
     Header,
     HTTPException,
+    Path,
     Query,
     Request,
     Security,
@@ -543,3 +544,60 @@ def test_dependencies_of_static_files_are_looked_at(sandbox: Sandbox, tmp_path: 
 
     with pytest.raises(ConfigurationError, match="returns a requirement"), TestClient(app):
         pass
+
+
+# --- arguments of the same name as the parameter that a requirement reads ------------------------------------------
+
+
+def of_query(team_id: str) -> str:
+    return team_id
+
+
+def with_default(team_id: str = "mine") -> str:
+    return team_id
+
+
+def of_path(team_id: Annotated[str, Path()]) -> str:
+    return team_id
+
+
+def of_path_by_default(team_id: str = Path()) -> str:
+    return team_id
+
+
+@pytest.mark.parametrize("place", ["endpoint", "dependency"])
+@pytest.mark.parametrize(
+    ("handler", "is_misread"), [(of_query, True), (with_default, True), (of_path, False), (of_path_by_default, False)]
+)
+def test_a_mounts_parameter_is_read_from_the_path(
+    sandbox: Sandbox, handler: Callable[..., str], is_misread: bool, place: str
+) -> None:
+    """FastAPI knows the parameters of a route's own path alone: a plain argument would be a team out of the query."""
+    app, inner = app_with(sandbox), FastAPI()
+
+    def depending(found: str = Depends(handler)) -> str:
+        return found
+
+    guard = Depends(require_team("{team_id}"))
+    inner.get("/reports", dependencies=[guard])(handler if place == "endpoint" else depending)
+    app.mount("/teams/{team_id}", inner)
+    alice = sandbox.create_user()
+    mine, theirs = sandbox.create_team(), sandbox.create_team()
+    sandbox.add_member(mine, alice)
+    if is_misread:
+        message = 'takes "team_id" from the query .* declare it as Path'
+        with pytest.raises(ConfigurationError, match=message), TestClient(app):
+            pass
+        return
+    with TestClient(app) as client:
+        answer = client.get(f"/teams/{mine.id}/reports?team_id={theirs.id}", headers=sandbox.headers(alice))
+        assert (answer.status_code, answer.json()) == (200, mine.id)
+
+
+def test_a_prefix_of_a_router_is_part_of_the_path(sandbox: Sandbox) -> None:
+    """Nothing is refused where FastAPI itself reads the parameter from the path."""
+    app, router = app_with(sandbox), APIRouter()
+    router.get("/reports", dependencies=[Depends(require_team("{team_id}"))])(of_query)
+    app.include_router(router, prefix="/teams/{team_id}")
+    with TestClient(app) as client:
+        assert client.get(f"/teams/{sandbox.create_team().id}/reports").status_code == 401

@@ -10,7 +10,7 @@ from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ..requirements import Requirement
 
-__all__ = ["Unmet", "unmet"]
+__all__ = ["Unmet", "misread", "unmet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +41,22 @@ def unmet(
     names = {requirement.team_parameter for requirement in requirements}
     for name in sorted(name for name in names if name is not None and name not in parameters):
         yield Unmet("route parameter", f'{path} has no parameter "{name}", which its requirement names as team.')
+
+
+def misread(requirements: Iterable[Requirement], path: str, elsewhere: Container[str]) -> Iterator[Unmet]:
+    """Names that a requirement takes from the path, and the handler from something else that the caller sends.
+
+    The requirement would be checked for one team, and the handler would work on another.
+
+    Args:
+        requirements: those that guard the route.
+        path: of the route, for the text.
+        elsewhere: the names of the handler's arguments that are read from the query, the body, headers or cookies.
+    """
+    names = {requirement.team_parameter for requirement in requirements}
+    for name in sorted(name for name in names if name is not None and name in elsewhere):
+        yield Unmet(
+            "route parameter",
+            f'{path} takes "{name}" from the query or body of the request, and its requirement takes it from the path: '
+            "declare it as Path, which reads a prefix or mount around the route as well.",
+        )

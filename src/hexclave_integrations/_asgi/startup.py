@@ -15,7 +15,7 @@ from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement
 
-__all__ = ["FRAMEWORKS", "Framework", "check_routes"]
+__all__ = ["FRAMEWORKS", "Framework", "check_routes", "parameter_names"]
 
 _PARAMETER: Final = re.compile(r"\{(\w+)[:}]")
 # The methods of Starlette's HTTPEndpoint and WebSocketEndpoint that answer a request. HTTPMethod may lack QUERY.
@@ -77,8 +77,13 @@ def check_routes(app: Any, config: HexclaveConfig, given: Collection[str] = ()) 
             lacks, or a route would not check what it seems to check.
     """
     for requirement, path, settings in _requirements(app, "", config):
-        for found in unmet([requirement], path, {*given, *_PARAMETER.findall(path)}, settings):
+        for found in unmet([requirement], path, {*given, *parameter_names(path)}, settings):
             raise ConfigurationError(found.text)
+
+
+def parameter_names(path: str) -> list[str]:
+    """The names of the parameters in a path, as `team_id` in `/teams/{team_id:uuid}`."""
+    return _PARAMETER.findall(path)
 
 
 def _requirements(

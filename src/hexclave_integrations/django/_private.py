@@ -34,6 +34,7 @@ __all__ = [
     "ninja_has",
     "operands",
     "operations",
+    "read_elsewhere",
     "refuse_unsafe",
 ]
 
@@ -76,6 +77,15 @@ def operations(view: Any) -> Any:
     """The operations of Django Ninja behind a view of a URL pattern; none for other views."""
     path_view = inspect.getclosurevars(view).nonlocals.get("self") if inspect.isfunction(view) else None
     return getattr(path_view, "operations", ())
+
+
+def read_elsewhere(operation: Any) -> frozenset[str]:
+    """The arguments of an operation of Django Ninja that it does not read from the path."""
+    import ninja
+
+    path_of: Any = ninja.Path  # generic to type checkers alone
+    of_path = type(path_of(...))
+    return frozenset(param.name for param in operation.signature.params if not isinstance(param.source, of_path))
 
 
 def is_unreadable_operation(view: Any) -> bool:
@@ -225,6 +235,20 @@ def _ninja_holds_its_operations() -> bool:
     return hasattr(operation, "auth_callbacks") and hasattr(operation, "view_func")
 
 
+def _ninja_says_where_it_reads() -> bool:
+    import ninja
+    from ninja.operation import Operation
+
+    path_of: Any = ninja.Path
+
+    def probe(request: HttpRequest, own: str, prefix: str = path_of(...), other: int = 0) -> None: ...
+
+    try:
+        return read_elsewhere(Operation("/{own}", ["GET"], probe)) == {"other"}
+    except (AttributeError, TypeError):
+        return False
+
+
 PARTS: Final = (
     Part(
         framework="django",
@@ -281,5 +305,11 @@ PARTS: Final = (
         name="PathView.operations",
         without="the system checks do not see the requirements of operations",
         is_there=_ninja_holds_its_operations,
+    ),
+    Part(
+        framework="ninja",
+        name="Operation.signature",
+        without="the system checks do not see an operation that reads its team from the query and not from the path",
+        is_there=_ninja_says_where_it_reads,
     ),
 )

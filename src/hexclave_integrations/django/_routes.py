@@ -9,8 +9,9 @@ from typing import Any
 from django.urls import URLPattern, get_resolver
 
 from .._adapter.guarded import guards_of
+from .._adapter.startup import Unmet, misread
 from ..requirements import UNAPPLIED, Requirement
-from ._private import is_unreadable_operation, operands, operations
+from ._private import is_unreadable_operation, operands, operations, read_elsewhere
 
 __all__ = ["Route", "routes"]
 
@@ -24,6 +25,7 @@ class Route:
         parameters: the names of its parameters.
         requirements: those that guard it.
         misused: where a requirement stands in place of something else.
+        misread: where an operation reads something else than its requirement.
         is_unreadable: whether something of Django Ninja is there whose operations cannot be found.
     """
 
@@ -31,6 +33,7 @@ class Route:
     parameters: frozenset[str]
     requirements: tuple[Requirement, ...]
     misused: tuple[str, ...]
+    misread: tuple[Unmet, ...]
     is_unreadable: bool
 
 
@@ -57,6 +60,7 @@ def _route(view: Any, path: str, names: frozenset[str]) -> Route:
         parameters=names,
         requirements=tuple(item for _, item in found if isinstance(item, Requirement)),
         misused=tuple(name for name, item in found if name and isinstance(item, UNAPPLIED)),
+        misread=tuple(found for operation in operations(view) for found in _misread(operation, "/" + path)),
         is_unreadable=is_unreadable_operation(view),
     )
 
@@ -74,10 +78,20 @@ def _requirements(view: Any) -> Iterator[tuple[str, Any]]:
         for item in _option(view, cls, "permission_classes"):
             yield from _permission(item)
     for operation in operations(view):
-        yield from (("", item) for item in guards_of(operation.view_func))
-        for item in operation.auth_callbacks:
-            misplaced = isinstance(item, UNAPPLIED)
-            yield ("auth", item) if misplaced else ("", getattr(item, "requirement", None))
+        yield from _on_operation(operation)
+
+
+def _on_operation(operation: Any) -> Iterator[tuple[str, Any]]:
+    yield from (("", item) for item in guards_of(operation.view_func))
+    for item in operation.auth_callbacks:
+        misplaced = isinstance(item, UNAPPLIED)
+        yield ("auth", item) if misplaced else ("", getattr(item, "requirement", None))
+
+
+def _misread(operation: Any, path: str) -> Iterator[Unmet]:
+    requirements = [item for _, item in _on_operation(operation) if isinstance(item, Requirement)]
+    if requirements:
+        yield from misread(requirements, path, read_elsewhere(operation))
 
 
 def _class_of(view: Any) -> Any:

@@ -124,7 +124,7 @@ def check_routes(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
             message = f"A requirement stands as {name} of {route.path}: it was used in place of one, or not called."
             hint = "Decorate a view with it; for Django REST framework write HexclavePermission.of(requirement)."
             found.append(checks.Error(message, hint=hint, id="hexclave.E006"))
-        for lacking in unmet(route.requirements, route.path, route.parameters, config):
+        for lacking in (*unmet(route.requirements, route.path, route.parameters, config), *route.misread):
             number, hint = _UNMET[lacking.kind]
             found.append(checks.Error(lacking.text, hint=hint, id=number))
         if route.is_unreadable:

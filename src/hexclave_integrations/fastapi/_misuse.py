@@ -15,6 +15,8 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from fastapi import params
 
 from .._adapter.guarded import guards_of
+from .._adapter.startup import misread
+from .._asgi.startup import parameter_names
 from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement
 from ._internals import Node, dependencies_of
@@ -50,16 +52,22 @@ def requirements_on(route: Any, path: str) -> Iterator[Requirement]:
     for depends in getattr(route, "dependencies", ()):
         _check_scopes(depends, path)
     pending = [endpoint]
+    requirements: list[Requirement] = []
+    elsewhere: set[str] = set()
     while pending:
         node = pending.pop()
         _check_call(node.call, path)
         for dependency in node.dependencies:
             _check_dependency(dependency.call, path)
         if isinstance(node.call, Requirement):
-            yield node.call
+            requirements.append(node.call)
         else:
             _check_parameters(node, path)
+            elsewhere |= _read_elsewhere(node, getattr(route, "path", ""))
         pending.extend(node.dependencies)
+    for found in misread(requirements, path, elsewhere):
+        raise ConfigurationError(found.text)
+    yield from requirements
 
 
 def _check_order(endpoint: Any, path: str) -> None:
@@ -116,6 +124,20 @@ def _check_parameters(node: Node, path: str) -> None:
         else:
             _check_default(parameter.default, f"{parameter.name!r} of {path}")
             _check_annotation(annotation, f"{parameter.name!r} of {path}")
+
+
+def _read_elsewhere(node: Node, own_path: str) -> set[str]:
+    """The parameters of a call that FastAPI does not read from the path: it knows that of the route itself alone."""
+    others = {dependency.name for dependency in node.dependencies}.union(parameter_names(own_path))
+    return {
+        each.name
+        for each in parameters_of(node.call)
+        if each.name not in others and not _is_of_path(resolved(each.annotation, node.call), each.default)
+    }
+
+
+def _is_of_path(annotation: Any, default: Any) -> bool:
+    return any(isinstance(part, params.Path) for part in (default, *parts_of(annotation)))
 
 
 def _check_default(default: Any, where: str) -> None:
