@@ -126,5 +126,6 @@ class CallerMiddleware:
         around = scope.get("app")
         app = self._app if hasattr(self._app, "routes") else around
         check_routes(app, self._client.config, scope.get("path_params", ()))
-        self._caches.guard_error_handler(around)
+        if not self._is_checked:  # a lifespan may begin more than once
+            self._caches.guard_error_handler(around)
         self._is_checked = True

@@ -67,8 +67,10 @@ class Attempt:
         token = find.find_in_headers(self.headers)
         if token is not None or not config.accept_cookies:
             return token or None
-        self.by_cookie = True
-        return find.find_in_cookies(self._cookies() or {}, config.project_id)
+        self.by_cookie = True  # also where a cookie came that cannot be read
+        token = find.find_in_cookies(self._cookies() or {}, config.project_id)
+        self.by_cookie = token is not None
+        return token
 
     def find_api_key(self, config: HexclaveConfig) -> str | None:
         """The request's API key, or None.

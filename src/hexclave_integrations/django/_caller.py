@@ -13,7 +13,6 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from .._adapter import cache_headers
-from .._token.find import find_token
 from ..api_key import HexclaveApiKey, looks_like_api_key
 from ..errors import AuthenticationError, ConfigurationError, InvalidToken, RequestRefused
 from ..requirements import Requirement
@@ -211,11 +210,7 @@ class Caller:
         return user if is_followed(request, self, user) else None
 
     def _came_in_cookie(self, principal: HexclaveUser | HexclaveApiKey | None) -> bool:
-        config = self.installation.config
-        if not config.accept_cookies or not isinstance(principal, HexclaveUser):
-            return False
-        by_header = find_token(self.attempt.headers, None, config) is not None
-        return not by_header and self.attempt.find_token(config) is not None
+        return self.attempt.by_cookie and isinstance(principal, HexclaveUser)
 
 
 def _regular(user: HexclaveUser | None) -> HexclaveUser | None:
