@@ -23,6 +23,7 @@ from fastapi.testclient import TestClient
 
 from hexclave_integrations import ConfigurationError, HexclaveClient, HexclaveConfig, HexclaveError, HexclaveUser
 from hexclave_integrations._tools.console import main
+from hexclave_integrations._version import __version__
 from hexclave_integrations.convex import (
     ConvexUser,
     InvalidIdentity,
@@ -428,6 +429,14 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
         main(arguments)
     assert ended.value.code == 2
     assert "usage: hexclave" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """`hexclave --version` names the package and its version."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"hexclave-integrations {__version__}\n"
 
 
 def test_module_runs_without_extras(project: Path) -> None:
