@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..user import UserKind
+from ._mailbox import SandboxEmail
 from ._records import ApiKey, KeyOwner, Permission, Session, Team, User
 from ._signing import SigningKeys, audience, issuer
 from ._wire import random_text
@@ -55,6 +56,7 @@ class Project:
         self.members: dict[tuple[str, str], None] = {}  # (team id, user id), in the order they joined
         self.sessions: dict[str, Session] = {}
         self.api_keys: dict[str, ApiKey] = {}
+        self.emails: list[SandboxEmail] = []  # oldest first
         self.team_grants: set[tuple[str, str, str]] = set()  # (team id, user id, permission id)
         self.project_grants: set[tuple[str, str]] = set()  # (user id, permission id)
         definitions = [Permission(name, "team") for name in SYSTEM_PERMISSIONS]

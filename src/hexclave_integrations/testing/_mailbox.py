@@ -1,0 +1,25 @@
+"""The e-mails that a sandbox would have sent: nothing leaves the process, they lie here to be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["SandboxEmail"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxEmail:
+    """One e-mail.
+
+    Attributes:
+        to: the address.
+        kind: what it is for, such as `sign_in_code` or `team_invitation`.
+        code: the one-time code in it, or None.
+        link: the address that its button leads to, or None.
+    """
+
+    to: str
+    kind: str
+    subject: str
+    code: str | None = None
+    link: str | None = None
