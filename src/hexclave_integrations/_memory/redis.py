@@ -41,7 +41,9 @@ class RedisScripts(ForkAware):
             from redis.asyncio.retry import Retry as AsyncRetry
             from redis.backoff import NoBackoff
             from redis.retry import Retry
-        except ImportError:
+        except ModuleNotFoundError as error:
+            if error.name != "redis":  # it is installed, and something in it is missing
+                raise
             raise ConfigurationError('redis_url needs redis: pip install "hexclave-integrations[redis]".') from None
         self._redis = redis
         self._errors = (redis.RedisError, UnicodeError, OSError, TimeoutError)
