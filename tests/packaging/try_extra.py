@@ -128,7 +128,7 @@ SERVERS: Final[dict[str, Callable[[], Any]]] = {
     "flask": lambda: WsgiServer(example("create_app", "require_user")["create_app"]()),
     "litestar": litestar_app,
     "django": lambda: by_django(django_view),
-    "drf": lambda: by_django(drf_view, "rest_framework"),
+    "drf": lambda: by_django(drf_view, "django.contrib.auth", "django.contrib.contenttypes", "rest_framework"),
     "ninja": lambda: by_django(ninja_view),
 }
 

@@ -58,6 +58,11 @@ class RedisScripts(ForkAware):
         lost = (redis.ConnectionError,)
         self._retry: dict[str, Any] = {"retry": Retry(NoBackoff(), 1, supported_errors=lost)}
         self._async_retry: dict[str, Any] = {"retry": AsyncRetry(NoBackoff(), 1, supported_errors=lost)}
+        if not hasattr(redis.ConnectionPool, "make_connection"):
+            raise ConfigurationError(
+                f"redis {redis.__version__} does not let its URL be judged: use a version of it that this version of "
+                "hexclave-integrations supports."
+            )
         try:
             with contextlib.closing(redis.Redis.from_url(url, **self._options)) as client:
                 client.connection_pool.make_connection()  # connects to nothing yet, and judges the URL's options
