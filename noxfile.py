@@ -84,7 +84,7 @@ MODES: dict[str, tuple[list[str], dict[str, str]]] = {
 
 
 @nox.session(python=NEWEST)
-@nox.parametrize("mode", MODES)
+@nox.parametrize("mode", list(MODES))
 def modes(session: nox.Session, mode: str) -> None:
     """The tests under other settings of the interpreter and the machine; warnings are errors in every session."""
     session.install("--editable", ".", "--group", "test")
