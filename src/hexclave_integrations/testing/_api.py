@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl, unquote
 
 from . import (
     _api_keys,
+    _auth,
     _cli_login,
     _contact_channels,
     _permissions,
     _service,
     _sessions,
-    _sign_in,
     _teams,
     _users,
 )
@@ -32,7 +32,7 @@ _MODULES = (
     _permissions,
     _api_keys,
     _sessions,
-    _sign_in,
+    _auth,
     _contact_channels,
     _cli_login,
     _service,
@@ -88,7 +88,7 @@ def _call(
     header = header_reader(headers)
     value = read_body(route, headers, body)
     caller = admit(project, header, route.access) if route.access else Caller(access="client")
-    fields = dict(validate(route, path, params, query, value, caller.access))
+    fields = dict(validate(route, caller.access, path, params, query, value))
     places: list[dict[str, Any]] = [params, query, fields]
     for place in places:
         for name in ("user_id", "creator_user_id"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._project import Project
 from ._records import CliLogin
-from ._routing import EVERYBODY, STRING, Call, Field, Route, number, one_of, required
+from ._routing import EVERYBODY, STRING, Call, Field, Route, integer, one_of, required
 from ._wire import Refusal, Reply, iso_time, json_reply, known_error, random_text, text_reply
 
 __all__ = ["ROUTES"]
@@ -95,7 +95,7 @@ def _is_over(project: Project, login: CliLogin) -> bool:
     return login.expires_at <= project.now_millis()
 
 
-_BEGIN_FIELDS = {"expires_in_millis": Field(number(most=24 * _HOUR_MILLIS)), "anon_refresh_token": Field(STRING)}
+_BEGIN_FIELDS = {"expires_in_millis": Field(integer(most=24 * _HOUR_MILLIS)), "anon_refresh_token": Field(STRING)}
 _COMPLETE_FIELDS = {
     "login_code": required(STRING),
     "mode": Field(one_of("check", "claim-anon-session", "complete")),

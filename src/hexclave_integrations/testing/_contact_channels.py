@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from . import _accounts
+from . import _sign_in
+from ._auth import CODE_FIELDS, check_code_route
 from ._channels import channels_of, delete_channel, find_auth_channel, normalize, save_channel
 from ._codes import send_code
 from ._records import ContactChannel, User
 from ._routing import BOOLEAN, EMAIL, EVERYBODY, URL, USER, UUID, Call, Field, Route, one_of, required
-from ._sign_in import CODE_FIELDS, check_code_route
 from ._wire import Refusal, Reply, json_reply, known_error, text_reply
 
 __all__ = ["ROUTES"]
@@ -106,7 +106,7 @@ def _send(call: Call, email: str, user_id: str, *, is_verified: bool) -> Reply:
 
 
 def _verify(call: Call) -> Reply:
-    _accounts.verify_address(call.project, call.body["code"])
+    _sign_in.verify_address(call.project, call.body["code"])
     return json_reply({"success": True})
 
 
@@ -148,16 +148,14 @@ _CREATE_FIELDS = {
     "type": required(_TYPE),
     "used_for_auth": required(BOOLEAN),
     "is_primary": Field(BOOLEAN),
-    "is_verified": Field(BOOLEAN),
 }
 _UPDATE_FIELDS = {
     "value": Field(EMAIL),
     "type": Field(_TYPE),
     "used_for_auth": Field(BOOLEAN),
     "is_primary": Field(BOOLEAN),
-    "is_verified": Field(BOOLEAN),
 }
-_SERVER_FIELDS = frozenset({"is_verified"})
+_SERVER_FIELDS = {"is_verified": Field(BOOLEAN)}
 _ONE = "/contact-channels/{user_id}/{contact_channel_id}"
 
 ROUTES = (
@@ -168,8 +166,8 @@ ROUTES = (
         handler=_create,
         access=EVERYBODY,
         query=_QUERY,
-        body=_CREATE_FIELDS,
-        server_fields=_SERVER_FIELDS,
+        body=_CREATE_FIELDS | _SERVER_FIELDS,
+        client_body=_CREATE_FIELDS,
     ),
     Route(
         method="POST",
@@ -187,8 +185,8 @@ ROUTES = (
         handler=_update,
         access=EVERYBODY,
         query=_QUERY,
-        body=_UPDATE_FIELDS,
-        server_fields=_SERVER_FIELDS,
+        body=_UPDATE_FIELDS | _SERVER_FIELDS,
+        client_body=_UPDATE_FIELDS,
     ),
     Route(method="DELETE", pattern=_ONE, handler=_delete, access=EVERYBODY, query=_QUERY),
     Route(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from . import _accounts
-from ._accounts import SignedIn
+from . import _sign_in
 from ._contents import SandboxContents
 from ._handles import AnyUser, SandboxRefused, SandboxSignIn, SandboxUser
 from ._mailbox import SandboxEmail
@@ -49,7 +48,7 @@ class SandboxPeople(SandboxContents):
             user = anonymous.user if isinstance(anonymous, SandboxSignIn) else anonymous
             caller = None if user is None else self._user(user)
             return self._signed_in(
-                _accounts.sign_up(self._project, email, password, callback_url=verification_callback_url, caller=caller)
+                _sign_in.sign_up(self._project, email, password, callback_url=verification_callback_url, caller=caller)
             )
 
     def sign_in(self, email: str, password: str) -> SandboxSignIn:
@@ -59,7 +58,7 @@ class SandboxPeople(SandboxContents):
             SandboxRefused: `EMAIL_PASSWORD_MISMATCH` for a wrong password and for an unknown address alike.
         """
         with self._refusing():
-            return self._signed_in(_accounts.sign_in(self._project, email, password))
+            return self._signed_in(_sign_in.sign_in(self._project, email, password))
 
     def send_sign_in_code(self, email: str, *, callback_url: str = f"{_PAGES}/magic-link-callback") -> str:
         """Send an e-mail with a one-time code; `emails[-1]` has its code and link.
@@ -74,7 +73,7 @@ class SandboxPeople(SandboxContents):
             SandboxRefused: `USER_EMAIL_ALREADY_EXISTS` where an account has the address and never verified it.
         """
         with self._refusing():
-            return _accounts.send_sign_in_code(self._project, email, callback_url)
+            return _sign_in.send_sign_in_code(self._project, email, callback_url)
 
     def sign_in_with_code(self, code: str, nonce: str = "") -> SandboxSignIn:
         """Sign in with a one-time code; whoever has no account with the address gets one.
@@ -88,12 +87,12 @@ class SandboxPeople(SandboxContents):
                 `VERIFICATION_CODE_ALREADY_USED`.
         """
         with self._refusing():
-            return self._signed_in(_accounts.sign_in_with_code(self._project, code + nonce))
+            return self._signed_in(_sign_in.sign_in_with_code(self._project, code + nonce))
 
     def sign_up_anonymously(self) -> SandboxSignIn:
         """Make an account of a visitor, as the SDK does for `or: "anonymous"`."""
         with self._refusing():
-            return self._signed_in(_accounts.sign_up_anonymously(self._project))
+            return self._signed_in(_sign_in.sign_up_anonymously(self._project))
 
     def verify_email(self, code: str) -> None:
         """Verify the address that an e-mail of kind `email_verification` was sent to, with the code in it.
@@ -102,9 +101,9 @@ class SandboxPeople(SandboxContents):
             SandboxRefused: of `VERIFICATION_CODE_NOT_FOUND` and its like.
         """
         with self._refusing():
-            _accounts.verify_address(self._project, code)
+            _sign_in.verify_address(self._project, code)
 
-    def _signed_in(self, signed_in: SignedIn) -> SandboxSignIn:
+    def _signed_in(self, signed_in: _sign_in.SignedIn) -> SandboxSignIn:
         user, session, is_new_user = signed_in
         token = self._project.mint(user, session.id)
         return SandboxSignIn(SandboxUser(user.id), token, session.refresh_token, is_new_user)

@@ -32,8 +32,9 @@ __all__ = [
     "Field",
     "Route",
     "Rule",
+    "exactly",
+    "integer",
     "nullable",
-    "number",
     "one_of",
     "read_body",
     "required",
@@ -104,7 +105,7 @@ class Route:
         body: the body's fields; None when the endpoint declares no body.
         body_optional: whether no body is as good as an empty one.
         any_fields: whether the body may hold fields that are not declared.
-        server_fields: names of the body's fields that client access does not have.
+        client_body: the body's fields for client access, where it may send less than the others.
     """
 
     method: str
@@ -115,7 +116,7 @@ class Route:
     body: Mapping[str, Field] | None = None
     body_optional: bool = False
     any_fields: bool = False
-    server_fields: frozenset[str] = frozenset()
+    client_body: Mapping[str, Field] | None = None
 
     def match(self, segments: list[str]) -> dict[str, str] | None:
         """The path's parameters, or None when the path is another endpoint's."""
@@ -158,24 +159,35 @@ def required(rule: Rule, *more: Rule) -> Field:
     return Field(rule, required=True, more=more)
 
 
-def text(*, length: int | None = None, longest: int | None = None) -> Rule:
-    """A text of exactly `length` characters, or of at most `longest`."""
+def text(*, longest: int | None = None, may_be_empty: bool = True) -> Rule:
+    """A text of at most `longest` characters."""
 
-    def rule(value: object) -> str | None:
-        if not isinstance(value, str):
+    def rule(value: Any) -> str | None:
+        if type(value) is not str:
             return "must be a string"
-        if length is not None and len(value) != length:
-            return f"must be exactly {length} characters"
-        return f"must be at most {longest} characters" if longest is not None and len(value) > longest else None
+        if not value and not may_be_empty:
+            return "must not be empty"
+        return None if longest is None or len(value) <= longest else f"must be at most {longest} characters"
 
     return rule
 
 
-def number(*, most: float) -> Rule:
-    """A number that is not above `most`."""
+def exactly(length: int) -> Rule:
+    """A text of that many characters."""
+    return lambda value: STRING(value) or (None if len(value) == length else f"must be exactly {length} characters")
 
-    def rule(value: object) -> str | None:
-        return NUMBER(value) or (f"must be less than or equal to {most}" if value > most else None)  # type: ignore[operator]  # NUMBER looked
+
+def integer(least: int | None = None, most: int | None = None) -> Rule:
+    """A whole number within bounds."""
+
+    def rule(value: Any) -> str | None:
+        if type(value) not in (int, float):
+            return "must be a number"
+        if not float(value).is_integer():
+            return "must be an integer"
+        if least is not None and value < least:
+            return f"must be greater than or equal to {least}"
+        return None if most is None or value <= most else f"must be less than or equal to {most}"
 
     return rule
 
@@ -251,9 +263,9 @@ def read_body(route: Route, headers: Mapping[str, str], body: bytes) -> object:
 
 
 def validate(
-    route: Route, path: str, params: Mapping[str, str], query: Mapping[str, str], body: object, access: AccessType
+    route: Route, access: AccessType, path: str, params: Mapping[str, str], query: Mapping[str, str], body: object
 ) -> Mapping[str, Any]:
-    """Check path, query and body against the route's declaration; return the body's fields.
+    """Check path, query and body against the route's declaration for that access; return the body's fields.
 
     Raises:
         Refusal: `SCHEMA_ERROR`, listing every problem.
@@ -266,8 +278,8 @@ def validate(
     elif route.body is not None and not isinstance(body, dict):
         problems.append("body must be an object")
     elif isinstance(body, dict):
-        hidden = route.server_fields if access == "client" else frozenset()
-        fields = {name: item for name, item in (route.body or {}).items() if name not in hidden}
+        restricted = access == "client" and route.client_body is not None
+        fields = (route.client_body if restricted else route.body) or {}
         problems += _problems("body", fields, body, any_fields=route.any_fields)
     if route.query is not None:
         problems += _problems("query", route.query, query)

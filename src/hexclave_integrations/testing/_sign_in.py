@@ -1,215 +1,236 @@
-"""`/auth/password`, `/auth/otp`, `/auth/anonymous` and `/auth/oauth/token` of the sandbox (contract 3.5, 4.8)."""
+"""Signing up, signing in and passwords: what the routes of the sandbox and the methods of `Sandbox` share."""
 
 from __future__ import annotations
 
-from . import _accounts
-from ._accounts import SignedIn
-from ._codes import CODE_LENGTH, find_code
-from ._records import CodeKind
-from ._routing import (
-    ANYTHING,
-    EMAIL,
-    EVERYBODY,
-    STRICT_EMAIL,
-    STRING,
-    URL,
-    Call,
-    Field,
-    Route,
-    one_of,
-    required,
-    text,
-)
-from ._wire import Reply, json_reply, known_error
+import functools
+import uuid
+from typing import Any, NamedTuple
 
-__all__ = ["CODE_FIELDS", "ROUTES", "check_code_route"]
+from ._channels import channels_of, find_auth_channel, normalize, save_channel
+from ._codes import TYPED, check_callback, send_code, use_code
+from ._passwords import hash_password, password_matches
+from ._project import Project
+from ._records import Session, User
+from ._wire import Refusal, known_error, random_text, text_reply
 
-# What the SDK sends for a client secret where the project has no publishable key.
-_PUBLIC_CLIENT = "__stack_public_client__"
+__all__ = [
+    "SignedIn",
+    "change_password",
+    "give_password",
+    "reset_password",
+    "send_reset_code",
+    "send_sign_in_code",
+    "sign_in",
+    "sign_in_with_code",
+    "sign_up",
+    "sign_up_anonymously",
+    "verify_address",
+]
+
+_SHORTEST, _LONGEST = 8, 70  # characters of a password
 
 
-def _sign_up(call: Call) -> Reply:
-    signed_in = _accounts.sign_up(
-        call.project,
-        call.body["email"],
-        call.body["password"],
-        callback_url=call.body.get("verification_callback_url"),
-        caller=call.caller.user,
+class SignedIn(NamedTuple):
+    """Who signed in, and the session that began."""
+
+    user: User
+    session: Session
+    is_new_user: bool
+
+
+def sign_up(
+    project: Project, email: str, password: str, *, callback_url: str | None = None, caller: User | None = None
+) -> SignedIn:
+    """Make an account with a password, or make one of the anonymous `caller`, who keeps their id.
+
+    Args:
+        callback_url: the page that an e-mail for the verification of the address leads to; None sends none.
+
+    Raises:
+        Refusal: `REDIRECT_URL_NOT_WHITELISTED`, `PASSWORD_TOO_SHORT`, `PASSWORD_TOO_LONG` or
+            `USER_EMAIL_ALREADY_EXISTS`.
+    """
+    if callback_url is not None:
+        check_callback(project, callback_url)
+    _check_password(password)
+    email = normalize(email)
+    if find_auth_channel(project, email):
+        raise _taken(email)
+    profile = {"primary_email": email, "has_password": True, "password_hash": hash_password(password)}
+    user = _begin(project, caller, profile)
+    if callback_url is not None:
+        send_code(project, "email_verification", email, callback_url, user.id)
+    return _session(project, user, is_new_user=True)
+
+
+def sign_up_anonymously(project: Project) -> SignedIn:
+    """Make an account of a visitor."""
+    now = project.now_millis()
+    user = User(id=str(uuid.uuid4()), signed_up_at_millis=now, last_active_at_millis=now, is_anonymous=True)
+    project.add_user(user)
+    return _session(project, user, is_new_user=True)
+
+
+def sign_in(project: Project, email: str, password: str) -> SignedIn:
+    """Sign in with a password; an address that nobody has costs the same and is refused with the same words.
+
+    Raises:
+        Refusal: `EMAIL_PASSWORD_MISMATCH` or `MULTI_FACTOR_AUTHENTICATION_REQUIRED`.
+    """
+    found = find_auth_channel(project, email)
+    kept = found[0].password_hash if found else None
+    matches = password_matches(password, kept or _hash_of_nobody())
+    if found is None or kept is None or not matches:
+        raise known_error("EMAIL_PASSWORD_MISMATCH")
+    return _session(project, found[0])
+
+
+def send_sign_in_code(project: Project, email: str, callback_url: str) -> str:
+    """Send an e-mail with a one-time code; return the nonce, the part of the code that the page keeps.
+
+    Raises:
+        Refusal: `REDIRECT_URL_NOT_WHITELISTED`, or `USER_EMAIL_ALREADY_EXISTS` for an unverified address of an
+            account.
+    """
+    email = normalize(email)
+    _who_takes_codes(project, email)
+    return send_code(project, "sign_in", email, callback_url).code[TYPED:]
+
+
+def sign_in_with_code(project: Project, code: str, *, caller: User | None = None) -> SignedIn:
+    """Sign in with the six characters of an e-mail followed by the nonce, or sign up where nobody has the address.
+
+    Raises:
+        Refusal: of `use_code`, `USER_EMAIL_ALREADY_EXISTS` or `MULTI_FACTOR_AUTHENTICATION_REQUIRED`.
+    """
+    email = use_code(project, "sign_in", code).email
+    user = _who_takes_codes(project, email)
+    if user is not None:
+        user.otp_auth_enabled = True
+        return _session(project, user)
+    profile = {"primary_email": email, "primary_email_verified": True, "otp_auth_enabled": True}
+    return _session(project, _begin(project, caller, profile), is_new_user=True)
+
+
+def verify_address(project: Project, code: str) -> None:
+    """Count the address as verified that the code was sent to; no webhook tells of it (contract 6).
+
+    Raises:
+        Refusal: of `use_code`, or 400 where the address is the user's no more.
+    """
+    used = use_code(project, "email_verification", code)
+    user = project.users.get(used.user_id or "")
+    channels = channels_of(project, user) if user else []
+    channel = next((item for item in channels if item.value == used.email), None)
+    if channel is None:
+        raise Refusal(text_reply("Contact channel not found. Was your contact channel deleted?", 400))
+    channel.is_verified = True
+    save_channel(project, channel)
+
+
+def change_password(project: Project, user: User, old: str, new: str, refresh_token: str | None) -> None:
+    """Replace a password by somebody who knows it, and end the user's other sessions.
+
+    Args:
+        refresh_token: of the session that goes on.
+
+    Raises:
+        Refusal: `PASSWORD_TOO_SHORT`, `PASSWORD_TOO_LONG`, `USER_DOES_NOT_HAVE_PASSWORD` or
+            `PASSWORD_CONFIRMATION_MISMATCH`.
+    """
+    _check_password(new)
+    if not user.has_password:
+        raise known_error("USER_DOES_NOT_HAVE_PASSWORD")
+    if not password_matches(old, user.password_hash):
+        raise known_error("PASSWORD_CONFIRMATION_MISMATCH")
+    user.password_hash = hash_password(new)
+    project.end_sessions(user.id, but=refresh_token)
+
+
+def give_password(user: User, password: str) -> None:
+    """Set the first password of a user.
+
+    Raises:
+        Refusal: `PASSWORD_TOO_SHORT`, `PASSWORD_TOO_LONG`, or 400 for a user who has one.
+    """
+    _check_password(password)
+    if user.has_password:
+        raise Refusal(text_reply("User already has a password set.", 400))
+    user.password_hash, user.has_password = hash_password(password), True
+
+
+def send_reset_code(project: Project, email: str, callback_url: str) -> None:
+    """Send an e-mail that lets its reader set another password, if anybody signs in with the address.
+
+    Raises:
+        Refusal: `REDIRECT_URL_NOT_WHITELISTED`, for an address that somebody has.
+    """
+    found = find_auth_channel(project, email)
+    if found:
+        send_code(project, "password_reset", found[1].value, callback_url, found[0].id)
+
+
+def reset_password(project: Project, code: str, password: str) -> None:
+    """Set the password of whom the code was sent to, and end all of their sessions.
+
+    Raises:
+        Refusal: of `use_code`, `PASSWORD_TOO_SHORT`, `PASSWORD_TOO_LONG` or `USER_NOT_FOUND`.
+    """
+    used = use_code(project, "password_reset", code)
+    _check_password(password)
+    user = project.users.get(used.user_id or "")
+    if user is None:
+        raise known_error("USER_NOT_FOUND")
+    user.password_hash, user.has_password = hash_password(password), True
+    project.end_sessions(user.id)
+    project.user_changed(user)
+
+
+def _begin(project: Project, caller: User | None, profile: dict[str, Any]) -> User:
+    """A new user, or the anonymous caller turned into one: their old sessions end, they signed up now."""
+    now = project.now_millis()
+    profile |= {"primary_email_auth_enabled": True, "must_verify_email": project.require_email_verification}
+    if caller is None or not caller.is_anonymous:
+        user = User(id=str(uuid.uuid4()), signed_up_at_millis=now, last_active_at_millis=now, **profile)
+        project.add_user(user)
+        return user
+    for name, value in (profile | {"is_anonymous": False, "signed_up_at_millis": now}).items():
+        setattr(caller, name, value)
+    project.end_sessions(caller.id)
+    project.user_changed(caller)
+    return caller
+
+
+def _session(project: Project, user: User, *, is_new_user: bool = False) -> SignedIn:
+    if user.requires_totp_mfa:
+        raise known_error("MULTI_FACTOR_AUTHENTICATION_REQUIRED", attempt_code=random_text(45))
+    user.last_active_at_millis = project.now_millis()
+    return SignedIn(user, project.start_session(user.id), is_new_user)
+
+
+def _who_takes_codes(project: Project, email: str) -> User | None:
+    found = find_auth_channel(project, email)
+    if found and not found[1].is_verified:  # else a code would let the reader of the address into an account
+        raise _taken(found[1].value, unverified=True)
+    return found[0] if found else None
+
+
+def _taken(email: str, *, unverified: bool = False) -> Refusal:
+    but = (
+        " but the email is not verified. Please login to your existing account with the method you used to sign up, "
+        "and then verify your email to sign in with this login method."
     )
-    return _tokens(call, signed_in)
+    words = {"but": but if unverified else "."}
+    return known_error("USER_EMAIL_ALREADY_EXISTS", words, email=email, would_work_if_email_was_verified=unverified)
 
 
-def _sign_in(call: Call) -> Reply:
-    return _tokens(call, _accounts.sign_in(call.project, call.body["email"], call.body["password"]))
+def _check_password(password: str) -> None:
+    if len(password) < _SHORTEST:
+        raise known_error("PASSWORD_TOO_SHORT", min_length=_SHORTEST)
+    if len(password) > _LONGEST:
+        raise known_error("PASSWORD_TOO_LONG", maxLength=_LONGEST)
 
 
-def _sign_up_anonymously(call: Call) -> Reply:
-    return _tokens(call, _accounts.sign_up_anonymously(call.project))
-
-
-def _send_sign_in_code(call: Call) -> Reply:
-    nonce = _accounts.send_sign_in_code(call.project, call.body["email"], call.body["callback_url"])
-    return json_reply({"nonce": nonce})
-
-
-def _sign_in_with_code(call: Call) -> Reply:
-    signed_in = _accounts.sign_in_with_code(call.project, call.body["code"], caller=call.caller.user)
-    return _tokens(call, signed_in, is_new_user=signed_in.is_new_user)
-
-
-def _tokens(call: Call, signed_in: SignedIn, **more: bool) -> Reply:
-    tokens = {
-        "access_token": call.project.mint(signed_in.user, signed_in.session.id),
-        "refresh_token": signed_in.session.refresh_token,
-        "user_id": signed_in.user.id,
-    }
-    return json_reply(tokens | more)
-
-
-def check_code_route(kind: CodeKind, pattern: str) -> Route:
-    """The endpoint below `pattern` that says whether a code is good, without using it up."""
-
-    def check(call: Call) -> Reply:
-        find_code(call.project, kind, call.body["code"])
-        return json_reply({"is_code_valid": True})
-
-    return Route(method="POST", pattern=f"{pattern}/check-code", handler=check, access=EVERYBODY, body=CODE_FIELDS)
-
-
-def _update_password(call: Call) -> Reply:
-    """Needs the old password; the session whose refresh token comes along goes on, all others end (contract 11)."""
-    user = call.caller.require_signed_in()
-    _accounts.change_password(
-        call.project, user, call.body["old_password"], call.body["new_password"], call.header("refresh-token")
-    )
-    return json_reply({"success": True})
-
-
-def _set_password(call: Call) -> Reply:
-    _accounts.give_password(call.caller.require_signed_in(), call.body["password"])
-    return json_reply({"success": True})
-
-
-def _send_reset_code(call: Call) -> Reply:
-    _accounts.send_reset_code(call.project, call.body["email"], call.body["callback_url"])
-    return json_reply({"success": "maybe, only if user with e-mail exists"})
-
-
-def _reset_password(call: Call) -> Reply:
-    _accounts.reset_password(call.project, call.body["code"], call.body["password"])
-    return json_reply({"success": True})
-
-
-def _oauth_token(call: Call) -> Reply:
-    """The SDK's way to refresh: a form, and a refusal that names its code, or else the SDK tries again for 20 s."""
-    client_id, secret = call.body.get("client_id"), call.body.get("client_secret")
-    if client_id != call.project.id or secret not in (None, _PUBLIC_CLIENT, call.project.publishable_client_key):
-        raise known_error("INVALID_OAUTH_CLIENT_ID_OR_SECRET", client_id=None)
-    if call.body["grant_type"] != "refresh_token":
-        raise known_error("INVALID_AUTHORIZATION_CODE")
-    session = call.project.find_session(str(call.body.get("refresh_token")))
-    if session is None:
-        raise known_error("REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
-    session.last_used_at = call.project.now_millis()
-    answer = {
-        "access_token": call.project.mint(call.project.users[session.user_id], session.id),
-        "token_type": "Bearer",
-        "expires_in": 3600,  # so says the real server, although the token is good for 600 s
-        "scope": "legacy",
-        "afterCallbackRedirectUrl": None,
-        "after_callback_redirect_url": None,
-    }
-    return json_reply(answer, headers={"cache-control": "no-store", "pragma": "no-cache"})
-
-
-def _disabled(code: str, pattern: str) -> Route:
-    """An endpoint of a way to sign in that a sandbox does not have: it refuses whatever is asked."""
-
-    def refuse(call: Call) -> Reply:
-        raise known_error(code)
-
-    is_page = pattern.endswith("}")  # a browser is sent there, without headers
-    return Route(
-        method="GET" if is_page else "POST",
-        pattern=pattern,
-        handler=refuse,
-        access=() if is_page else EVERYBODY,
-        query=None,
-    )
-
-
-_PASSWORD = text(longest=70)
-CODE_FIELDS = {"code": required(text(length=CODE_LENGTH))}
-_SIGN_IN_EMAIL = required(EMAIL, text(longest=256), STRICT_EMAIL)
-_BOT_CHALLENGE = {
-    name: Field(ANYTHING) for name in ("bot_challenge_token", "bot_challenge_phase", "bot_challenge_unavailable")
-}
-_SIGN_UP_FIELDS = {
-    "email": _SIGN_IN_EMAIL,
-    "password": required(_PASSWORD),
-    "verification_callback_url": Field(URL),
-    **_BOT_CHALLENGE,
-}
-_SIGN_IN_FIELDS = {"email": required(EMAIL), "password": required(_PASSWORD)}
-_SEND_CODE_FIELDS = {"email": _SIGN_IN_EMAIL, "callback_url": required(URL), **_BOT_CHALLENGE}
-_SEND_RESET_FIELDS = {"email": required(EMAIL), "callback_url": required(URL)}
-_UPDATE_FIELDS = {"old_password": required(_PASSWORD), "new_password": required(_PASSWORD)}
-_TOKEN_FIELDS = {
-    "grant_type": required(one_of("authorization_code", "refresh_token")),
-    "client_id": Field(STRING),
-    "client_secret": Field(STRING),
-}
-
-ROUTES = (
-    Route(method="POST", pattern="/auth/password/sign-up", handler=_sign_up, access=EVERYBODY, body=_SIGN_UP_FIELDS),
-    Route(method="POST", pattern="/auth/password/sign-in", handler=_sign_in, access=EVERYBODY, body=_SIGN_IN_FIELDS),
-    Route(
-        method="POST", pattern="/auth/password/update", handler=_update_password, access=EVERYBODY, body=_UPDATE_FIELDS
-    ),
-    Route(
-        method="POST",
-        pattern="/auth/password/set",
-        handler=_set_password,
-        access=EVERYBODY,
-        body={"password": required(_PASSWORD)},
-    ),
-    Route(
-        method="POST",
-        pattern="/auth/password/send-reset-code",
-        handler=_send_reset_code,
-        access=EVERYBODY,
-        body=_SEND_RESET_FIELDS,
-    ),
-    Route(
-        method="POST",
-        pattern="/auth/password/reset",
-        handler=_reset_password,
-        access=EVERYBODY,
-        body=CODE_FIELDS | {"password": required(_PASSWORD)},
-    ),
-    check_code_route("password_reset", "/auth/password/reset"),
-    Route(
-        method="POST",
-        pattern="/auth/otp/send-sign-in-code",
-        handler=_send_sign_in_code,
-        access=EVERYBODY,
-        body=_SEND_CODE_FIELDS,
-    ),
-    Route(method="POST", pattern="/auth/otp/sign-in", handler=_sign_in_with_code, access=EVERYBODY, body=CODE_FIELDS),
-    check_code_route("sign_in", "/auth/otp/sign-in"),
-    Route(method="POST", pattern="/auth/anonymous/sign-up", handler=_sign_up_anonymously, access=EVERYBODY),
-    Route(
-        method="POST",
-        pattern="/auth/oauth/token",
-        handler=_oauth_token,
-        access=(),
-        body=_TOKEN_FIELDS,
-        any_fields=True,
-    ),
-    _disabled("OAUTH_PROVIDER_NOT_FOUND_OR_NOT_ENABLED", "/auth/oauth/authorize/{provider_id}"),
-    _disabled("VERIFICATION_CODE_NOT_FOUND", "/auth/mfa/sign-in"),
-    _disabled("PASSKEY_AUTHENTICATION_NOT_ENABLED", "/auth/passkey/initiate-passkey-registration"),
-    _disabled("PASSKEY_AUTHENTICATION_NOT_ENABLED", "/auth/passkey/initiate-passkey-authentication"),
-    _disabled("PASSKEY_AUTHENTICATION_NOT_ENABLED", "/auth/passkey/register"),
-    _disabled("PASSKEY_AUTHENTICATION_NOT_ENABLED", "/auth/passkey/sign-in"),
-)
+@functools.cache
+def _hash_of_nobody() -> str:
+    return hash_password(random_text(45))
