@@ -26,14 +26,15 @@ def _begin(call: Call) -> Reply:
         expires_at=call.project.now_millis() + int(call.body.get("expires_in_millis", 2 * _HOUR_MILLIS)),
         anon_refresh_token=anonymous,
     )
-    call.project.cli_logins[login.polling_code] = login
+    call.project.cli_logins.append(login)
     answer = {"polling_code": login.polling_code, "login_code": login.login_code}
     return json_reply(answer | {"expires_at": iso_time(login.expires_at)})
 
 
 def _poll(call: Call) -> Reply:
     """Where the login stands; the refresh token is told once."""
-    login = call.project.cli_logins.get(call.body["polling_code"])
+    code = call.body["polling_code"]
+    login = next((login for login in call.project.cli_logins if login.polling_code == code), None)
     if login is None:
         raise known_error("INVALID_POLLING_CODE")
     if _is_over(call.project, login):
@@ -80,7 +81,7 @@ def _claim(project: Project, login: CliLogin) -> Reply:
 
 
 def _pending(project: Project, login_code: str) -> CliLogin:
-    for login in project.cli_logins.values():
+    for login in project.cli_logins:
         if login.login_code == login_code and login.refresh_token is None and not _is_over(project, login):
             return login
     raise Refusal(text_reply("Invalid login code or the code has expired", 400))

@@ -64,7 +64,7 @@ def send_code(
         user_id=user_id,
         expires_at=project.now_millis() + _LIFETIME_MILLIS[kind],
     )
-    project.codes[code.code] = code
+    project.codes.append(code)
     email_kind, subject = _EMAILS[kind]
     shown = code.code[:TYPED].upper() if kind == "sign_in" else code.code
     link = _with_code(callback_url, code.code)
@@ -79,9 +79,9 @@ def find_code(project: Project, kind: CodeKind, text: str) -> VerificationCode:
         Refusal: `VERIFICATION_CODE_NOT_FOUND`, `_EXPIRED`, `_ALREADY_USED` or `_MAX_ATTEMPTS_REACHED`.
     """
     text = text.lower()
-    found = project.codes.get(text)
+    found = next((code for code in project.codes if code.code == text), None)
     attempts = found.attempts if found else 0
-    for code in project.codes.values():  # whoever has the nonce may be guessing the rest
+    for code in project.codes:  # whoever has the nonce may be guessing the rest
         if code.code[TYPED:] == text[TYPED:]:
             code.attempts += 1
     if found is None or found.kind != kind:

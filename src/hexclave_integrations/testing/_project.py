@@ -61,8 +61,8 @@ class Project:
         self.sessions: dict[str, Session] = {}
         self.api_keys: dict[str, ApiKey] = {}
         self.contact_channels: dict[str, ContactChannel] = {}  # without the primary ones, which are the users' own
-        self.codes: dict[str, VerificationCode] = {}
-        self.cli_logins: dict[str, CliLogin] = {}  # by polling code
+        self.codes: list[VerificationCode] = []
+        self.cli_logins: list[CliLogin] = []
         self.emails: list[SandboxEmail] = []  # oldest first
         self.team_grants: set[tuple[str, str, str]] = set()  # (team id, user id, permission id)
         self.project_grants: set[tuple[str, str]] = set()  # (user id, permission id)
