@@ -273,4 +273,5 @@ def test_channels_go_with_their_user(page: Page, ada: SandboxSignIn) -> None:
     add(page, ada, used_for_auth=True)
     page.sandbox.delete_user(ada.user)
     assert page.ask("GET", "/contact-channels", access="server").json()["items"] == []
+    assert page.sandbox._project.contact_channels == {}
     assert page.sandbox.sign_up(WORK, PASSWORD).user != ada.user
