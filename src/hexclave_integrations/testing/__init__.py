@@ -10,7 +10,17 @@
 from __future__ import annotations
 
 from ._deliveries import WebhookEndpoint
-from ._handles import SandboxApiKey, SandboxDelivery, SandboxRequest, SandboxSession, SandboxTeam, SandboxUser
+from ._handles import (
+    SandboxApiKey,
+    SandboxDelivery,
+    SandboxRefused,
+    SandboxRequest,
+    SandboxSession,
+    SandboxSignIn,
+    SandboxTeam,
+    SandboxUser,
+)
+from ._mailbox import SandboxEmail
 from ._outage import Outage
 from .sandbox import Sandbox
 
@@ -19,8 +29,11 @@ __all__ = [
     "Sandbox",
     "SandboxApiKey",
     "SandboxDelivery",
+    "SandboxEmail",
+    "SandboxRefused",
     "SandboxRequest",
     "SandboxSession",
+    "SandboxSignIn",
     "SandboxTeam",
     "SandboxUser",
     "WebhookEndpoint",

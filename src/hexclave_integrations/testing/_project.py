@@ -12,7 +12,7 @@ from typing import Any
 
 from ..user import UserKind
 from ._mailbox import SandboxEmail
-from ._records import ApiKey, KeyOwner, Permission, Session, Team, User
+from ._records import ApiKey, CliLogin, ContactChannel, KeyOwner, Permission, Session, Team, User, VerificationCode
 from ._signing import SigningKeys, audience, issuer
 from ._wire import random_text
 
@@ -39,6 +39,8 @@ class Project:
 
     Attributes:
         emit: told of each webhook, its type and data, within the change that sends it.
+        require_email_verification: whether who signs up is restricted until they verified their address.
+        domains: origins besides localhost that a link in an e-mail may lead to.
     """
 
     def __init__(self, project_id: str, base_url: str, clock: Callable[[], float]) -> None:
@@ -50,12 +52,17 @@ class Project:
         self.publishable_client_key = f"pck_{random_text(45)}"
         self.secret_server_key = f"ssk_{random_text(45)}"
         self.super_secret_admin_key = f"sak_{random_text(45)}"
+        self.require_email_verification = False
+        self.domains: list[str] = []
         self.keys = SigningKeys()
         self.users: dict[str, User] = {}
         self.teams: dict[str, Team] = {}
         self.members: dict[tuple[str, str], None] = {}  # (team id, user id), in the order they joined
         self.sessions: dict[str, Session] = {}
         self.api_keys: dict[str, ApiKey] = {}
+        self.contact_channels: dict[str, ContactChannel] = {}  # without the primary ones, which are the users' own
+        self.codes: list[VerificationCode] = []
+        self.cli_logins: list[CliLogin] = []
         self.emails: list[SandboxEmail] = []  # oldest first
         self.team_grants: set[tuple[str, str, str]] = set()  # (team id, user id, permission id)
         self.project_grants: set[tuple[str, str]] = set()  # (user id, permission id)
@@ -122,7 +129,9 @@ class Project:
         self.emit("user.created", user.server_shape(self.selected_team(user)))
 
     def user_changed(self, user: User) -> None:
-        """Tell of a user who was saved, changed or not."""
+        """Tell of a user who was saved, changed or not. A channel that became primary is no other channel any more."""
+        if user.primary_email is not None:
+            self._drop_channels(user.id, user.primary_email)
         self.emit("user.updated", user.server_shape(self.selected_team(user)))
 
     def delete_user(self, user_id: str) -> None:
@@ -133,6 +142,7 @@ class Project:
         self.project_grants = {grant for grant in self.project_grants if grant[0] != user_id}
         self.end_sessions(user_id)
         self._drop_api_keys(user_id)
+        self._drop_channels(user_id)
         del self.users[user_id]
         self.emit("user.deleted", {"id": user_id, "teams": [{"id": team_id} for team_id in team_ids]})
 
@@ -148,13 +158,24 @@ class Project:
             created_at=now,
             expires_at=now + lifetime_millis,
             is_impersonation=is_impersonation,
+            last_used_at=now,
         )
         self.sessions[session.id] = session
         return session
 
-    def end_sessions(self, user_id: str) -> None:
-        """Sign a user out everywhere."""
-        self.sessions = {key: session for key, session in self.sessions.items() if session.user_id != user_id}
+    def end_sessions(self, user_id: str, *, but: str | None = None) -> None:
+        """Sign a user out everywhere, except where the refresh token is `but`."""
+        self.sessions = {
+            key: session
+            for key, session in self.sessions.items()
+            if session.user_id != user_id or session.refresh_token == but
+        }
+
+    def find_session(self, refresh_token: str) -> Session | None:
+        """The session of a refresh token, unless it has ended or expired."""
+        now = self.now_millis()
+        found = (item for item in self.sessions.values() if item.refresh_token == refresh_token)
+        return next((item for item in found if item.expires_at > now), None)
 
     def live_sessions(self, user_id: str) -> list[Session]:
         """The user's sessions that have neither ended nor expired, oldest first."""
@@ -286,6 +307,14 @@ class Project:
         )
         self.api_keys[key.id] = key
         return key
+
+    def _drop_channels(self, user_id: str, value: str | None = None) -> None:
+        """Forget a user's channels besides the primary one: all of them, or the one with that address."""
+        self.contact_channels = {
+            key: item
+            for key, item in self.contact_channels.items()
+            if item.user_id != user_id or (value is not None and item.value != value)
+        }
 
     def _drop_api_keys(self, owner_id: str) -> None:
         self.api_keys = {key: item for key, item in self.api_keys.items() if item.owner_id != owner_id}

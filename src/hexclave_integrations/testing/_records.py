@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from ..user import UserKind
 
-__all__ = ["ApiKey", "KeyOwner", "Permission", "RestrictedReason", "Scope", "Session", "Team", "User"]
+__all__ = [
+    "ApiKey",
+    "CliLogin",
+    "CodeKind",
+    "ContactChannel",
+    "KeyOwner",
+    "Permission",
+    "RestrictedReason",
+    "Scope",
+    "Session",
+    "Team",
+    "User",
+    "VerificationCode",
+]
 
 RestrictedReason: TypeAlias = Literal["email_not_verified", "restricted_by_administrator"]
 KeyOwner: TypeAlias = Literal["user", "team"]
 Scope: TypeAlias = Literal["team", "project"]
+CodeKind: TypeAlias = Literal["sign_in", "email_verification", "password_reset"]
 
 # What the server sees of a user and the browser does not (contract 4.1).
 _SERVER_ONLY = (
@@ -26,7 +41,10 @@ _SERVER_ONLY = (
 
 @dataclass(slots=True, kw_only=True)
 class User:
-    """An account. `must_verify_email` stands for a project that restricts users until they did."""
+    """An account. `must_verify_email` stands for a project that restricts users until they did.
+
+    The primary address is kept here alone; `_channels.py` shows it as the contact channel `primary_channel_id`.
+    """
 
     id: str
     signed_up_at_millis: int
@@ -35,7 +53,11 @@ class User:
     primary_email: str | None = None
     primary_email_verified: bool = False
     primary_email_auth_enabled: bool = False
+    primary_channel_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    primary_channel_since: int = 0  # epoch milliseconds; the order of channels in a list
     has_password: bool = False
+    password_hash: str | None = field(default=None, repr=False)  # None also where a test gave the user no password
+    otp_auth_enabled: bool = False
     profile_image_url: str | None = None
     selected_team_id: str | None = None
     client_metadata: Any = None
@@ -79,8 +101,8 @@ class User:
             "client_read_only_metadata": self.client_read_only_metadata,
             "server_metadata": self.server_metadata,
             "has_password": self.has_password,
-            "otp_auth_enabled": False,
-            "auth_with_email": self.has_password and self.primary_email_auth_enabled,
+            "otp_auth_enabled": self.otp_auth_enabled,
+            "auth_with_email": (self.has_password or self.otp_auth_enabled) and self.primary_email_auth_enabled,
             "requires_totp_mfa": self.requires_totp_mfa,
             "passkey_auth_enabled": False,
             "oauth_providers": [],
@@ -148,7 +170,7 @@ class Session:
 
     id: str
     user_id: str
-    refresh_token: str
+    refresh_token: str = field(repr=False)
     created_at: int
     expires_at: int
     is_impersonation: bool = False
@@ -172,7 +194,7 @@ class ApiKey:
     id: str
     type: KeyOwner
     owner_id: str
-    value: str
+    value: str = field(repr=False)
     description: str
     created_at_millis: int
     is_public: bool
@@ -195,3 +217,53 @@ class ApiKey:
         if self.revoked_at_millis is not None:
             shape["manually_revoked_at_millis"] = self.revoked_at_millis
         return shape
+
+
+@dataclass(slots=True, kw_only=True)
+class ContactChannel:
+    """An address of a user. Rows are kept of those that are not primary; the primary one is part of its user."""
+
+    id: str
+    user_id: str
+    value: str
+    created_at_millis: int
+    is_verified: bool = False
+    used_for_auth: bool = False
+    is_primary: bool = False
+
+    def shape(self) -> dict[str, Any]:
+        """The channel as it is read (contract 4.8)."""
+        return {
+            "user_id": self.user_id,
+            "id": self.id,
+            "type": "email",
+            "value": self.value,
+            "is_primary": self.is_primary,
+            "is_verified": self.is_verified,
+            "used_for_auth": self.used_for_auth,
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class VerificationCode:
+    """A one-time code that an e-mail brought; `user_id` is None for a sign-in, which may make the user."""
+
+    code: str = field(repr=False)
+    kind: CodeKind
+    email: str
+    user_id: str | None
+    expires_at: int
+    used: bool = False
+    attempts: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class CliLogin:
+    """A command line that waits until somebody confirms its login in a browser."""
+
+    polling_code: str = field(repr=False)
+    login_code: str = field(repr=False)
+    expires_at: int
+    anon_refresh_token: str | None = field(default=None, repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    used: bool = False
