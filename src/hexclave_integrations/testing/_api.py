@@ -7,7 +7,21 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from . import _api_keys, _permissions, _sessions, _teams, _users
+from . import (
+    _accounts,
+    _api_keys,
+    _definitions,
+    _emails,
+    _invitations,
+    _items,
+    _members,
+    _permissions,
+    _products,
+    _sessions,
+    _teams,
+    _users,
+    _vault,
+)
 from ._gate import admit, header_reader
 from ._project import Project
 from ._routing import BOOLEAN_TEXT, Call, Caller, Field, Route, read_body, validate
@@ -15,7 +29,11 @@ from ._wire import Refusal, Reply, json_reply, text_reply
 
 __all__ = ["handle"]
 
-_ROUTES = _users.ROUTES + _teams.ROUTES + _permissions.ROUTES + _api_keys.ROUTES + _sessions.ROUTES
+_ROUTES = (
+    *(_users.ROUTES + _teams.ROUTES + _members.ROUTES + _invitations.ROUTES),
+    *(_permissions.ROUTES + _definitions.ROUTES + _api_keys.ROUTES + _sessions.ROUTES),
+    *(_items.ROUTES + _products.ROUTES + _vault.ROUTES + _accounts.ROUTES + _emails.ROUTES),
+)
 _PREFIXES = ("/api/v1/", "/api/latest/")
 
 
@@ -64,7 +82,7 @@ def _call(
     header = header_reader(headers)
     value = read_body(route, headers, body)
     caller = admit(project, header, route.access) if route.access else Caller(access="client")
-    fields = dict(validate(route, path, params, query, value))
+    fields = dict(validate(route, caller.access, path, params, query, value))
     places: list[dict[str, Any]] = [params, query, fields]
     for place in places:
         for name in ("user_id", "creator_user_id"):

@@ -13,9 +13,10 @@ class SandboxEmail:
 
     Attributes:
         to: the address.
-        kind: what it is for, such as `sign_in_code` or `team_invitation`.
+        kind: what it is for, such as `sign_in_code`, `team_invitation`, or `message` for what a server sends.
         code: the one-time code in it, or None.
         link: the address that its button leads to, or None.
+        html: what a server wrote into a `message`, or None.
     """
 
     to: str
@@ -23,3 +24,4 @@ class SandboxEmail:
     subject: str
     code: str | None = None
     link: str | None = None
+    html: str | None = None

@@ -14,9 +14,15 @@ from ._wire import Reply, known_error
 
 __all__ = [
     "ANYTHING",
+    "BASE64",
     "BOOLEAN",
     "BOOLEAN_TEXT",
+    "COUNTRY",
+    "CUSTOMER_TYPE",
+    "EMAIL",
+    "INTEGER",
     "NUMBER",
+    "PAGE_SIZE",
     "PERMISSION",
     "STRING",
     "USER",
@@ -27,10 +33,14 @@ __all__ = [
     "Field",
     "Route",
     "Rule",
+    "integer",
+    "list_of",
     "nullable",
     "one_of",
     "read_body",
+    "record_of",
     "required",
+    "text",
     "validate",
 ]
 
@@ -87,6 +97,7 @@ class Route:
         pattern: path below `/api/v1`; `{name}` is a segment.
         access: the access types that may call it.
         body: the body's fields; None when the endpoint declares no body.
+        client_body: the body's fields for client access, where it may send less than the others.
     """
 
     method: str
@@ -95,6 +106,7 @@ class Route:
     access: tuple[AccessType, ...] = ("server", "admin")
     query: Mapping[str, Field] = field(default_factory=dict)
     body: Mapping[str, Field] | None = None
+    client_body: Mapping[str, Field] | None = None
 
     def match(self, segments: list[str]) -> dict[str, str] | None:
         """The path's parameters, or None when the path is another endpoint's."""
@@ -127,6 +139,56 @@ def one_of(*values: object) -> Rule:
     return lambda value: None if any(type(value) is type(item) and value == item for item in values) else problem
 
 
+def text(*, longest: int | None = None, may_be_empty: bool = True) -> Rule:
+    """A text of at most `longest` characters."""
+
+    def rule(value: Any) -> str | None:
+        if type(value) is not str:
+            return "must be a string"
+        if not value and not may_be_empty:
+            return "must not be empty"
+        return None if longest is None or len(value) <= longest else f"must be at most {longest} characters"
+
+    return rule
+
+
+def integer(least: int | None = None, most: int | None = None) -> Rule:
+    """A whole number within bounds."""
+
+    def rule(value: Any) -> str | None:
+        if type(value) not in (int, float):
+            return "must be a number"
+        if not float(value).is_integer():
+            return "must be an integer"
+        if least is not None and value < least:
+            return f"must be greater than or equal to {least}"
+        return None if most is None or value <= most else f"must be less than or equal to {most}"
+
+    return rule
+
+
+def list_of(rule: Rule) -> Rule:
+    """A list of such values."""
+
+    def check(value: Any) -> str | None:
+        if not isinstance(value, list):
+            return "must be an array"
+        return next((problem for item in value if (problem := rule(item))), None)
+
+    return check
+
+
+def record_of(fields: Mapping[str, Field]) -> Rule:
+    """An object with such fields and no others."""
+
+    def check(value: Any) -> str | None:
+        if not isinstance(value, dict):
+            return "must be an object"
+        return "; ".join(_problems("it", fields, value)) or None
+
+    return check
+
+
 def nullable(rule: Rule) -> Rule:
     """`rule`, or null."""
     return lambda value: None if value is None else rule(value)
@@ -145,6 +207,13 @@ def _permission(value: object) -> str | None:
     return None
 
 
+def PAGE_SIZE(value: str) -> str | None:  # noqa: N802 - a rule among rules
+    """How many items of a list are wanted, as a query says it."""
+    if not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]+)?", value):
+        return f'must be a `number` type, but the final value was: `NaN` (cast from the value `"{value}"`).'
+    return integer(least=1)(float(value))
+
+
 def ANYTHING(value: object) -> str | None:  # noqa: N802 - a rule among rules
     """Any JSON value."""
     return None
@@ -153,13 +222,23 @@ def ANYTHING(value: object) -> str | None:  # noqa: N802 - a rule among rules
 _UUID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 BOOLEAN = _instance("must be a boolean", bool)
 BOOLEAN_TEXT = one_of("true", "false")
+BASE64 = _matching(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", "is not valid base64")
+COUNTRY = _matching(r"\s*[A-Za-z]{2}\s*", "must be a 2-letter country code")
+CUSTOMER_TYPE = one_of("user", "team", "custom")
+EMAIL = _matching(r"[^\s@]+@[^\s@]+", "must be a valid email")
+INTEGER = integer()
 NUMBER = _instance("must be a number", int, float)
 PERMISSION: Rule = _permission
 STRING = _instance("must be a string", str)
 USER = _matching(rf"me|{_UUID_PATTERN}", 'must be a valid UUID or "me"')
 UUID = _matching(_UUID_PATTERN, "must be a valid UUID")
 
-_PARAMS = {"permission_id": required(PERMISSION), "project_id": required(STRING), "user_id": required(USER)}
+_TEXT_PARAMS = ("account_id", "customer_id", "item_id", "product_id", "project_id", "provider_id", "store_id")
+_PARAMS = {
+    "customer_type": required(CUSTOMER_TYPE),
+    "permission_id": required(PERMISSION),
+    "user_id": required(USER),
+} | dict.fromkeys(_TEXT_PARAMS, required(STRING))
 
 
 def read_body(route: Route, headers: Mapping[str, str], body: bytes) -> object:
@@ -177,9 +256,9 @@ def read_body(route: Route, headers: Mapping[str, str], body: bytes) -> object:
 
 
 def validate(
-    route: Route, path: str, params: Mapping[str, str], query: Mapping[str, str], body: object
+    route: Route, access: AccessType, path: str, params: Mapping[str, str], query: Mapping[str, str], body: object
 ) -> Mapping[str, Any]:
-    """Check path, query and body against the route's declaration; return the body's fields.
+    """Check path, query and body against the route's declaration for that access; return the body's fields.
 
     Raises:
         Refusal: `SCHEMA_ERROR`, listing every problem.
@@ -190,7 +269,8 @@ def validate(
     elif route.body is not None and not isinstance(body, dict):
         problems.append("body must be an object")
     elif isinstance(body, dict):
-        problems += _problems("body", route.body or {}, body)
+        restricted = access == "client" and route.client_body is not None
+        problems += _problems("body", (route.client_body if restricted else route.body) or {}, body)
     problems += _problems("query", route.query, query)
     problems += _problems("params", {name: _PARAMS.get(name, required(UUID)) for name in params}, params)
     if problems:

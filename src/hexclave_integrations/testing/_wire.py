@@ -41,17 +41,26 @@ _KNOWN: dict[str, tuple[int, str]] = {
     "API_KEY_EXPIRED": (401, "API key has expired."),
     "API_KEY_NOT_FOUND": (404, "API key not found."),
     "API_KEY_REVOKED": (401, "API key has been revoked."),
-    "BODY_PARSING_ERROR": (400, "The body of the request could not be parsed as JSON."),
+    "BODY_PARSING_ERROR": (400, "Invalid JSON in request body"),
     "BRANCH_DOES_NOT_EXIST": (400, "The branch with ID {branch_id} does not exist."),
     "CANNOT_DELETE_CURRENT_SESSION": (400, "Cannot delete the current session."),
     "CANNOT_GET_OWN_USER_WITHOUT_USER": (
         400,
         "You have specified 'me' as a userId, but did not provide authentication for a user.",
     ),
+    "CONTAINED_PERMISSION_NOT_FOUND": (
+        400,
+        'Contained permission with ID "{permission_id}" not found. Make sure you created it on the dashboard.',
+    ),
     "CURRENT_PROJECT_NOT_FOUND": (
         400,
         "The current project with ID {project_id} was not found. Please check the value of the "
         "x-stack-project-id header.",
+    ),
+    "DATA_VAULT_STORE_DOES_NOT_EXIST": (400, "Data vault store with ID {store_id} does not exist."),
+    "DATA_VAULT_STORE_HASHED_KEY_DOES_NOT_EXIST": (
+        400,
+        "Data vault store with ID {store_id} does not contain a key with hash {hashed_key}.",
     ),
     "INSUFFICIENT_ACCESS_TYPE": (
         401,
@@ -79,10 +88,41 @@ _KNOWN: dict[str, tuple[int, str]] = {
         'The super secret admin key is not valid for the project "{project_id}". Does the project '
         "and/or the key exist?",
     ),
+    "ITEM_CUSTOMER_TYPE_DOES_NOT_MATCH": (
+        400,
+        'The {actual_customer_type} with ID "{customer_id}" is not a valid customer for the item with'
+        ' ID "{item_id}". The item is configured to only be available for {item_customer_type} '
+        "customers, but the customer is a {actual_customer_type}.",
+    ),
+    "ITEM_NOT_FOUND": (404, 'Item with ID "{item_id}" not found.'),
+    "ITEM_QUANTITY_INSUFFICIENT_AMOUNT": (
+        400,
+        'The item with ID "{item_id}" has an insufficient quantity for the customer with ID '
+        '"{customer_id}". An attempt was made to charge {quantity} credits.',
+    ),
+    "OAUTH_ACCESS_TOKEN_NOT_AVAILABLE": (
+        400,
+        "Failed to retrieve an OAuth access token for the connected account (provider: {provider}). {details}",
+    ),
+    "OAUTH_CONNECTION_DOES_NOT_HAVE_REQUIRED_SCOPE": (400, "The OAuth connection does not have the required scope."),
+    "OAUTH_CONNECTION_NOT_CONNECTED_TO_USER": (400, "The OAuth connection is not connected to any user."),
+    "OAUTH_PROVIDER_NOT_FOUND_OR_NOT_ENABLED": (400, "The OAuth provider is not found or not enabled."),
+    "PERMISSION_ID_ALREADY_EXISTS": (
+        400,
+        'Permission with ID "{permission_id}" already exists. Choose a different ID.',
+    ),
     "PERMISSION_NOT_FOUND": (
         404,
         'Permission "{permission_id}" not found. Make sure you created it on the dashboard.',
     ),
+    "PRODUCT_ALREADY_GRANTED": (400, 'Customer with ID "{customer_id}" already owns product "{product_id}".'),
+    "PRODUCT_CUSTOMER_TYPE_DOES_NOT_MATCH": (
+        400,
+        'The {actual_customer_type} with ID "{customer_id}" is not a valid customer for the inline '
+        "product that has been passed in. The product is configured to only be available for "
+        "{product_customer_type} customers, but the customer is a {actual_customer_type}.",
+    ),
+    "PRODUCT_DOES_NOT_EXIST": (400, 'Product with ID "{product_id}" {why}'),
     "PROJECT_KEY_WITHOUT_ACCESS_TYPE": (
         400,
         "Either an API key or an admin access token was provided, but the x-stack-access-type "
@@ -99,6 +139,11 @@ _KNOWN: dict[str, tuple[int, str]] = {
     ),
     "SCHEMA_ERROR": (400, "{message}"),
     "SERVER_AUTHENTICATION_REQUIRED": (401, "The secret server key must be provided."),
+    "TEAM_INVITATION_RESTRICTED_USER_NOT_ALLOWED": (
+        403,
+        "Restricted users cannot accept team invitations. Reason: {restricted_reason[type]}. Please "
+        "complete the onboarding process before accepting team invitations.",
+    ),
     "TEAM_MEMBERSHIP_ALREADY_EXISTS": (409, "Team membership already exists."),
     "TEAM_MEMBERSHIP_NOT_FOUND": (404, "User {user_id} is not found in team {team_id}."),
     "TEAM_NOT_FOUND": (404, "Team {team_id} not found."),
@@ -111,8 +156,13 @@ _KNOWN: dict[str, tuple[int, str]] = {
         "User {user_id} does not have permission {permission_id} in team {team_id}.",
     ),
     "UNPARSABLE_ACCESS_TOKEN": (401, "Access token is not parsable."),
+    "USER_AUTHENTICATION_REQUIRED": (401, "User authentication required for this endpoint."),
+    "USER_EMAIL_ALREADY_EXISTS": (409, 'A user with email "{email}" already exists.'),
     "USER_ID_DOES_NOT_EXIST": (400, "The given user with the ID {user_id} does not exist."),
     "USER_NOT_FOUND": (404, "User not found."),
+    "VERIFICATION_CODE_ALREADY_USED": (409, "The verification link has already been used."),
+    "VERIFICATION_CODE_EXPIRED": (400, "The verification code has expired."),
+    "VERIFICATION_CODE_NOT_FOUND": (404, "The verification code does not exist for this project."),
     "WRONG_API_KEY_TYPE": (
         400,
         "This endpoint is for {expected_type} API keys, but a {actual_type} API key was provided.",

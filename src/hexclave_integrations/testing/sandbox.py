@@ -17,10 +17,10 @@ from standardwebhooks import Webhook
 
 from ..config import HexclaveConfig
 from ._api import handle
-from ._contents import SandboxContents
 from ._deliveries import Message, Receiver, WebhookEndpoint
 from ._gate import header_reader
 from ._handles import SandboxDelivery, SandboxRequest
+from ._holdings import SandboxHoldings
 from ._outage import Outage, OutageKind
 from ._project import Project
 from ._server import serving
@@ -32,7 +32,7 @@ __all__ = ["Sandbox"]
 _IN_PROCESS_URL = "https://sandbox.hexclave.invalid"
 
 
-class Sandbox(SandboxContents):
+class Sandbox(SandboxHoldings):
     """One Hexclave project in memory: users, teams, permissions, sessions, API keys, tokens and the REST API.
 
     `config` connects a client to it without any socket; `serve()` opens it on real HTTP. Keys are made anew
