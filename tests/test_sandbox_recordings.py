@@ -7,7 +7,7 @@ against a sandbox in the state the server was in, and each answer is compared wh
 Left out:
 
 - two rows of the API keys in which the feature is off: a sandbox has it on;
-- sign-up, sign-in and the creation of users by a server: a sandbox has `create_user` and `token` for that;
+- sign-up and sign-in, in place of which the stories use `create_user` and `token`;
 - the texts of 500 answers (a stack trace of development mode) and of the 404 for an unknown endpoint.
 """
 
@@ -53,11 +53,15 @@ class Story:
         self.names[name] = user.id
         return user
 
-    def restrict(self, client: httpx.Client, name: str, reason: str) -> None:
+    def restrict(self, client: httpx.Client, name: str, reason: str, private_details: str | None = None) -> None:
         client.patch(
             f"/api/v1/users/{self.names[name]}",
             headers=self.headers({"access": "server"}),
-            json={"restricted_by_admin": True, "restricted_by_admin_reason": reason},
+            json={
+                "restricted_by_admin": True,
+                "restricted_by_admin_reason": reason,
+                "restricted_by_admin_private_details": private_details,
+            },
         ).raise_for_status()
 
     def headers(self, row: dict[str, Any]) -> dict[str, str]:
@@ -93,8 +97,8 @@ class Story:
             self.names[name] = self.sandbox.new_session(self.users[subject]).refresh_token
             return self.names[name]
         assert kind == "token", f"nothing is called {name}"
-        if subject in self.users:
-            return self.sandbox.token(self.users[subject])
+        if subject in self.names:
+            return self.sandbox.token(self.names[subject])
         return self.bad_token(subject)
 
     def bad_token(self, flaw: str) -> str:
@@ -192,11 +196,31 @@ def set_up_permissions(story: Story, client: httpx.Client) -> None:
 
 def set_up_changes(story: Story, client: httpx.Client) -> None:
     story.add_user("alice")
-    story.add_user("bob", display_name="Web Hook")
     story.add_user("carol")
     story.sandbox.define_permission("w_read")
     story.sandbox.define_permission("w_write", contains=("w_read",))
     story.sandbox.define_permission("w_user", scope="project")
+
+
+def set_up_user_list(story: Story, client: httpx.Client) -> None:
+    kinds = {"anonymous": "anonymous", "nobody": "anonymous"}
+    full = {
+        "display_name": "Frank Full",
+        "primary_email_verified": True,
+        "client_metadata": {"theme": "dark"},
+        "client_read_only_metadata": {"plan": "pro"},
+        "server_metadata": {"internal_note": "x"},
+    }
+    for name in ("alice", "bob", "carol", "anonymous", "nobody", "frank", "gina"):  # in the order they signed up
+        story.now += 1
+        story.add_user(name, kinds.get(name, "regular"), **(full if name == "frank" else {}))
+    story.restrict(client, "gina", "suspicious", "golden test")
+    story.sandbox.client_user_deletion_enabled = False
+
+
+def set_up_vault(story: Story, client: httpx.Client) -> None:
+    story.add_user("alice")
+    story.sandbox.define_vault_store("golden-store")
 
 
 STORIES: dict[str, Callable[[Story, httpx.Client], None]] = {
@@ -205,6 +229,8 @@ STORIES: dict[str, Callable[[Story, httpx.Client], None]] = {
     "team_permissions": set_up_permissions,
     "api_keys": set_up_permissions,
     "changes": set_up_changes,
+    "users": set_up_user_list,
+    "data_vault": set_up_vault,
 }
 
 
@@ -221,8 +247,12 @@ def play(story: Story, client: httpx.Client, name: str) -> list[str]:
 
 def differences_of_row(story: Story, client: httpx.Client, row: dict[str, Any], shapes: dict[str, Any]) -> list[str]:
     method, path = row["request"]
-    body = {"json": story.fill(row["body"])} if "body" in row else {}
-    response = client.request(method, "/api/v1" + story.fill(path), headers=story.headers(row), **body)
+    body: dict[str, Any] = {"json": story.fill(row["body"])} if "body" in row else {}
+    headers = story.headers(row)
+    if "raw" in row:
+        body = {"content": row["raw"]}
+        headers |= {"content-type": row["content_type"]} if "content_type" in row else {}
+    response = client.request(method, "/api/v1" + story.fill(path), headers=headers, **body)
     found = []
     for what, wanted, actual in [
         ("status", row["status"], response.status_code),

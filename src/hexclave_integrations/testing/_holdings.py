@@ -78,6 +78,15 @@ class SandboxHoldings(SandboxContents):
         with self._lock:
             return list(self._project.emails)
 
+    @property
+    def client_user_deletion_enabled(self) -> bool:
+        """Whether users may delete themselves, which a new project does not allow and a sandbox does."""
+        return self._project.client_user_deletion_enabled
+
+    @client_user_deletion_enabled.setter
+    def client_user_deletion_enabled(self, is_enabled: bool) -> None:
+        self._project.client_user_deletion_enabled = is_enabled
+
     # Items and products
 
     def define_item(

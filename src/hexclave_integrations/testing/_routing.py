@@ -230,7 +230,7 @@ INTEGER = integer()
 NUMBER = _instance("must be a number", int, float)
 PERMISSION: Rule = _permission
 STRING = _instance("must be a string", str)
-USER = _matching(rf"me|{_UUID_PATTERN}", 'must be a valid UUID or "me"')
+USER = _matching(rf"me|{_UUID_PATTERN}", "must be a valid UUID")
 UUID = _matching(_UUID_PATTERN, "must be a valid UUID")
 
 _TEXT_PARAMS = ("account_id", "customer_id", "item_id", "product_id", "project_id", "provider_id", "store_id")
