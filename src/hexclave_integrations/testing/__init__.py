@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from ._deliveries import WebhookEndpoint
 from ._handles import SandboxApiKey, SandboxDelivery, SandboxRequest, SandboxSession, SandboxTeam, SandboxUser
+from ._holdings import SandboxItems
+from ._mailbox import SandboxEmail
 from ._outage import Outage
 from .sandbox import Sandbox
 
@@ -19,6 +21,8 @@ __all__ = [
     "Sandbox",
     "SandboxApiKey",
     "SandboxDelivery",
+    "SandboxEmail",
+    "SandboxItems",
     "SandboxRequest",
     "SandboxSession",
     "SandboxTeam",

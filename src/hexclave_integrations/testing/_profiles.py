@@ -166,7 +166,9 @@ def _email(project: Project, user: User, fields: Mapping[str, Any]) -> dict[str,
         other.primary_email == email and other.primary_email_auth_enabled and other is not user
         for other in project.users.values()
     ):
-        raise known_error("USER_EMAIL_ALREADY_EXISTS", email=email, would_work_if_email_was_verified=False)
+        raise known_error(
+            "USER_EMAIL_ALREADY_EXISTS", {"but": "."}, email=email, would_work_if_email_was_verified=False
+        )
     return {
         "primary_email": email,
         "primary_email_verified": is_verified,

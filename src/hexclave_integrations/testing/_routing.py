@@ -252,7 +252,7 @@ def read_body(route: Route, headers: Mapping[str, str], body: bytes) -> object:
     try:
         return json.loads(body)
     except ValueError:
-        raise known_error("BODY_PARSING_ERROR") from None
+        raise known_error("BODY_PARSING_ERROR", {"problem": "Invalid JSON in request body"}) from None
 
 
 def validate(

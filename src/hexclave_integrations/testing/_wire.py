@@ -41,7 +41,7 @@ _KNOWN: dict[str, tuple[int, str]] = {
     "API_KEY_EXPIRED": (401, "API key has expired."),
     "API_KEY_NOT_FOUND": (404, "API key not found."),
     "API_KEY_REVOKED": (401, "API key has been revoked."),
-    "BODY_PARSING_ERROR": (400, "Invalid JSON in request body"),
+    "BODY_PARSING_ERROR": (400, "{problem}"),
     "BRANCH_DOES_NOT_EXIST": (400, "The branch with ID {branch_id} does not exist."),
     "CANNOT_DELETE_CURRENT_SESSION": (400, "Cannot delete the current session."),
     "CANNOT_GET_OWN_USER_WITHOUT_USER": (
@@ -157,7 +157,7 @@ _KNOWN: dict[str, tuple[int, str]] = {
     ),
     "UNPARSABLE_ACCESS_TOKEN": (401, "Access token is not parsable."),
     "USER_AUTHENTICATION_REQUIRED": (401, "User authentication required for this endpoint."),
-    "USER_EMAIL_ALREADY_EXISTS": (409, 'A user with email "{email}" already exists.'),
+    "USER_EMAIL_ALREADY_EXISTS": (409, 'A user with email "{email}" already exists{but}'),
     "USER_ID_DOES_NOT_EXIST": (400, "The given user with the ID {user_id} does not exist."),
     "USER_NOT_FOUND": (404, "User not found."),
     "VERIFICATION_CODE_ALREADY_USED": (409, "The verification link has already been used."),
