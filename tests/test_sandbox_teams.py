@@ -145,7 +145,7 @@ class TestInvitations:
         for what in ("", "/details"):
             assert code(world.accept(None, text, what)) == (401, "USER_AUTHENTICATION_REQUIRED")
             for kind in ("restricted", "anonymous"):
-                user = world.sandbox.create_user(kind)  # type: ignore[arg-type]  # both are kinds
+                user = world.sandbox.create_user(kind)
                 answer = code(world.accept(user, text, what))
                 assert answer == (403, "TEAM_INVITATION_RESTRICTED_USER_NOT_ALLOWED")
                 assert not world.is_member(user)
