@@ -54,11 +54,15 @@ class Story:
         self.names[name] = user.id
         return user
 
-    def restrict(self, client: httpx.Client, name: str, reason: str) -> None:
+    def restrict(self, client: httpx.Client, name: str, reason: str, private_details: str | None = None) -> None:
         client.patch(
             f"/api/v1/users/{self.names[name]}",
             headers=self.headers({"access": "server"}),
-            json={"restricted_by_admin": True, "restricted_by_admin_reason": reason},
+            json={
+                "restricted_by_admin": True,
+                "restricted_by_admin_reason": reason,
+                "restricted_by_admin_private_details": private_details,
+            },
         ).raise_for_status()
 
     def headers(self, row: dict[str, Any]) -> dict[str, str]:
@@ -94,8 +98,8 @@ class Story:
             self.names[name] = self.sandbox.new_session(self.users[subject]).refresh_token
             return self.names[name]
         assert kind == "token", f"nothing is called {name}"
-        if subject in self.users:
-            return self.sandbox.token(self.users[subject])
+        if subject in self.names:
+            return self.sandbox.token(self.names[subject])
         return self.bad_token(subject)
 
     def bad_token(self, flaw: str) -> str:
@@ -195,7 +199,6 @@ def set_up_permissions(story: Story, client: httpx.Client) -> None:
 
 def set_up_changes(story: Story, client: httpx.Client) -> None:
     story.add_user("alice")
-    story.add_user("bob", display_name="Web Hook")
     story.add_user("carol")
     story.sandbox.define_permission("w_read")
     story.sandbox.define_permission("w_write", contains=("w_read",))
@@ -225,6 +228,29 @@ INSTEAD: dict[str, Callable[[Story], None]] = {
     "server creates a fully populated user, project A": make_frank,
     "server restricts a user by admin (restricted_by_admin)": make_gina,
 }
+
+
+def set_up_user_list(story: Story, client: httpx.Client) -> None:
+    kinds = {"anonymous": "anonymous", "nobody": "anonymous"}
+    full = {
+        "display_name": "Frank Full",
+        "primary_email_verified": True,
+        "client_metadata": {"theme": "dark"},
+        "client_read_only_metadata": {"plan": "pro"},
+        "server_metadata": {"internal_note": "x"},
+    }
+    for name in ("alice", "bob", "carol", "anonymous", "nobody", "frank", "gina"):  # in the order they signed up
+        story.now += 1
+        story.add_user(name, kinds.get(name, "regular"), **(full if name == "frank" else {}))
+    story.restrict(client, "gina", "suspicious", "golden test")
+    story.sandbox.client_user_deletion_enabled = False
+
+
+def set_up_vault(story: Story, client: httpx.Client) -> None:
+    story.add_user("alice")
+    story.sandbox.define_vault_store("golden-store")
+
+
 STORIES: dict[str, Callable[[Story, httpx.Client], None]] = {
     "users_me": set_up_users,
     "teams": set_up_teams,
@@ -234,6 +260,8 @@ STORIES: dict[str, Callable[[Story, httpx.Client], None]] = {
     "sign_in": set_up_nobody,
     "sessions": set_up_alice,
     "cli_login": set_up_alice,
+    "users": set_up_user_list,
+    "data_vault": set_up_vault,
 }
 
 
@@ -254,8 +282,14 @@ def play(story: Story, client: httpx.Client, name: str) -> list[str]:
 
 def differences_of_row(story: Story, client: httpx.Client, row: dict[str, Any], shapes: dict[str, Any]) -> list[str]:
     method, path = row["request"]
-    body = {{"body": "json", "form": "data"}[key]: story.fill(row[key]) for key in ("body", "form") if key in row}
-    response = client.request(method, "/api/v1" + story.fill(path), headers=story.headers(row), **body)
+    body: dict[str, Any] = {
+        {"body": "json", "form": "data"}[key]: story.fill(row[key]) for key in ("body", "form") if key in row
+    }
+    headers = story.headers(row)
+    if "raw" in row:
+        body = {"content": row["raw"]}
+        headers |= {"content-type": row["content_type"]} if "content_type" in row else {}
+    response = client.request(method, "/api/v1" + story.fill(path), headers=headers, **body)
     found = []
     usual_caching = None if row["status"] == 405 else "no-store, max-age=0"
     for what, wanted, actual in [

@@ -20,6 +20,7 @@ from ._handles import (
     SandboxTeam,
     SandboxUser,
 )
+from ._holdings import SandboxItems
 from ._mailbox import SandboxEmail
 from ._outage import Outage
 from .sandbox import Sandbox
@@ -30,6 +31,7 @@ __all__ = [
     "SandboxApiKey",
     "SandboxDelivery",
     "SandboxEmail",
+    "SandboxItems",
     "SandboxRefused",
     "SandboxRequest",
     "SandboxSession",

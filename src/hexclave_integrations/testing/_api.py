@@ -8,15 +8,23 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from . import (
+    _accounts,
     _api_keys,
     _auth,
     _cli_login,
     _contact_channels,
+    _definitions,
+    _emails,
+    _invitations,
+    _items,
+    _members,
     _permissions,
+    _products,
     _service,
     _sessions,
     _teams,
     _users,
+    _vault,
 )
 from ._cors import HEALTH_HEADERS
 from ._gate import admit, header_reader
@@ -29,12 +37,20 @@ __all__ = ["handle"]
 _MODULES = (
     _users,
     _teams,
+    _members,
+    _invitations,
     _permissions,
+    _definitions,
     _api_keys,
     _sessions,
     _auth,
     _contact_channels,
     _cli_login,
+    _items,
+    _products,
+    _vault,
+    _accounts,
+    _emails,
     _service,
 )
 _ROUTES = tuple(route for module in _MODULES for route in module.ROUTES)

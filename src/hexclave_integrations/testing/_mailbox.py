@@ -13,9 +13,11 @@ class SandboxEmail:
 
     Attributes:
         to: the address.
-        kind: what it is for, such as `sign_in_code`, `email_verification`, `password_reset` or `team_invitation`.
+        kind: what it is for, such as `sign_in_code`, `email_verification`, `password_reset`, `team_invitation`,
+            or `message` for what a server sends.
         code: the one-time code in it, or None. Of a `sign_in_code` these are the six characters that a user types.
         link: the address that its button leads to, or None.
+        html: what a server wrote into a `message`, or None.
     """
 
     to: str
@@ -23,3 +25,4 @@ class SandboxEmail:
     subject: str
     code: str | None = field(default=None, repr=False)
     link: str | None = field(default=None, repr=False)
+    html: str | None = field(default=None, repr=False)

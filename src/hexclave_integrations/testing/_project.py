@@ -11,8 +11,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..user import UserKind
+from ._ledger import CustomerType, Holding, Item, Purchase
 from ._mailbox import SandboxEmail
-from ._records import ApiKey, CliLogin, ContactChannel, KeyOwner, Permission, Session, Team, User, VerificationCode
+from ._records import (
+    ApiKey,
+    CliLogin,
+    ContactChannel,
+    Invitation,
+    KeyOwner,
+    OAuthAccount,
+    Permission,
+    Session,
+    Team,
+    User,
+    VerificationCode,
+)
 from ._signing import SigningKeys, audience, issuer
 from ._wire import random_text
 
@@ -64,6 +77,17 @@ class Project:
         self.codes: list[VerificationCode] = []
         self.cli_logins: list[CliLogin] = []
         self.emails: list[SandboxEmail] = []  # oldest first
+        self.client_user_deletion_enabled = True
+        self.member_profiles: dict[str, dict[str, dict[str, Any]]] = {}  # team id -> user id -> what differs there
+        self.invitations: dict[str, Invitation] = {}
+        self.oauth_accounts: dict[str, OAuthAccount] = {}
+        self.notifications: dict[str, dict[str, bool]] = {}  # user id -> category id -> enabled, where the user chose
+        self.items: dict[str, Item] = {}
+        self.products: dict[str, dict[str, Any]] = {}  # in the shape that the API calls an inline product
+        self.purchases: dict[str, Purchase] = {}  # oldest first
+        self.holdings: dict[str, Holding] = {}  # by `Holding.key_of`
+        self.vault_stores: dict[str, dict[str, str]] = {}  # store id -> hashed key -> encrypted value
+        self.accepts_any_vault_store = True
         self.team_grants: set[tuple[str, str, str]] = set()  # (team id, user id, permission id)
         self.project_grants: set[tuple[str, str]] = set()  # (user id, permission id)
         definitions = [Permission(name, "team") for name in SYSTEM_PERMISSIONS]
@@ -104,6 +128,7 @@ class Project:
     def _drop_member(self, team_id: str, user_id: str) -> None:
         """Forget a membership, with the grants and the selection that hung on it."""
         self.members.pop((team_id, user_id), None)
+        self.member_profiles.get(team_id, {}).pop(user_id, None)
         self.team_grants = {grant for grant in self.team_grants if grant[:2] != (team_id, user_id)}
         if self.users[user_id].selected_team_id == team_id:
             self.users[user_id].selected_team_id = None
@@ -114,6 +139,9 @@ class Project:
             if member_team == team_id:
                 self._drop_member(team_id, user_id)
         self._drop_api_keys(team_id)
+        self._drop_holdings("team", team_id)
+        self.invitations = {key: item for key, item in self.invitations.items() if item.team_id != team_id}
+        self.member_profiles.pop(team_id, None)
         del self.teams[team_id]
         self.emit("team.deleted", {"id": team_id})
 
@@ -123,16 +151,28 @@ class Project:
 
     # Users and sessions
 
+    def server_view(self, user: User) -> dict[str, Any]:
+        """The user as server and admin access read it."""
+        return user.server_shape(self.selected_team(user), self.accounts_of(user.id))
+
+    def client_view(self, user: User) -> dict[str, Any]:
+        """The user as client access reads itself."""
+        return user.client_shape(self.selected_team(user), self.accounts_of(user.id))
+
+    def accounts_of(self, user_id: str) -> list[OAuthAccount]:
+        """The user's accounts at OAuth providers, oldest first."""
+        return [account for account in self.oauth_accounts.values() if account.user_id == user_id]
+
     def add_user(self, user: User) -> None:
         """Let a user begin."""
         self.users[user.id] = user
-        self.emit("user.created", user.server_shape(self.selected_team(user)))
+        self.emit("user.created", self.server_view(user))
 
     def user_changed(self, user: User) -> None:
         """Tell of a user who was saved, changed or not. A channel that became primary is no other channel any more."""
         if user.primary_email is not None:
             self._drop_channels(user.id, user.primary_email)
-        self.emit("user.updated", user.server_shape(self.selected_team(user)))
+        self.emit("user.updated", self.server_view(user))
 
     def delete_user(self, user_id: str) -> None:
         """Remove a user and everything that belongs to them. Their tokens live on until they expire."""
@@ -143,6 +183,9 @@ class Project:
         self.end_sessions(user_id)
         self._drop_api_keys(user_id)
         self._drop_channels(user_id)
+        self._drop_holdings("user", user_id)
+        self.oauth_accounts = {key: item for key, item in self.oauth_accounts.items() if item.user_id != user_id}
+        self.notifications.pop(user_id, None)
         del self.users[user_id]
         self.emit("user.deleted", {"id": user_id, "teams": [{"id": team_id} for team_id in team_ids]})
 
@@ -258,7 +301,7 @@ class Project:
     def team_permissions(self, *, recursive: bool) -> set[tuple[str, str, str]]:
         """Everything held in teams as (team id, user id, permission id)."""
         if not recursive:
-            return set(self.team_grants)
+            return {grant for grant in self.team_grants if grant[2] in self.permissions}
         return {
             (team_id, user_id, held)
             for team_id, user_id, granted in self.team_grants
@@ -268,7 +311,7 @@ class Project:
     def project_permissions(self, *, recursive: bool) -> set[tuple[str, str]]:
         """Everything held in the project as (user id, permission id)."""
         if not recursive:
-            return set(self.project_grants)
+            return {grant for grant in self.project_grants if grant[1] in self.permissions}
         return {(user_id, held) for user_id, granted in self.project_grants for held in self.with_contained(granted)}
 
     # API keys
@@ -315,6 +358,11 @@ class Project:
             for key, item in self.contact_channels.items()
             if item.user_id != user_id or (value is not None and item.value != value)
         }
+
+    def _drop_holdings(self, customer_type: CustomerType, customer_id: str) -> None:
+        owner = customer_type, customer_id
+        self.purchases = {key: item for key, item in self.purchases.items() if item.customer != owner}
+        self.holdings = {key: item for key, item in self.holdings.items() if item.customer != owner}
 
     def _drop_api_keys(self, owner_id: str) -> None:
         self.api_keys = {key: item for key, item in self.api_keys.items() if item.owner_id != owner_id}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -13,7 +14,9 @@ __all__ = [
     "CliLogin",
     "CodeKind",
     "ContactChannel",
+    "Invitation",
     "KeyOwner",
+    "OAuthAccount",
     "Permission",
     "RestrictedReason",
     "Scope",
@@ -64,7 +67,10 @@ class User:
     client_read_only_metadata: Any = None
     server_metadata: Any = None
     requires_totp_mfa: bool = False
+    totp_secret_base64: str | None = field(default=None, repr=False)
     country_code: str | None = None
+    bot_score: int = 0
+    free_trial_abuse_score: int = 0
     is_anonymous: bool = False
     must_verify_email: bool = False
     restricted_by_admin: bool = False
@@ -87,8 +93,9 @@ class User:
             return "anonymous"
         return "restricted" if self.restricted_reason else "regular"
 
-    def server_shape(self, selected_team: Team | None) -> dict[str, Any]:
+    def server_shape(self, selected_team: Team | None, accounts: Iterable[OAuthAccount] = ()) -> dict[str, Any]:
         """The user as server and admin access read it."""
+        scores = {"bot": self.bot_score, "free_trial_abuse": self.free_trial_abuse_score}
         return {
             "id": self.id,
             "display_name": self.display_name,
@@ -105,7 +112,10 @@ class User:
             "auth_with_email": (self.has_password or self.otp_auth_enabled) and self.primary_email_auth_enabled,
             "requires_totp_mfa": self.requires_totp_mfa,
             "passkey_auth_enabled": False,
-            "oauth_providers": [],
+            "oauth_providers": [
+                {"id": account.provider, "account_id": account.account_id, "email": account.email}
+                for account in accounts
+            ],
             "selected_team_id": self.selected_team_id,
             "selected_team": selected_team and selected_team.server_shape(),
             "last_active_at_millis": self.last_active_at_millis,
@@ -116,12 +126,12 @@ class User:
             "restricted_by_admin_reason": self.restricted_by_admin_reason,
             "restricted_by_admin_private_details": self.restricted_by_admin_private_details,
             "country_code": self.country_code,
-            "risk_scores": {"sign_up": {"bot": 0, "free_trial_abuse": 0}},
+            "risk_scores": {"sign_up": scores},
         }
 
-    def client_shape(self, selected_team: Team | None) -> dict[str, Any]:
+    def client_shape(self, selected_team: Team | None, accounts: Iterable[OAuthAccount] = ()) -> dict[str, Any]:
         """The user as client access reads itself."""
-        shape = self.server_shape(selected_team)
+        shape = self.server_shape(selected_team, accounts)
         for name in _SERVER_ONLY:
             del shape[name]
         return shape | {"selected_team": selected_team and selected_team.client_shape()}
@@ -155,6 +165,50 @@ class Team:
         return self.client_shape() | extra
 
 
+@dataclass(slots=True, kw_only=True)
+class Invitation:
+    """An invitation to a team, which the code in an e-mail accepts once."""
+
+    id: str
+    team_id: str
+    email: str
+    code: str = field(repr=False)
+    expires_at_millis: int
+    used: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class OAuthAccount:
+    """A user's account at an OAuth provider, with the access token that the provider gave for it."""
+
+    id: str
+    user_id: str
+    provider: str
+    account_id: str
+    email: str | None = None
+    access_token: str | None = field(default=None, repr=False)
+    scopes: list[str] = field(default_factory=list)
+    allow_sign_in: bool = True
+    allow_connected_accounts: bool = True
+
+    def shape(self, *, with_account: bool) -> dict[str, Any]:
+        """The account as it is read; client access does not see the id that the provider knows it by."""
+        email = {} if self.email is None else {"email": self.email}
+        account = {"account_id": self.account_id} if with_account else {}
+        return (
+            {
+                "user_id": self.user_id,
+                "id": self.id,
+                "provider_config_id": self.provider,
+                "type": self.provider,
+                "allow_sign_in": self.allow_sign_in,
+                "allow_connected_accounts": self.allow_connected_accounts,
+            }
+            | email
+            | account
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Permission:
     """A permission definition: holding it is holding everything in `contains`, too."""
@@ -162,6 +216,7 @@ class Permission:
     id: str
     scope: Scope
     contains: tuple[str, ...] = ()
+    description: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

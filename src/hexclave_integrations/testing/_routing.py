@@ -15,11 +15,16 @@ from ._wire import Reply, known_error
 
 __all__ = [
     "ANYTHING",
+    "BASE64",
     "BOOLEAN",
     "BOOLEAN_TEXT",
+    "COUNTRY",
+    "CUSTOMER_TYPE",
     "EMAIL",
     "EVERYBODY",
+    "INTEGER",
     "NUMBER",
+    "PAGE_SIZE",
     "PERMISSION",
     "STRICT_EMAIL",
     "STRING",
@@ -34,9 +39,11 @@ __all__ = [
     "Rule",
     "exactly",
     "integer",
+    "list_of",
     "nullable",
     "one_of",
     "read_body",
+    "record_of",
     "required",
     "text",
     "validate",
@@ -149,16 +156,6 @@ def one_of(*values: object) -> Rule:
     return lambda value: None if any(type(value) is type(item) and value == item for item in values) else problem
 
 
-def nullable(rule: Rule) -> Rule:
-    """`rule`, or null."""
-    return lambda value: None if value is None else rule(value)
-
-
-def required(rule: Rule, *more: Rule) -> Field:
-    """A field that must be there."""
-    return Field(rule, required=True, more=more)
-
-
 def text(*, longest: int | None = None, may_be_empty: bool = True) -> Rule:
     """A text of at most `longest` characters."""
 
@@ -170,11 +167,6 @@ def text(*, longest: int | None = None, may_be_empty: bool = True) -> Rule:
         return None if longest is None or len(value) <= longest else f"must be at most {longest} characters"
 
     return rule
-
-
-def exactly(length: int) -> Rule:
-    """A text of that many characters."""
-    return lambda value: STRING(value) or (None if len(value) == length else f"must be exactly {length} characters")
 
 
 def integer(least: int | None = None, most: int | None = None) -> Rule:
@@ -190,6 +182,43 @@ def integer(least: int | None = None, most: int | None = None) -> Rule:
         return None if most is None or value <= most else f"must be less than or equal to {most}"
 
     return rule
+
+
+def list_of(rule: Rule) -> Rule:
+    """A list of such values."""
+
+    def check(value: Any) -> str | None:
+        if not isinstance(value, list):
+            return "must be an array"
+        return next((problem for item in value if (problem := rule(item))), None)
+
+    return check
+
+
+def record_of(fields: Mapping[str, Field]) -> Rule:
+    """An object with such fields and no others."""
+
+    def check(value: Any) -> str | None:
+        if not isinstance(value, dict):
+            return "must be an object"
+        return "; ".join(_problems("it", fields, value)) or None
+
+    return check
+
+
+def nullable(rule: Rule) -> Rule:
+    """`rule`, or null."""
+    return lambda value: None if value is None else rule(value)
+
+
+def required(rule: Rule, *more: Rule) -> Field:
+    """A field that must be there."""
+    return Field(rule, required=True, more=more)
+
+
+def exactly(length: int) -> Rule:
+    """A text of that many characters."""
+    return lambda value: STRING(value) or (None if len(value) == length else f"must be exactly {length} characters")
 
 
 def _permission(value: object) -> str | None:
@@ -212,6 +241,13 @@ def _url(value: object) -> str | None:
     return None if parts.scheme and (parts.netloc or parts.path) else "is not a valid URL"
 
 
+def PAGE_SIZE(value: str) -> str | None:  # noqa: N802 - a rule among rules
+    """How many items of a list are wanted, as a query says it."""
+    if not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]+)?", value):
+        return f'must be a `number` type, but the final value was: `NaN` (cast from the value `"{value}"`).'
+    return integer(least=1)(float(value))
+
+
 def ANYTHING(value: object) -> str | None:  # noqa: N802 - a rule among rules
     """Any JSON value."""
     return None
@@ -228,21 +264,25 @@ BOOLEAN = _instance("must be a boolean", bool)
 BOOLEAN_TEXT = one_of("true", "false")
 EMAIL = _matching(_EMAIL_PATTERN, "must be a valid email")
 STRICT_EMAIL = _matching(_STRICT_EMAIL_PATTERN, f'must match the following: "/^{_STRICT_EMAIL_PATTERN}$/"')
+BASE64 = _matching(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", "is not valid base64")
+COUNTRY = _matching(r"\s*[A-Za-z]{2}\s*", "must be a 2-letter country code")
+CUSTOMER_TYPE = one_of("user", "team", "custom")
+INTEGER = integer()
 NUMBER = _instance("must be a number", int, float)
 PERMISSION: Rule = _permission
 STRING = _instance("must be a string", str)
-USER = _matching(rf"me|{_UUID_PATTERN}", 'must be a valid UUID or "me"')
+USER = _matching(rf"me|{_UUID_PATTERN}", "must be a valid UUID")
 UUID = _matching(_UUID_PATTERN, "must be a valid UUID")
 URL: Rule = _url
 
 EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
 
+_TEXT_PARAMS = ("account_id", "customer_id", "item_id", "product_id", "project_id", "provider_id", "store_id")
 _PARAMS = {
+    "customer_type": required(CUSTOMER_TYPE),
     "permission_id": required(PERMISSION),
-    "project_id": required(STRING),
-    "provider_id": required(STRING),
     "user_id": required(USER),
-}
+} | dict.fromkeys(_TEXT_PARAMS, required(STRING))
 
 
 def read_body(route: Route, headers: Mapping[str, str], body: bytes) -> object:

@@ -66,10 +66,19 @@ _KNOWN: dict[str, tuple[int, str]] = {
         409,
         "This {type} {shown} is already used for authentication by another account.",
     ),
+    "CONTAINED_PERMISSION_NOT_FOUND": (
+        400,
+        'Contained permission with ID "{permission_id}" not found. Make sure you created it on the dashboard.',
+    ),
     "CURRENT_PROJECT_NOT_FOUND": (
         400,
         "The current project with ID {project_id} was not found. Please check the value of the "
         "x-stack-project-id header.",
+    ),
+    "DATA_VAULT_STORE_DOES_NOT_EXIST": (400, "Data vault store with ID {store_id} does not exist."),
+    "DATA_VAULT_STORE_HASHED_KEY_DOES_NOT_EXIST": (
+        400,
+        "Data vault store with ID {store_id} does not contain a key with hash {hashed_key}.",
     ),
     "EMAIL_ALREADY_VERIFIED": (409, "The e-mail is already verified."),
     "EMAIL_IS_NOT_PRIMARY_EMAIL": (
@@ -111,16 +120,46 @@ _KNOWN: dict[str, tuple[int, str]] = {
         'The super secret admin key is not valid for the project "{project_id}". Does the project '
         "and/or the key exist?",
     ),
+    "ITEM_CUSTOMER_TYPE_DOES_NOT_MATCH": (
+        400,
+        'The {actual_customer_type} with ID "{customer_id}" is not a valid customer for the item with'
+        ' ID "{item_id}". The item is configured to only be available for {item_customer_type} '
+        "customers, but the customer is a {actual_customer_type}.",
+    ),
+    "ITEM_NOT_FOUND": (404, 'Item with ID "{item_id}" not found.'),
+    "ITEM_QUANTITY_INSUFFICIENT_AMOUNT": (
+        400,
+        'The item with ID "{item_id}" has an insufficient quantity for the customer with ID '
+        '"{customer_id}". An attempt was made to charge {quantity} credits.',
+    ),
     "MULTI_FACTOR_AUTHENTICATION_REQUIRED": (400, "Multi-factor authentication is required for this user."),
+    "OAUTH_ACCESS_TOKEN_NOT_AVAILABLE": (
+        400,
+        "Failed to retrieve an OAuth access token for the connected account (provider: {provider}). {details}",
+    ),
+    "OAUTH_CONNECTION_DOES_NOT_HAVE_REQUIRED_SCOPE": (400, "The OAuth connection does not have the required scope."),
+    "OAUTH_CONNECTION_NOT_CONNECTED_TO_USER": (400, "The OAuth connection is not connected to any user."),
     "OAUTH_PROVIDER_NOT_FOUND_OR_NOT_ENABLED": (400, "The OAuth provider is not found or not enabled."),
     "PASSKEY_AUTHENTICATION_NOT_ENABLED": (400, "Passkey authentication is not enabled for this project."),
     "PASSWORD_CONFIRMATION_MISMATCH": (400, "Passwords do not match."),
     "PASSWORD_TOO_LONG": (400, "Password too long. Maximum length is {maxLength}."),
     "PASSWORD_TOO_SHORT": (400, "Password too short. Minimum length is {min_length}."),
+    "PERMISSION_ID_ALREADY_EXISTS": (
+        400,
+        'Permission with ID "{permission_id}" already exists. Choose a different ID.',
+    ),
     "PERMISSION_NOT_FOUND": (
         404,
         'Permission "{permission_id}" not found. Make sure you created it on the dashboard.',
     ),
+    "PRODUCT_ALREADY_GRANTED": (400, 'Customer with ID "{customer_id}" already owns product "{product_id}".'),
+    "PRODUCT_CUSTOMER_TYPE_DOES_NOT_MATCH": (
+        400,
+        'The {actual_customer_type} with ID "{customer_id}" is not a valid customer for the inline '
+        "product that has been passed in. The product is configured to only be available for "
+        "{product_customer_type} customers, but the customer is a {actual_customer_type}.",
+    ),
+    "PRODUCT_DOES_NOT_EXIST": (400, 'Product with ID "{product_id}" {why}'),
     "PROJECT_KEY_WITHOUT_ACCESS_TYPE": (
         400,
         "Either an API key or an admin access token was provided, but the x-stack-access-type "
@@ -142,6 +181,11 @@ _KNOWN: dict[str, tuple[int, str]] = {
     ),
     "SCHEMA_ERROR": (400, "{message}"),
     "SERVER_AUTHENTICATION_REQUIRED": (401, "The secret server key must be provided."),
+    "TEAM_INVITATION_RESTRICTED_USER_NOT_ALLOWED": (
+        403,
+        "Restricted users cannot accept team invitations. Reason: {restricted_reason[type]}. Please "
+        "complete the onboarding process before accepting team invitations.",
+    ),
     "TEAM_MEMBERSHIP_ALREADY_EXISTS": (409, "Team membership already exists."),
     "TEAM_MEMBERSHIP_NOT_FOUND": (404, "User {user_id} is not found in team {team_id}."),
     "TEAM_NOT_FOUND": (404, "Team {team_id} not found."),

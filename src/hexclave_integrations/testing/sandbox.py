@@ -21,6 +21,7 @@ from ._cors import is_preflight, preflight, with_cors
 from ._deliveries import Message, Receiver, WebhookEndpoint
 from ._gate import header_reader
 from ._handles import SandboxDelivery, SandboxRequest
+from ._holdings import SandboxHoldings
 from ._outage import Outage, OutageKind
 from ._people import SandboxPeople
 from ._project import Project
@@ -33,7 +34,7 @@ __all__ = ["Sandbox"]
 _IN_PROCESS_URL = "https://sandbox.hexclave.invalid"
 
 
-class Sandbox(SandboxPeople):
+class Sandbox(SandboxPeople, SandboxHoldings):
     """One Hexclave project in memory: users, teams, permissions, sessions, API keys, tokens and the REST API.
 
     `config` connects a client to it without any socket; `serve()` opens it on real HTTP. Keys are made anew
