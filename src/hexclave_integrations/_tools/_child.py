@@ -71,7 +71,7 @@ class _Child:
         self._deadline: float | None = None
         # On Windows a name such as npm is found with its ending only where it is looked for like this.
         name = shutil.which(command[0], path=environment.get("PATH")) or command[0]
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - to run what was asked for is what this is for
             [name, *command[1:]] if os.name == "nt" else command,
             env=dict(environment),
             process_group=0 if own_group else None,

@@ -1,7 +1,7 @@
 """`hexclave sandbox` serves a Hexclave of one's own on this machine, and runs a command against it.
 
-Exit codes: 0 ended by Ctrl-C or SIGTERM, 2 nothing was served and the message says why; with a command the command's own,
-128 and the signal's number where one ended it, 127 where it was not found and 126 where it cannot be run.
+Exit codes: 0 ended by Ctrl-C or SIGTERM, 2 nothing was served and the message says why. With a command, the command's
+own; 128 and the signal's number where one ended it, 127 where it was not found, 126 where it cannot be run.
 """
 
 from __future__ import annotations

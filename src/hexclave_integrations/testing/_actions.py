@@ -79,8 +79,8 @@ def _create_team(sandbox: Sandbox, given: Mapping[str, str]) -> dict[str, Any]:
 
 def _create_api_key(sandbox: Sandbox, given: Mapping[str, str]) -> dict[str, Any]:
     kind, _, owner_id = given["owner"].partition(":")
-    owner = {"user": owner_id} if kind == "user" else {"team": owner_id}
-    key = sandbox.create_api_key(**owner, description=given.get("description", "Made on the page"))
+    user, team = (owner_id, None) if kind == "user" else (None, owner_id)
+    key = sandbox.create_api_key(user, team, description=given.get("description", "Made on the page"))
     return {"id": key.id, "value": key.value}
 
 

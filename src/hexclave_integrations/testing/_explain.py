@@ -41,8 +41,8 @@ _REASONS: Final[Mapping[str, str]] = {
     "API_KEY_REVOKED": "The API key was revoked.",
     "BODY_PARSING_ERROR": "The body is no JSON.",
     "BRANCH_DOES_NOT_EXIST": "The sandbox has one branch, main, and another was asked for.",
-    "CANNOT_GET_OWN_USER_WITHOUT_USER": "The request is about 'me', and no access token of an existing user came along.",
-    "CURRENT_PROJECT_NOT_FOUND": "The project id in the request is not this sandbox's: was HEXCLAVE_PROJECT_ID set from "
+    "CANNOT_GET_OWN_USER_WITHOUT_USER": "The request is about 'me', and no existing user's access token came along.",
+    "CURRENT_PROJECT_NOT_FOUND": "The project id in the request is not this sandbox's: was it set from "
     "another run? --project-id or --state keep it.",
     "INSUFFICIENT_ACCESS_TYPE": "This endpoint is not open to this kind of access: a browser may not ask for it, a "
     "server with its secret key may.",
@@ -54,8 +54,8 @@ _REASONS: Final[Mapping[str, str]] = {
     "PERMISSION_NOT_FOUND": "No such permission is defined, or this user does not hold it directly.",
     "PROJECT_KEY_WITHOUT_ACCESS_TYPE": "A project key came along, and the header x-stack-access-type did not.",
     "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED": "The session is over: the user signed out, or was deleted.",
-    "RESTRICTED_USER_NOT_ALLOWED": "The user is restricted, and the request does not say that it allows restricted users "
-    "(x-stack-allow-restricted-user).",
+    "RESTRICTED_USER_NOT_ALLOWED": "The user is restricted, and the request does not say that it allows restricted "
+    "users (x-stack-allow-restricted-user).",
     "SERVER_AUTHENTICATION_REQUIRED": "Server access was asked for, and no secret server key came along.",
     "TEAM_MEMBERSHIP_NOT_FOUND": "The user is no member of this team, or the team does not exist.",
     "TEAM_NOT_FOUND": "This sandbox has no such team.",
@@ -91,10 +91,12 @@ def explain(
     code = reply.headers.get("x-stack-known-error")
     if code == "UNPARSABLE_ACCESS_TOKEN":
         return code, _about_token(project, header_reader(headers)("access-token") or "")
-    if code in _REASONS:
+    if code is not None and code in _REASONS:
         return code, _REASONS[code]
-    if status == 405:
+    if code is None and status == 405:
         return code, "The endpoint does not know this method."
+    if code is None and reply.body.startswith(b"404 "):
+        return code, "The sandbox has no such endpoint."
     return code, _own_words(reply)[:_LIMIT]
 
 

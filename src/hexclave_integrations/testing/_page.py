@@ -90,9 +90,7 @@ def answer_page(
     return Reply(status=200, headers=dict(reply.headers) | {"etag": mark}, body=reply.body)
 
 
-def _act(
-    sandbox: Sandbox, changed: Callable[[], None], name: str, headers: Mapping[str, str], body: bytes
-) -> Reply:
+def _act(sandbox: Sandbox, changed: Callable[[], None], name: str, headers: Mapping[str, str], body: bytes) -> Reply:
     if not _is_same_origin(headers):
         return _json(403, {"error": "Only the sandbox's own page may do this: the request has to be same-origin."})
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":

@@ -98,7 +98,7 @@ class StateFile:
 
     def _open_lock(self) -> IO[bytes]:
         try:
-            lock = open(os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+            lock = os.fdopen(os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600), "r+b")
         except (OSError, ValueError) as error:
             raise self.error(getattr(error, "strerror", None) or "this is no name of a file") from None
         try:

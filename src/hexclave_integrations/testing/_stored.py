@@ -129,9 +129,7 @@ def load(kind: Any, value: Any, place: str) -> Any:
     elif kind in (None, type(None)):
         if value is None:
             return None
-    elif kind is float and type(value) in (int, float):
-        return value
-    elif type(value) is kind:
+    elif type(value) is kind or (kind is float and type(value) is int):
         return value
     raise Unreadable(f"{place} is not of the expected type")
 

@@ -200,9 +200,7 @@ class Sandbox(SandboxContents):
         """How many of `requests` were for a path that ends so, `/jwks.json` for instance."""
         return sum(request.path.endswith(path_suffix) for request in list(self.requests))
 
-    def _answer_http(
-        self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
-    ) -> Reply | None:
+    def _answer_http(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Reply | None:
         """Answer what came through a socket: the page, whatever outage is on, and the API."""
         if is_page(path):
             return answer_page(self, self._changed, method, path, headers, body)

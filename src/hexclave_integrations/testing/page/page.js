@@ -12,6 +12,7 @@ let quiet = 0;
 let state = null;
 
 function tell(text) {
+  (at("secret").open ? at("secret") : document.body).append(at("told")); // an open dialog covers everything else
   at("told").textContent = text;
   clearTimeout(quiet);
   quiet = setTimeout(() => { at("told").textContent = ""; }, TOLD);
