@@ -34,7 +34,9 @@ class StateFile:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = Path(path).resolve()
+        self.path = Path(path).resolve() if "\0" not in path else Path(path)
+        if not path or self.path.is_dir():
+            raise StateFileError(f"{path or '--state'}: this is no name of a file.")
         self._lock = self._open_lock()
         self._text: str | None = None
 
@@ -56,7 +58,7 @@ class StateFile:
             raise self.error("it is broken: no JSON") from None
         if not isinstance(value, dict) or value.get("kind") != _KIND:
             raise self.error("it is no state of a sandbox")
-        if value.get("format") != _FORMAT:
+        if type(value.get("format")) is not int or value["format"] != _FORMAT:
             raise self.error("a newer version of this package wrote it" if _is_newer(value) else "it is broken")
         self._text = text
         return value
