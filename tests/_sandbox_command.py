@@ -78,7 +78,8 @@ class Running:
 @contextmanager
 def running(*options: str, extra: Mapping[str, str] | None = None) -> Iterator[Running]:
     """A sandbox at a port of its own choice, unless the options name one."""
-    port = () if "--port" in options or "--state" in options else ("--port", "0")
+    own = options[: options.index("--")] if "--" in options else options
+    port = () if "--port" in own or "--state" in own else ("--port", "0")
     command = [*COMMAND, *port, *options]
     process = subprocess.Popen(
         command,
@@ -91,5 +92,8 @@ def running(*options: str, extra: Mapping[str, str] | None = None) -> Iterator[R
     try:
         yield Running(process)
     finally:
-        process.kill()
-        process.communicate(timeout=LIMIT)
+        process.terminate()  # which ends its command too
+        try:
+            process.communicate(timeout=LIMIT)
+        finally:
+            process.kill()
