@@ -148,6 +148,7 @@ def test_buttons_move_a_real_application(browser: Browser) -> None:
         key_form = page.locator("#key-form")
         key_form.get_by_label("Owner").select_option(label="Rita")
         key_form.get_by_role("button").click()
+        page.locator("#secret").wait_for()
         key = {"x-api-key": page.locator("#secret-text").inner_text()}
         button(page, "Close").click()
         assert application.get("/machine", headers=key).status_code == 200
