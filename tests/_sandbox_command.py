@@ -76,8 +76,13 @@ class Running:
 
 
 @contextmanager
-def running(*options: str, extra: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """A sandbox at a port of its own choice, unless the options name one."""
+def running(*options: str, extra: Mapping[str, str] | None = None, folder: Path | None = None) -> Iterator[Running]:
+    """A sandbox at a port of its own choice, unless the options name one.
+
+    Args:
+        extra: further variables of its environment.
+        folder: where it runs.
+    """
     own = options[: options.index("--")] if "--" in options else options
     port = () if "--port" in own or "--state" in own else ("--port", "0")
     command = [*COMMAND, *port, *options]
@@ -88,6 +93,7 @@ def running(*options: str, extra: Mapping[str, str] | None = None) -> Iterator[R
         stdin=subprocess.DEVNULL,
         text=True,
         env=environment(extra),
+        cwd=folder,
     )
     try:
         yield Running(process)
