@@ -855,18 +855,20 @@ def test_every_refusal_is_explained() -> None:
     project = Sandbox()._project
     for code, (status, _) in _KNOWN.items():
         reply = json_reply({"code": code, "error": "Words of Hexclave."}, status, {"x-stack-known-error": code})
-        found, reason = explain(project, {}, reply, None)
+        found, reason = explain(project, {}, reply, status, None)
         assert found == code
         assert reason is not None
         assert reason.endswith((".", "?"))
 
 
-def test_log_is_bounded() -> None:
-    """A sandbox that runs for days keeps the last thousand requests."""
+def test_page_shows_the_newest_requests() -> None:
+    """A sandbox that was asked very much shows the last two hundred, and how many it remembers."""
     sandbox = Sandbox()
     with httpx.Client(transport=sandbox._transport, base_url="https://sandbox") as client:
-        for number in range(1005):
+        for number in range(205):
             client.get(f"/{number}")
+    with sandbox.serve() as url:
+        shown = httpx.get(f"{url}/_sandbox/state").json()["requests"]
 
-    assert len(sandbox.requests) == 1000
-    assert [sandbox.requests[0].path, sandbox.requests[-1].path] == ["/5", "/1004"]
+    assert (shown["total"], len(shown["items"])) == (205, 200)
+    assert [shown["items"][0]["path"], shown["items"][-1]["path"]] == ["/5", "/204"]

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
-__all__ = ["run_child"]
+__all__ = ["handling", "run_child"]
 
 _PATIENCE: Final = 10.0
 """Seconds that a command has to end after SIGTERM, before it is killed."""
@@ -53,16 +53,29 @@ def run_child(
         if not (at_terminal and number == signal.SIGINT):  # which the terminal sent to the command as well
             child.send(number)
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-    before = {number: signal.signal(number, pass_on) for number in numbers}
-    try:
+    with handling(pass_on):
         if stop.is_set():  # the signal came while the command was started
             child.send(signal.SIGTERM)
         code = child.wait()
-        return 128 - code if code < 0 else code
+    return 128 - code if code < 0 else code
+
+
+@contextmanager
+def handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have the signals that ask this process to end handled for the length of the block.
+
+    One that was ignored before stays so: `nohup` means it.
+    """
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    wanted = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
+    for number in wanted:
+        signal.signal(number, handler)
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, old in wanted.items():
+            signal.signal(number, old)
 
 
 class _Child:
@@ -117,7 +130,10 @@ class _Child:
 
 
 def _is_terminal() -> bool:
+    """Whether the terminal's keys, Ctrl-C among them, come to this process's group."""
     try:
-        return sys.stdin is not None and sys.stdin.isatty()
-    except ValueError:  # it was closed
+        if sys.stdin is None or not sys.stdin.isatty():
+            return False
+        return os.name == "nt" or os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):  # it was closed, or is the terminal of another session
         return False

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
 from collections.abc import Mapping
 from types import FrameType
 from typing import Final
+
+from ._child import handling, run_child
 
 __all__ = ["add_to"]
 
@@ -56,17 +57,12 @@ def _run(options: argparse.Namespace) -> int:
         stop.set()
 
     # From here on a signal ends the sandbox in order, however early it comes.
-    before = {number: signal.signal(number, end) for number in _endings()}
-    try:
+    with handling(end):
         return _serve(options, stop)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _serve(options: argparse.Namespace, stop: threading.Event) -> int:
     from ..testing._local import LocalError, local_sandbox
-    from ._child import run_child
 
     try:
         with local_sandbox(
@@ -87,12 +83,6 @@ def _serve(options: argparse.Namespace, stop: threading.Event) -> int:
     except LocalError as error:
         _say(str(error))
         return 2
-
-
-def _endings() -> list[signal.Signals]:
-    """The signals that ask this process to end."""
-    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-    return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
 def _environment(inherited: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:

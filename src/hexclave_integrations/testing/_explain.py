@@ -17,7 +17,7 @@ from ._project import Project
 from ._signing import issuer
 from ._wire import Reply
 
-__all__ = ["actual_status", "explain"]
+__all__ = ["explain"]
 
 _LIMIT: Final = 400
 
@@ -66,26 +66,18 @@ _REASONS: Final[Mapping[str, str]] = {
 }
 
 
-def actual_status(reply: Reply | None) -> int | None:
-    """The status of an answer before an SDK's wish for 200 was granted (contract 3.2)."""
-    if reply is None:
-        return None
-    actual = reply.headers.get("x-stack-actual-status", "")
-    return int(actual) if actual.isdecimal() else reply.status
-
-
 def explain(
-    project: Project, headers: Mapping[str, str], reply: Reply | None, outage: OutageKind | None
+    project: Project, headers: Mapping[str, str], reply: Reply | None, status: int | None, outage: OutageKind | None
 ) -> tuple[str | None, str | None]:
     """The code and the reason of a refusal; nothing for an answer that is none.
 
     Args:
         headers: of the request.
+        status: of the answer, before an SDK's wish for 200 was granted.
         outage: the kind of the one that made the answer.
     """
     if outage is not None:
         return None, _OUTAGES[outage]
-    status = actual_status(reply)
     if reply is None or status is None or status < 400:
         return None, None
     code = reply.headers.get("x-stack-known-error")

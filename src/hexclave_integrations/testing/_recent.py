@@ -1,21 +1,21 @@
-"""A list that forgets its oldest items, so that a sandbox that runs for days does not grow with what it was asked."""
+"""A list that forgets what is oldest: a sandbox may be served for days."""
 
 from __future__ import annotations
 
 from typing import Final, TypeVar
 
-__all__ = ["RECENT", "Recent"]
+__all__ = ["MAX_RECORDS", "RecentList"]
 
-RECENT: Final = 1000
-_Item = TypeVar("_Item")
+T = TypeVar("T")
+
+MAX_RECORDS: Final = 10_000
 
 
-class Recent(list[_Item]):
-    """A list whose `append` keeps the last `RECENT` items."""
+class RecentList(list[T]):
+    """A list of which `append` keeps the newest `MAX_RECORDS`."""
 
-    __slots__ = ()
-
-    def append(self, item: _Item, /) -> None:
-        """Add an item, and drop the oldest ones beyond the bound."""
+    def append(self, item: T, /) -> None:
+        """Add an item, and drop the oldest one if there are too many."""
         super().append(item)
-        del self[:-RECENT]
+        if len(self) > MAX_RECORDS:
+            del self[: len(self) - MAX_RECORDS]

@@ -39,7 +39,7 @@ def state(sandbox: Sandbox) -> dict[str, Any]:
     """Everything the page shows."""
     with sandbox._lock:
         project = sandbox._project
-        requests, deliveries = list(sandbox.requests), list(sandbox.deliveries)
+        requests, deliveries = sandbox.requests[-_SHOWN:], sandbox.deliveries[-_SHOWN:]
         return {
             "project": {
                 "id": project.id,
@@ -64,8 +64,9 @@ def state(sandbox: Sandbox) -> dict[str, Any]:
                 ]
             ),
             "emails": _newest([_email(one) for one in project.emails]),
-            "requests": _newest(
-                [
+            "requests": {
+                "total": len(sandbox.requests),
+                "items": [
                     {
                         "number": one.number,
                         "at": one.at,
@@ -78,10 +79,11 @@ def state(sandbox: Sandbox) -> dict[str, Any]:
                         "reason": one.reason,
                     }
                     for one in requests
-                ]
-            ),
-            "webhooks": _newest(
-                [
+                ],
+            },
+            "webhooks": {
+                "total": len(sandbox.deliveries),
+                "items": [
                     {
                         "id": one.id,
                         "type": one.type,
@@ -91,8 +93,8 @@ def state(sandbox: Sandbox) -> dict[str, Any]:
                         "accepted": one.accepted,
                     }
                     for one in deliveries
-                ]
-            ),
+                ],
+            },
             "endpoints": [endpoint.name for endpoint in sandbox._endpoints],
         }
 

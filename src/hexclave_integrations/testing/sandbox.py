@@ -19,13 +19,13 @@ from ..config import HexclaveConfig
 from ._api import handle
 from ._contents import SandboxContents
 from ._deliveries import Message, Receiver, WebhookEndpoint
-from ._explain import actual_status, explain
+from ._explain import explain
 from ._gate import header_reader
 from ._handles import SandboxDelivery, SandboxRequest
 from ._outage import Outage, OutageKind
 from ._page import answer_page, is_page
 from ._project import Project
-from ._recent import Recent
+from ._recent import RecentList
 from ._server import loopback_names, serving
 from ._transport import SandboxTransport
 from ._wire import Reply, random_text
@@ -54,8 +54,8 @@ class Sandbox(SandboxContents):
         self._endpoints: list[WebhookEndpoint] = []
         self._changed: Callable[[], None] = _nothing
         self._asked = 0
-        self.requests: list[SandboxRequest] = Recent()
-        self.deliveries: list[SandboxDelivery] = Recent()
+        self.requests: RecentList[SandboxRequest] = RecentList()
+        self.deliveries: RecentList[SandboxDelivery] = RecentList()
 
     @property
     def config(self) -> HexclaveConfig:
@@ -213,13 +213,14 @@ class Sandbox(SandboxContents):
         with self._lock:
             outage = next((outage for outage in self._outages if outage.covers(path)), None)
             reply = outage.reply() if outage else handle(self._project, method, path, query, headers, body)
-            code, reason = explain(self._project, headers, reply, outage.kind if outage else None)
+            status = None if reply is None else _real_status(reply)
+            code, reason = explain(self._project, headers, reply, status, outage.kind if outage else None)
             request = SandboxRequest(
                 method=method,
                 path=path,
                 query=dict(parse_qsl(query, keep_blank_values=True)),
                 access_type=header_reader(headers)("access-type"),
-                status=actual_status(reply),
+                status=status,
                 code=code,
                 reason=reason,
                 at=self._project.clock(),
@@ -243,6 +244,12 @@ class Sandbox(SandboxContents):
         with self._lock:
             self._project.base_url = base_url
             self._project.issuer_bases = (_IN_PROCESS_URL, *loopback_names(base_url))
+
+
+def _real_status(reply: Reply) -> int:
+    """The status of an answer, also where a client has asked for it to be hidden behind a 200 (contract 3.3)."""
+    hidden = reply.headers.get("x-stack-actual-status")
+    return reply.status if hidden is None else int(hidden)
 
 
 def _nothing() -> None:
