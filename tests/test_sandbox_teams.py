@@ -162,6 +162,10 @@ class TestInvitations:
         assert code(world.send(email="no address")) == (400, "SCHEMA_ERROR")
         unknown = body | {"team_id": "11111111-1111-4111-8111-111111111111"}
         assert code(world.api.server("POST", "/team-invitations/send-code", unknown)) == (404, "TEAM_NOT_FOUND")
+        elsewhere = world.api.server(
+            "POST", "/team-invitations/send-code", body | {"callback_url": "https://evil.example/"}
+        )
+        assert code(elsewhere) == (400, "REDIRECT_URL_NOT_WHITELISTED")
         assert world.sandbox.emails == []
 
     def test_a_team_lists_and_revokes_its_invitations(self, world: World) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from ._codes import check_callback, with_code
 from ._mailbox import SandboxEmail
 from ._project import Project
 from ._records import Invitation, Team, User
-from ._routing import EMAIL, STRING, USER, UUID, AccessType, Call, Field, Route, required
+from ._routing import EMAIL, STRING, URL, USER, UUID, AccessType, Call, Field, Route, required
 from ._teams import require_member, require_permission
 from ._wire import Refusal, Reply, json_reply, known_error, random_text, text_reply
 
@@ -34,7 +34,7 @@ def invite(project: Project, team: Team, email: str, callback_url: str) -> Invit
         kind="team_invitation",
         subject=f"You have been invited to join {team.display_name}",
         code=invitation.code,
-        link=_with_code(callback_url, invitation.code),
+        link=with_code(callback_url, invitation.code),
     )
     project.emails.append(mail)
     return invitation
@@ -47,17 +47,13 @@ def accept(project: Project, invitation: Invitation, user: User) -> None:
     invitation.used = True
 
 
-def _with_code(url: str, code: str) -> str:
-    parts = urlsplit(url)
-    query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "code"]
-    return parts._replace(query=urlencode([*query, ("code", code)])).geturl()
-
-
 def _send(call: Call) -> Reply:
     team_id = call.body["team_id"]
     if call.caller.is_client:
         require_permission(call.project, team_id, _require_user(call).id, "$invite_members")
-    invitation = invite(call.project, _team(call.project, team_id), call.body["email"], call.body["callback_url"])
+    team, callback_url = _team(call.project, team_id), call.body["callback_url"]
+    check_callback(call.project, callback_url)
+    invitation = invite(call.project, team, call.body["email"], callback_url)
     return json_reply({"success": True, "id": invitation.id})
 
 
@@ -193,7 +189,7 @@ ROUTES = (
         pattern=f"{_BASE}/send-code",
         handler=_send,
         access=_EVERYBODY,
-        body={"team_id": required(UUID), "email": required(EMAIL), "callback_url": required(STRING)},
+        body={"team_id": required(UUID), "email": required(EMAIL), "callback_url": required(URL)},
     ),
     Route(method="GET", pattern=_BASE, handler=_list, access=_EVERYBODY, query=_QUERY),
     Route(method="POST", pattern=f"{_BASE}/accept", handler=_accept, access=_EVERYBODY, body=_CODE),

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from ._channels import find_auth_channel
 from ._passwords import hash_password
 from ._project import Project
 from ._records import User
@@ -89,7 +90,12 @@ def create_user(project: Project, fields: Mapping[str, Any]) -> User:
         Refusal: the fields contradict each other, or the address already signs somebody in.
     """
     now = project.now_millis()
-    user = User(id=str(uuid.uuid4()), signed_up_at_millis=now, last_active_at_millis=now)
+    user = User(
+        id=str(uuid.uuid4()),
+        signed_up_at_millis=now,
+        last_active_at_millis=now,
+        must_verify_email=project.require_email_verification,
+    )
     user.is_anonymous = fields.get("is_anonymous", False)
     _write(project, user, {name: value for name, value in fields.items() if name != "is_anonymous"})
     return user
@@ -162,10 +168,8 @@ def _email(project: Project, user: User, fields: Mapping[str, Any]) -> dict[str,
         raise Refusal(text_reply("primary_email_auth_enabled cannot be true without primary_email", 400))
     if email is None and is_verified:
         raise Refusal(text_reply("primary_email_verified cannot be true without primary_email", 400))
-    if signs_in and any(
-        other.primary_email == email and other.primary_email_auth_enabled and other is not user
-        for other in project.users.values()
-    ):
+    other = find_auth_channel(project, email) if signs_in and email is not None else None
+    if other and other[0] is not user:
         raise known_error(
             "USER_EMAIL_ALREADY_EXISTS", {"but": "."}, email=email, would_work_if_email_was_verified=False
         )
