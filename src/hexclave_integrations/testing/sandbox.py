@@ -226,10 +226,10 @@ class Sandbox(SandboxPeople, SandboxHoldings):
         with self._lock:
             outage = next((outage for outage in self._outages if outage.covers(path)), None)
             reply = outage.reply() if outage else handle(self._project, method, path, query, headers, body)
-            status = None if reply is None else _real_status(reply)
-            code, reason = explain(self._project, headers, reply, status, outage.kind if outage else None)
             if reply is not None:  # a browser shows a page what went wrong only if the headers of CORS are there
                 reply = preflight() if is_preflight(method, path) else with_cors(path, reply)
+            status = None if reply is None else _real_status(reply)
+            code, reason = explain(self._project, headers, reply, status, outage.kind if outage else None)
             request = SandboxRequest(
                 method=method,
                 path=path,
