@@ -194,6 +194,15 @@ class TestChanging:
         assert api.server("GET", f"/users/{bob.id}").json()["display_name"] == "Bob"
         assert sandbox._project.users[bob.id].password_hash is None
 
+    def test_an_address_is_compared_when_it_begins_to_sign_somebody_in(self, api: Api, sandbox: Sandbox) -> None:
+        """Then 409; a change of anything else goes through, whoever has the same address."""
+        ada, twin = (sandbox.create_user(primary_email="Ada@example.test") for _ in range(2))
+        for user in (ada, twin):
+            assert api.server("PATCH", f"/users/{user.id}", {"display_name": "Ada"}).status_code == 200
+        off, on = {"primary_email_auth_enabled": False}, {"primary_email_auth_enabled": True}
+        assert api.server("PATCH", f"/users/{twin.id}", off).status_code == 200
+        assert code(api.server("PATCH", f"/users/{twin.id}", on)) == (409, "USER_EMAIL_ALREADY_EXISTS")
+
     def test_lifting_a_restriction_clears_its_reasons(self, api: Api, sandbox: Sandbox) -> None:
         """Reason and details go with the restriction."""
         user = sandbox.create_user()

@@ -150,30 +150,33 @@ def _write(project: Project, user: User, fields: Mapping[str, Any]) -> None:
 
 def _email(project: Project, user: User, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The primary address as it will be: another one is not verified unless the fields say so."""
-    email = user.primary_email
+    email, old = user.primary_email, (user.primary_email or "").lower()
     if "primary_email" in fields:
         given = fields["primary_email"]
         email = None if given is None else given.strip().lower()
-        if email is None and user.primary_email is not None:
+        if email is None and old:
             return {"primary_email": None, "primary_email_verified": False, "primary_email_auth_enabled": False}
-    is_verified = fields.get("primary_email_verified", user.primary_email_verified and email == user.primary_email)
+    is_same = (email or "").lower() == old
+    is_verified = fields.get("primary_email_verified", user.primary_email_verified and is_same)
     signs_in = fields.get("primary_email_auth_enabled", user.primary_email_auth_enabled)
     if email is None and signs_in:
         raise Refusal(text_reply("primary_email_auth_enabled cannot be true without primary_email", 400))
     if email is None and is_verified:
         raise Refusal(text_reply("primary_email_verified cannot be true without primary_email", 400))
-    if signs_in and any(
-        other.primary_email == email and other.primary_email_auth_enabled and other is not user
-        for other in project.users.values()
-    ):
-        raise known_error(
-            "USER_EMAIL_ALREADY_EXISTS", {"but": "."}, email=email, would_work_if_email_was_verified=False
-        )
+    begins_to = signs_in and not (is_same and user.primary_email_auth_enabled)
+    if begins_to and email is not None and _signs_in_somebody(project, email):
+        words = {"but": "."}
+        raise known_error("USER_EMAIL_ALREADY_EXISTS", words, email=email, would_work_if_email_was_verified=False)
     return {
         "primary_email": email,
         "primary_email_verified": is_verified,
         "primary_email_auth_enabled": signs_in,
     }
+
+
+def _signs_in_somebody(project: Project, email: str) -> bool:
+    users = (user for user in project.users.values() if user.primary_email_auth_enabled)
+    return any((user.primary_email or "").lower() == email.lower() for user in users)
 
 
 def _restriction(user: User, fields: Mapping[str, Any]) -> dict[str, Any]:
