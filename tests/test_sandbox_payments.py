@@ -124,6 +124,7 @@ class TestItems:
             (0.5, "true", {}),
             ("1", "true", {}),
             (2**31, "true", {}),
+            (10**400, "true", {}),
             (1, "true", {"expires_at": "soon"}),
             (1, "true", {"expires_at": 1}),
             (1, "true", {"idempotency_key": "a"}),
@@ -318,6 +319,7 @@ class TestProducts:
             ({"product_id": "credits"}, (400, "PRODUCT_DOES_NOT_EXIST")),
             ({}, (400, None)),
             ({"product_id": "pro", "quantity": 0}, (400, "SCHEMA_ERROR")),
+            ({"product_id": "pack", "quantity": 10**400}, (400, "SCHEMA_ERROR")),
             ({"product_inline": {"display_name": "X"}}, (400, "SCHEMA_ERROR")),
             (
                 {"product_inline": {"display_name": "X", "customer_type": "user", "prices": {"p": {}}}},

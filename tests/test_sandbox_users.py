@@ -100,6 +100,12 @@ class TestCreating:
         assert code(api.server("POST", "/users", fields)) == (400, "SCHEMA_ERROR")
         assert not sandbox._project.users
 
+    @pytest.mark.parametrize("body", ['{"risk_scores": ' * 5000 + "0" + "}" * 5000, '{"risk_scores": 1e999}', "[", ""])
+    def test_a_body_that_is_no_sensible_json_is_refused(self, api: Api, sandbox: Sandbox, body: str) -> None:
+        """400, however deep and large what is in it."""
+        assert api.raw("POST", "/users", body).status_code == 400
+        assert not sandbox._project.users
+
     @pytest.mark.parametrize(
         "fields",
         [
