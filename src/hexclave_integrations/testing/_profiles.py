@@ -156,19 +156,21 @@ def _write(project: Project, user: User, fields: Mapping[str, Any]) -> None:
 
 def _email(project: Project, user: User, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The primary address as it will be: another one is not verified unless the fields say so."""
-    email = user.primary_email
+    email, old = user.primary_email, (user.primary_email or "").lower()
     if "primary_email" in fields:
         given = fields["primary_email"]
         email = None if given is None else given.strip().lower()
-        if email is None and user.primary_email is not None:
+        if email is None and old:
             return {"primary_email": None, "primary_email_verified": False, "primary_email_auth_enabled": False}
-    is_verified = fields.get("primary_email_verified", user.primary_email_verified and email == user.primary_email)
+    is_same = (email or "").lower() == old
+    is_verified = fields.get("primary_email_verified", user.primary_email_verified and is_same)
     signs_in = fields.get("primary_email_auth_enabled", user.primary_email_auth_enabled)
     if email is None and signs_in:
         raise Refusal(text_reply("primary_email_auth_enabled cannot be true without primary_email", 400))
     if email is None and is_verified:
         raise Refusal(text_reply("primary_email_verified cannot be true without primary_email", 400))
-    other = find_auth_channel(project, email) if signs_in and email is not None else None
+    begins_to = signs_in and not (is_same and user.primary_email_auth_enabled)
+    other = find_auth_channel(project, email) if begins_to and email is not None else None
     if other and other[0] is not user:
         raise known_error(
             "USER_EMAIL_ALREADY_EXISTS", {"but": "."}, email=email, would_work_if_email_was_verified=False
