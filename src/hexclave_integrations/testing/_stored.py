@@ -80,7 +80,8 @@ def dump(value: Any) -> Any:
     """A value as JSON can hold it."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    names = _field_names(type(value))
+    kind: Any = type(value)
+    names = _field_names(kind)
     if names is not None:
         return {name: dump(getattr(value, name)) for name in names}
     if isinstance(value, SigningKeys):
@@ -170,7 +171,7 @@ def _load_dict(kinds: tuple[Any, ...], value: Any, place: str) -> dict[Any, Any]
     return {load(key_kind, key, f"{place} key"): load(item_kind, item, f"{place}[]") for key, item in pairs}
 
 
-def _load_dataclass(kind: type[Any], value: Any, place: str) -> Any:
+def _load_dataclass(kind: Any, value: Any, place: str) -> Any:
     if not isinstance(value, dict):
         raise Unreadable(f"{place} is no object")
     hints = _types_of_fields(kind)
