@@ -399,6 +399,35 @@ def test_state_is_written_soon_after_each_change(tmp_path: Path) -> None:
         assert [one["id"] for one in again.state()["users"]["items"]] == [user]
 
 
+def test_state_that_cannot_be_written_is_told_and_tried_again(tmp_path: Path) -> None:
+    """The sandbox goes on, says so once, and what was stored before is still there."""
+    file = tmp_path / "state"
+    with running("--port", "0", "--state", str(file)) as sandbox:
+        user = sandbox.act("create-user", kind="regular")["id"]
+        wait_for(lambda: user in file.read_text())
+        headers = {
+            "x-stack-access-type": "server",
+            "x-stack-project-id": sandbox.variables["HEXCLAVE_PROJECT_ID"],
+            "x-stack-secret-server-key": sandbox.variables["HEXCLAVE_SECRET_SERVER_KEY"],
+            "content-type": "application/json",
+        }
+        deep = b"[" * 600 + b"]" * 600
+        url = f"{sandbox.url}/api/v1/users/{user}"
+        with httpx.Client(headers=headers, trust_env=False) as client:
+            client.patch(url, content=b'{"client_metadata":' + deep + b"}")
+            client.patch(url, content=b'{"display_name":"Ada"}')
+            time.sleep(0.3)
+            stored = json.loads(file.read_text())
+            assert user in stored["project"]["users"]
+            assert client.patch(url, content=b'{"client_metadata":null}').status_code == 200
+            wait_for(lambda: '"Ada"' in file.read_text())
+        code, err = sandbox.end(signal.SIGTERM)
+
+    assert code == 0
+    assert "Traceback" not in err
+    assert err.count("the state cannot be written") == err.count("the state is written again") == 1
+
+
 def _valid() -> dict[str, Any]:
     sandbox = Sandbox()
     project = dump_project(sandbox._project)
