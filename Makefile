@@ -14,7 +14,7 @@ LOWEST_TESTS := tests/adapters/test_fastapi.py tests/adapters/test_fastapi_start
 	tests/contract/test_contract.py tests/contract/test_webhook_contract.py tests/contract/test_duties.py \
 	tests/test_shared.py tests/test_stores.py tests/test_webhooks.py tests/test_public_api.py tests/packaging
 
-.PHONY: demo test lowest lint types bench chaos fuzz clean
+.PHONY: demo test lowest lint types docs bench chaos fuzz clean
 
 demo: $(STAMP)  ## watch FastAPI, Flask and Django judge real requests; KEEP=1 stays up
 	$(BIN)/python -m examples.demo $(if $(KEEP),--keep)
@@ -31,6 +31,13 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+docs: $(VENV)/.docs  ## build the documentation into docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --group docs
+	touch $@
 
 bench: $(STAMP)  ## speed, as ratios to named baselines of the same run; ARGS="--quick", "--only NAME", "--write"
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from hexclave_integrations.testing import Sandbox
+
+from ._sandbox_command import LIMIT, running
+from ._services import free_port
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BLOCKS = re.findall(r"^##+ (.+?)$|^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
@@ -50,6 +58,36 @@ def test_application_examples(heading: str, monkeypatch: pytest.MonkeyPatch, hex
                 team = hexclave_sandbox.create_team()
                 reports = f"/teams/{team.id}/reports"
                 assert client.post(reports, headers=hexclave_sandbox.headers(alice)).status_code == 403
+
+
+def test_local_development_example(tmp_path: Path) -> None:
+    """The command runs the application against a sandbox of its own, and Vite's page may ask it."""
+    section = README.read_text().partition("## Local development")[2].partition("\n## ")[0]
+    hexclave, sandbox, *words = shlex.split(re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0])
+    assert (hexclave, sandbox) == ("hexclave", "sandbox")
+    (tmp_path / "main.py").write_text(examples()["Local development"])
+    port = free_port()
+    scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    serve = ["--port", "0", *words, "--port", str(port)]
+    with running(*serve, extra={"PATH": scripts}, folder=tmp_path) as served, httpx.Client(trust_env=False) as client:
+        me, origin = f"http://localhost:{port}/me", {"origin": "http://localhost:5173"}
+        asked = {"access-control-request-method": "GET", "access-control-request-headers": "x-stack-access-token"}
+        end = time.monotonic() + LIMIT
+        while True:
+            try:
+                preflight = client.options(me, headers=origin | asked)
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+        token = served.act("token", user=served.act("create-user", kind="regular", display_name="Ada")["id"])["token"]
+        answer = client.get(me, headers=origin | {"x-stack-access-token": token})
+        nobody = client.get(me, headers=origin)
+
+    assert (preflight.status_code, answer.json()["name"], nobody.status_code) == (200, "Ada", 401)
+    for one in (preflight, answer, nobody):
+        assert one.headers["access-control-allow-origin"] == origin["origin"]
+    assert (tmp_path / ".sandbox.json").is_file()
 
 
 SIDE = "The frameworks side by side"

@@ -19,6 +19,7 @@ __all__ = ["AsyncTransport", "HexclaveConfig", "SyncTransport"]
 _PROJECT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[089ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)  # a name or an IPv6 address; no "%00", no ";" between URLs
 _LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1", re.ASCII)
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _CLOUD_HOST = re.compile(r"https://api[12]?(\.dev|\.staging)?\.(?:hexclave|stack-auth)\.com", re.ASCII)
 
 
@@ -153,13 +154,18 @@ class HexclaveConfig:
 
     @property
     def issuer_bases(self) -> tuple[str, ...]:
-        """Base URLs whose issuers are accepted: both cloud hosts for a cloud host, else its own, then extras."""
+        """Base URLs whose issuers are accepted: those of `api_url`, then `issuer_urls`.
+
+        Both cloud hosts stand for each other, and so do the three names of the loopback interface, with the same
+        scheme, port and path: a local server cannot know by which of them it will be called. Any other host stands
+        for itself alone.
+        """
         cloud = _CLOUD_HOST.fullmatch(self.api_url)
         if cloud:
             stage = cloud[1] or ""
             own: tuple[str, ...] = (f"https://api{stage}.hexclave.com", f"https://api{stage}.stack-auth.com")
         else:
-            own = (self.api_url,)
+            own = (self.api_url, *_loopback_twins(self.api_url))
         return tuple(dict.fromkeys(own + self.issuer_urls))
 
     def require_server_key(self, purpose: str) -> str:
@@ -171,6 +177,15 @@ class HexclaveConfig:
         if self.secret_server_key is None:
             raise _error("secret_server_key", f"is missing, and {purpose} needs it", "copy it from the dashboard")
         return self.secret_server_key
+
+
+def _loopback_twins(url: str) -> tuple[str, ...]:
+    """A clean base URL under each name of the loopback interface, if it has one of them; else nothing."""
+    parts = urlsplit(url)
+    host, colon, port = parts.netloc.rpartition(":") if parts.port is not None else (parts.netloc, "", "")
+    if host not in _LOOPBACK_NAMES:
+        return ()
+    return tuple(parts._replace(netloc=f"{name}{colon}{port}").geturl() for name in _LOOPBACK_NAMES)
 
 
 def _error(name: str, problem: str, fix: str) -> ConfigurationError:
