@@ -31,6 +31,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from .._adapter.endpoints import register_endpoint
 from ..client import HexclaveClient
 from ..errors import ConfigurationError
 from ..webhooks import Handler, WebhookEvent, Webhooks
@@ -89,6 +90,7 @@ def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase
         status, headers, content = async_to_sync(_to_the_end)(receive) if is_cancellable else receive()
         return HttpResponse(content, status=status, headers=dict(headers))
 
+    register_endpoint(receive_webhook, webhooks)
     view: Callable[[HttpRequest], HttpResponseBase] = require_POST(receive_webhook)
     for alias in connections:
         view = transaction.non_atomic_requests(using=alias)(view)

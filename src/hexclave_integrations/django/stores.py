@@ -50,6 +50,9 @@ class DjangoCacheStore:
         alias: the name of the cache in settings.CACHES.
         prefix: what the keys begin with, after the cache's own prefix.
 
+    Attributes:
+        alias: the same.
+
     Raises:
         ConfigurationError: there is no such cache.
     """
@@ -57,7 +60,7 @@ class DjangoCacheStore:
     def __init__(self, alias: str = "default", *, prefix: str = "hexclave:") -> None:
         if alias not in caches.settings:
             raise ConfigurationError(f'settings.CACHES has no "{alias}", which DjangoCacheStore names.')
-        self._alias = alias
+        self.alias = alias
         self._prefix = prefix
 
     def claim(self, key: str, token: str, ttl: float) -> Claim:
@@ -67,7 +70,7 @@ class DjangoCacheStore:
             StoreUnavailable: the cache cannot be asked now.
         """
         with _cache_errors():
-            cache, name = caches[self._alias], self._name(key)
+            cache, name = caches[self.alias], self._name(key)
             if cache.add(name, token, _whole(ttl)):
                 return Claim.CLAIMED
             holder = str(cache.get(name, ""))
@@ -83,7 +86,7 @@ class DjangoCacheStore:
             StoreUnavailable: the cache cannot be asked now.
         """
         with _cache_errors():
-            cache, name = caches[self._alias], self._name(key)
+            cache, name = caches[self.alias], self._name(key)
             # Who claims it between these two steps is told that it is done, which is true.
             if cache.get(name, token) not in (token, _DONE + token):
                 return False
@@ -97,9 +100,25 @@ class DjangoCacheStore:
             StoreUnavailable: the cache cannot be asked now.
         """
         with _cache_errors():
-            cache, name = caches[self._alias], self._name(key)
+            cache, name = caches[self.alias], self._name(key)
             if cache.get(name) == token:
                 cache.delete(name)
+
+    def forget(self, key: str) -> Claim | None:
+        """Forget that a delivery is done, unless somebody is working on it; return what it was, None for nothing.
+
+        Raises:
+            StoreUnavailable: the cache cannot be asked now.
+        """
+        with _cache_errors():
+            cache, name = caches[self.alias], self._name(key)
+            holder = cache.get(name)
+            if holder is None:
+                return None
+            if not str(holder).startswith(_DONE):
+                return Claim.BUSY
+            cache.delete(name)  # nobody can claim it before: what is done stays done
+            return Claim.DONE
 
     def _name(self, key: str) -> str:
         return self._prefix + _hash(key)  # Memcached takes 250 characters and no spaces
@@ -186,6 +205,18 @@ class DatabaseStore:
         """
         with _database_errors():
             self._row(key).filter(token=token, is_done=False).update(expires_at=0)
+
+    def forget(self, key: str) -> Claim | None:
+        """Forget that a delivery is done, unless somebody is working on it; return what it was, None for nothing.
+
+        Raises:
+            StoreUnavailable: the database cannot be asked now.
+        """
+        with _database_errors():
+            now = self._clock()
+            if self._row(key).filter(is_done=True, expires_at__gt=now).update(expires_at=0):
+                return Claim.DONE
+            return Claim.BUSY if self._row(key).filter(is_done=False, expires_at__gt=now).exists() else None
 
     @contextlib.contextmanager
     def _broken_transaction(self) -> Iterator[None]:

@@ -24,29 +24,33 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import RequestRefused, WebhookHandlerFailed, WebhookInProgress, WebhookStoreUnavailable
 from ..stores import Claim, StoreUnavailable, TransactionBroken
 from ._events import WebhookEvent
 from ._running import Flow, Handler, RunHandler, UseStore
 
-__all__ = ["Outcome", "Transaction", "deliver"]
+__all__ = ["AFTER", "Outcome", "Transaction", "deliver", "forget"]
 
 logger = logging.getLogger("hexclave_integrations")
+
+AFTER: Final = ":after"
+"""What the key of the second piece of work has behind that of the first."""
 
 Outcome: TypeAlias = Literal["handled", "duplicate"]
 Transaction: TypeAlias = Callable[[], AbstractContextManager[Any]]
 
-_FAILED = "A webhook handler for %r failed; the sender will try again"
+_FAILED = "A webhook handler for %r failed on delivery %s; the sender will try again"
 _AT_THE_END = (
-    "The transaction of the webhook handlers for %r ended with an error. If it was rolled back the sender will try "
-    "again; if the error is from transaction.on_commit() it will not be repeated: register such work with "
-    "on(..., after_commit=True)"
+    "The transaction of the webhook handlers for %r ended with an error on delivery %s. If it was rolled back the "
+    "sender will try again; if the error is from transaction.on_commit() it will not be repeated: register such work "
+    "with on(..., after_commit=True)"
 )
+_TOO_LONG = "Handlers for %r took longer than claim_ttl on delivery %s; %s"
 _BROKEN = (
-    "A webhook handler for %r caught an error of the database that had ended its transaction, so nothing was saved; "
-    "wrap the statement that may fail in transaction.atomic(). The sender will try again"
+    "A webhook handler for %r caught an error of the database that had ended its transaction, so nothing was saved of "
+    "delivery %s; wrap the statement that may fail in transaction.atomic(). The sender will try again"
 )
 
 
@@ -104,11 +108,36 @@ def deliver(
             raise error.refusal from None
         if not isinstance(error, Exception):
             raise
-        logger.exception(_AT_THE_END if is_marked else _FAILED, event.type)
+        logger.exception(_AT_THE_END if is_marked else _FAILED, event.type, event.id)
         raise WebhookHandlerFailed from None
     if transaction is None:
         yield from _mark(event, key, token, done_ttl)
     return "handled"
+
+
+def forget(key: str) -> Flow[bool]:
+    """Forget that a delivery is done; return whether it was.
+
+    The second piece of work is forgotten first: whoever delivers in between then finds the first one done, and the
+    second is repeated without it, which it can bear. The other way around, it would be left out.
+
+    Args:
+        key: what the store knows the first piece of work by.
+
+    Raises:
+        WebhookInProgress: one of them is being done, and nothing was forgotten.
+        WebhookStoreUnavailable: the store cannot be asked now.
+    """
+    found = False
+    for each in (key + AFTER, key):
+        try:
+            claim = yield UseStore("forget", (each,))
+        except Exception as error:  # noqa: BLE001  # as in `_mark`
+            raise _store_failed(error) from None
+        if claim is Claim.BUSY:
+            raise WebhookInProgress
+        found |= claim is Claim.DONE
+    return found
 
 
 def _mark(event: WebhookEvent, key: str, token: str, ttl: float) -> Flow[None]:
@@ -117,7 +146,7 @@ def _mark(event: WebhookEvent, key: str, token: str, ttl: float) -> Flow[None]:
     except Exception as error:  # noqa: BLE001  # a store of the application's own may raise anything
         raise _store_failed(error) from None
     if not is_ours:
-        logger.warning("Handlers for %r took longer than claim_ttl; they may have run twice", event.type)
+        logger.warning(_TOO_LONG, event.type, event.id, "they may have run twice")
 
 
 def _mark_in_transaction(event: WebhookEvent, key: str, token: str, ttl: float) -> Flow[None]:
@@ -129,12 +158,12 @@ def _mark_in_transaction(event: WebhookEvent, key: str, token: str, ttl: float) 
     try:
         is_ours = yield UseStore("done", (key, token, ttl))
     except TransactionBroken:
-        logger.error(_BROKEN, event.type)
+        logger.error(_BROKEN, event.type, event.id)
         raise _UndoneError(WebhookHandlerFailed()) from None
     except Exception as error:  # noqa: BLE001  # as in `_mark`
         raise _UndoneError(_store_failed(error)) from None
     if not is_ours:
-        logger.warning("Handlers for %r took longer than claim_ttl; what they wrote is rolled back", event.type)
+        logger.warning(_TOO_LONG, event.type, event.id, "what they wrote is rolled back")
         raise _UndoneError(WebhookInProgress())
 
 

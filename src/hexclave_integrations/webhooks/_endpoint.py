@@ -20,7 +20,7 @@ from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused, WebhookVerificationFailed
 from ..stores import MemoryStore
 from ._body import read_body, readable_part
-from ._delivery import Outcome, Transaction, deliver
+from ._delivery import AFTER, Outcome, Transaction, deliver, forget
 from ._events import KNOWN_TYPES, WebhookData, WebhookEvent, read_event
 from ._running import Flow, Handler, arun, run
 from ._signature import SignatureChecker, delivery_headers
@@ -270,19 +270,55 @@ class Webhooks:
         """As `ahandle`, for an event that `verify` returned."""
         return await self._adeliver(event, self._identity_for(None).scope)
 
+    def forget(self, delivery_id: str, config: HexclaveConfig | None = None) -> bool:
+        """Forget that a delivery is done, so that its handlers run again when the sender sends it again.
+
+        For a handler that did the wrong thing and is mended: then `forget` here and "resend" at the sender, whose
+        repetitions keep the id. Handlers with `after_commit` run again as well. The id is in the log, at INFO, when a
+        delivery was handled, and in its `event.id`.
+
+        Args:
+            delivery_id: `msg_...`.
+            config: of the application that the endpoint is in, where `webhook_secrets` are its alone and this process
+                has not added the endpoint to it.
+
+        Returns:
+            Whether it was done. False: nothing is remembered of it, and it would be handled anyway.
+
+        Raises:
+            WebhookInProgress: it is being handled at this moment, and nothing was forgotten.
+            WebhookStoreUnavailable: the store cannot be asked now.
+            ConfigurationError: there is no secret anywhere, or a store of your own has no `forget`.
+        """
+        return run(self._forget(delivery_id, config), self.store)
+
+    async def aforget(self, delivery_id: str, config: HexclaveConfig | None = None) -> bool:
+        """As `forget`, on an event loop."""
+        return await arun(self._forget(delivery_id, config), self.store)
+
+    def _forget(self, delivery_id: str, config: HexclaveConfig | None) -> Flow[bool]:
+        if not any(callable(getattr(self.store, name, None)) for name in ("forget", "aforget")):
+            raise ConfigurationError("The store has no forget(key), which this needs.")
+        known = [] if config is not None else [each for each in (self._own, *self._configured.values()) if each]
+        found = False
+        for scope in {each.scope for each in known or [self._identity_for(config)]}:
+            found |= yield from forget(_key(scope, delivery_id))
+        return found
+
     async def _adeliver(self, event: WebhookEvent, scope: str) -> Outcome:
         if self._transaction is not None:  # which belongs to one thread
             return await asyncio.to_thread(run, self._deliver(event, scope), self.store)
         return await arun(self._deliver(event, scope), self.store)
 
     def _deliver(self, event: WebhookEvent, scope: str, call: Call | None = None) -> Flow[Outcome]:
-        key = f"delivery:{scope}:{event.id}"
+        key = _key(scope, event.id)
         once = functools.partial(deliver, event=event, claim_ttl=self._claim_ttl, done_ttl=self._done_ttl)
         handlers = _matching(self._handlers, event.type, call)
         outcome: Outcome = yield from once(key, handlers=handlers, transaction=self._transaction)
         later = _matching(self._later, event.type, call)
-        if later and (yield from once(f"{key}:after", handlers=later)) == "handled":
-            return "handled"
+        if later and (yield from once(key + AFTER, handlers=later)) == "handled":
+            outcome = "handled"
+        logger.info("Webhook delivery %s (%r): %s", event.id, event.type, outcome)
         return outcome
 
 
@@ -292,6 +328,10 @@ class _Identity:
 
     signatures: SignatureChecker
     scope: str
+
+
+def _key(scope: str, delivery_id: str) -> str:
+    return f"delivery:{scope}:{delivery_id}"
 
 
 def _matching(handlers: list[tuple[str, Handler]], kind: str, call: Call | None) -> list[Handler]:
