@@ -461,6 +461,7 @@ class TestClients:
     def test_of_a_sentinel(self, own_redis: Redis) -> None:
         """Clients that Sentinels find the primary for."""
         make: Any = Sentinel
+        make_async: Any = AsyncSentinel
         with running_sentinel(own_redis) as port:
             sentinel = make([("127.0.0.1", port)], socket_timeout=2)
             primary: Any = sentinel.master_for("main")
@@ -469,7 +470,7 @@ class TestClients:
             sentinel.sentinels[0].close()
 
             async def use() -> Claim:
-                sentinel: Any = AsyncSentinel([("127.0.0.1", port)], socket_timeout=2)
+                sentinel = make_async([("127.0.0.1", port)], socket_timeout=2)
                 primary: Any = sentinel.master_for("main")
                 found = await RedisStore(primary).aclaim(new_id(), "a", TTL)
                 await primary.aclose()

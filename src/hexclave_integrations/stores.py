@@ -55,6 +55,8 @@ class DeliveryStore(Protocol):
     A store may also have `forget(key)`, for `Webhooks.forget`: it forgets in one step that a delivery is done, and
     returns what it was: `Claim.DONE`, forgotten now; `Claim.BUSY`, left alone; or None, which is nothing at all.
 
+    A store whose `is_local` is true is in the memory of one process; `Webhooks` warns where there seem to be several.
+
     An operation may come twice with one token, after an answer that was lost: the second time changes nothing.
     """
 
@@ -84,6 +86,8 @@ class MemoryStore(ForkAware):
     Args:
         clock: gives seconds.
     """
+
+    is_local: Final = True
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()

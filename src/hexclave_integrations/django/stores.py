@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.apps import apps
 from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
 from django.db import Error, InternalError, connections, transaction
 from django.db.models import Q, QuerySet
 
@@ -50,9 +51,6 @@ class DjangoCacheStore:
         alias: the name of the cache in settings.CACHES.
         prefix: what the keys begin with, after the cache's own prefix.
 
-    Attributes:
-        alias: the same.
-
     Raises:
         ConfigurationError: there is no such cache.
     """
@@ -60,8 +58,13 @@ class DjangoCacheStore:
     def __init__(self, alias: str = "default", *, prefix: str = "hexclave:") -> None:
         if alias not in caches.settings:
             raise ConfigurationError(f'settings.CACHES has no "{alias}", which DjangoCacheStore names.')
-        self.alias = alias
+        self._alias = alias
         self._prefix = prefix
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the cache is in the memory of this process."""
+        return isinstance(caches[self._alias], LocMemCache)
 
     def claim(self, key: str, token: str, ttl: float) -> Claim:
         """Claim a delivery for `ttl` seconds, unless it is done or somebody else's.
@@ -70,7 +73,7 @@ class DjangoCacheStore:
             StoreUnavailable: the cache cannot be asked now.
         """
         with _cache_errors():
-            cache, name = caches[self.alias], self._name(key)
+            cache, name = caches[self._alias], self._name(key)
             if cache.add(name, token, _whole(ttl)):
                 return Claim.CLAIMED
             holder = str(cache.get(name, ""))
@@ -86,7 +89,7 @@ class DjangoCacheStore:
             StoreUnavailable: the cache cannot be asked now.
         """
         with _cache_errors():
-            cache, name = caches[self.alias], self._name(key)
+            cache, name = caches[self._alias], self._name(key)
             # Who claims it between these two steps is told that it is done, which is true.
             if cache.get(name, token) not in (token, _DONE + token):
                 return False
@@ -100,7 +103,7 @@ class DjangoCacheStore:
             StoreUnavailable: the cache cannot be asked now.
         """
         with _cache_errors():
-            cache, name = caches[self.alias], self._name(key)
+            cache, name = caches[self._alias], self._name(key)
             if cache.get(name) == token:
                 cache.delete(name)
 
@@ -111,7 +114,7 @@ class DjangoCacheStore:
             StoreUnavailable: the cache cannot be asked now.
         """
         with _cache_errors():
-            cache, name = caches[self.alias], self._name(key)
+            cache, name = caches[self._alias], self._name(key)
             holder = cache.get(name)
             if holder is None:
                 return None

@@ -11,6 +11,7 @@ from litestar import Request, Response, get, post
 from litestar.exceptions import InternalServerException
 from litestar.handlers import HTTPRouteHandler
 
+from .._adapter.endpoints import register_endpoint
 from .._adapter.token_endpoint import guard_for
 from ..webhooks import Webhooks
 from ._caller import SCOPE_KEY
@@ -26,13 +27,13 @@ def webhook_handler(webhooks: Webhooks, path: str = "/webhooks/hexclave") -> HTT
     """The handler for Hexclave's deliveries: `Litestar([webhook_handler(webhooks), ...])`.
 
     With `HexclavePlugin` on the same application, permissions that an event made untrue are forgotten at once.
+    Requirements among the application's guards let the handler pass.
 
     Args:
         webhooks: verifies and handles the deliveries.
         path: where they are sent to.
     """
 
-    @post(path, include_in_schema=False, request_max_body_size=None, exclude_from_csrf=True)
     async def receive_webhook(request: Request[Any, Any, Any]) -> Response[bytes]:
         body = bytearray()
         try:
@@ -47,7 +48,8 @@ def webhook_handler(webhooks: Webhooks, path: str = "/webhooks/hexclave") -> HTT
         status, headers, content = await webhooks.areceive(bytes(body), request.scope["headers"], client)
         return _respond(status, dict(headers), content)
 
-    return receive_webhook
+    register_endpoint(receive_webhook, webhooks)
+    return post(path, include_in_schema=False, request_max_body_size=None, exclude_from_csrf=True)(receive_webhook)
 
 
 def supabase_handler(signer: SupabaseSigner, path: str = "/supabase-token") -> HTTPRouteHandler:

@@ -55,7 +55,7 @@ class SandboxRequest:
     Attributes:
         path: without the query, as sent.
         access_type: `client`, `server`, `admin`, or None.
-        status: of the answer; None when an outage gave none.
+        status: of the answer, also where the client asked to see every refusal as a 200; None when an outage gave none.
     """
 
     method: str

@@ -23,6 +23,7 @@ from ._gate import header_reader
 from ._handles import SandboxDelivery, SandboxRequest
 from ._outage import Outage, OutageKind
 from ._project import Project
+from ._recent import RecentList
 from ._server import serving
 from ._transport import SandboxTransport
 from ._wire import Reply, random_text
@@ -49,8 +50,8 @@ class Sandbox(SandboxContents):
         self._outages: list[Outage] = []
         self._transport = SandboxTransport(self._answer)
         self._endpoints: list[WebhookEndpoint] = []
-        self.requests: list[SandboxRequest] = []
-        self.deliveries: list[SandboxDelivery] = []
+        self.requests: RecentList[SandboxRequest] = RecentList()
+        self.deliveries: RecentList[SandboxDelivery] = RecentList()
 
     @property
     def config(self) -> HexclaveConfig:
@@ -202,7 +203,7 @@ class Sandbox(SandboxContents):
                 path=path,
                 query=dict(parse_qsl(query, keep_blank_values=True)),
                 access_type=header_reader(headers)("access-type"),
-                status=None if reply is None else reply.status,
+                status=None if reply is None else _real_status(reply),
             )
             self.requests.append(request)
             return reply
@@ -221,3 +222,9 @@ class Sandbox(SandboxContents):
         with self._lock:
             self._project.base_url = base_url
             self._project.issuer_bases = (_IN_PROCESS_URL, base_url)
+
+
+def _real_status(reply: Reply) -> int:
+    """The status of an answer, also where a client has asked for it to be hidden behind a 200 (contract 3.3)."""
+    hidden = reply.headers.get("x-stack-actual-status")
+    return reply.status if hidden is None else int(hidden)

@@ -41,16 +41,16 @@ AFTER: Final = ":after"
 Outcome: TypeAlias = Literal["handled", "duplicate"]
 Transaction: TypeAlias = Callable[[], AbstractContextManager[Any]]
 
-_FAILED = "A webhook handler for %r failed on delivery %s; the sender will try again"
+_FAILED = "A webhook handler for %r failed; the sender will try again"
 _AT_THE_END = (
-    "The transaction of the webhook handlers for %r ended with an error on delivery %s. If it was rolled back the "
+    "The transaction of the webhook handlers for %r ended with an error. If it was rolled back the "
     "sender will try again; if the error is from transaction.on_commit() it will not be repeated: register such work "
     "with on(..., after_commit=True)"
 )
-_TOO_LONG = "Handlers for %r took longer than claim_ttl on delivery %s; %s"
+_TOO_LONG = "Handlers for %r took longer than claim_ttl; %s"
 _BROKEN = (
-    "A webhook handler for %r caught an error of the database that had ended its transaction, so nothing was saved of "
-    "delivery %s; wrap the statement that may fail in transaction.atomic(). The sender will try again"
+    "A webhook handler for %r caught an error of the database that had ended its transaction, so nothing was saved; "
+    "wrap the statement that may fail in transaction.atomic(). The sender will try again"
 )
 
 
@@ -108,7 +108,7 @@ def deliver(
             raise error.refusal from None
         if not isinstance(error, Exception):
             raise
-        logger.exception(_AT_THE_END if is_marked else _FAILED, event.type, event.id)
+        logger.exception(_AT_THE_END if is_marked else _FAILED, event.type)
         raise WebhookHandlerFailed from None
     if transaction is None:
         yield from _mark(event, key, token, done_ttl)
@@ -146,7 +146,7 @@ def _mark(event: WebhookEvent, key: str, token: str, ttl: float) -> Flow[None]:
     except Exception as error:  # noqa: BLE001  # a store of the application's own may raise anything
         raise _store_failed(error) from None
     if not is_ours:
-        logger.warning(_TOO_LONG, event.type, event.id, "they may have run twice")
+        logger.warning(_TOO_LONG, event.type, "they may have run twice")
 
 
 def _mark_in_transaction(event: WebhookEvent, key: str, token: str, ttl: float) -> Flow[None]:
@@ -158,12 +158,12 @@ def _mark_in_transaction(event: WebhookEvent, key: str, token: str, ttl: float) 
     try:
         is_ours = yield UseStore("done", (key, token, ttl))
     except TransactionBroken:
-        logger.error(_BROKEN, event.type, event.id)
+        logger.error(_BROKEN, event.type)
         raise _UndoneError(WebhookHandlerFailed()) from None
     except Exception as error:  # noqa: BLE001  # as in `_mark`
         raise _UndoneError(_store_failed(error)) from None
     if not is_ours:
-        logger.warning(_TOO_LONG, event.type, event.id, "what they wrote is rolled back")
+        logger.warning(_TOO_LONG, event.type, "what they wrote is rolled back")
         raise _UndoneError(WebhookInProgress())
 
 

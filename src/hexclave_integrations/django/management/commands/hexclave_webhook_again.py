@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.cache import caches
-from django.core.cache.backends.locmem import LocMemCache
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import URLPattern, get_resolver
 
 from ...._adapter.endpoints import webhooks_of
 from ....errors import WebhookInProgress, WebhookStoreUnavailable
-from ....stores import MemoryStore
 from ....webhooks import Webhooks
-from ...stores import DjangoCacheStore
 
 
 class Command(BaseCommand):
@@ -38,7 +34,7 @@ class Command(BaseCommand):
         endpoints = list(dict.fromkeys(_endpoints(get_resolver())))
         if not endpoints:
             raise CommandError("No webhook_view(...) is among the URL patterns of settings.ROOT_URLCONF.")
-        if any(_is_local(webhooks.store) for webhooks in endpoints):
+        if any(getattr(webhooks.store, "is_local", False) for webhooks in endpoints):
             raise CommandError(
                 "The deliveries are remembered in the memory of the server's processes, which no command can reach: "
                 "restart them, or use DatabaseStore, RedisStore, or a cache that is shared."
@@ -73,9 +69,3 @@ def _endpoints(resolver: Any) -> Iterator[Webhooks]:
             if found is not None:
                 yield found
             view = getattr(view, "__wrapped__", None)
-
-
-def _is_local(store: Any) -> bool:
-    if isinstance(store, DjangoCacheStore):
-        return isinstance(caches[store.alias], LocMemCache)
-    return isinstance(store, MemoryStore)
