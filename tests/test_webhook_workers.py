@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -62,6 +63,20 @@ def test_once(make_runner: type[Runner], monkeypatch: pytest.MonkeyPatch, caplog
     assert len(found) == 1
     assert "WEB_CONCURRENCY is above 1" in found[0]
     assert "RedisStore(url)" in found[0]
+
+
+@pytest.mark.parametrize("use", ["handle", "ahandle"])
+def test_an_endpoint_of_the_applications_own(
+    use: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without an adapter it is the same."""
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    webhooks = Webhooks([SECRET])
+    if use == "handle":
+        webhooks.handle(*event())
+    else:
+        asyncio.run(webhooks.ahandle(*event()))
+    assert WARNING in caplog.text
 
 
 def test_a_forger_makes_no_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

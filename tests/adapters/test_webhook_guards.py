@@ -204,9 +204,10 @@ class TestFastAPI:
             assert client.post("/sub" + HOOKS, content=body, headers=headers).status_code == 200
             assert client.get("/sub/page", headers=headers).status_code == 401
 
-    def test_where_fastapi_hides_its_dependencies(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("name", _internals.NAMES_IN_SCOPE)
+    def test_where_fastapi_hides_its_dependencies(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """A version whose dependencies cannot be seen lets nothing pass."""
-        monkeypatch.setitem(_internals.NAMES, "context", "vanished")
+        monkeypatch.setitem(_internals.NAMES_IN_SCOPE, name, "vanished")
         app = fastapi.FastAPI(dependencies=[fastapi.Depends(for_fastapi.require_user)])
         assert self.ask(app, Webhooks([SECRET])) == 401
 

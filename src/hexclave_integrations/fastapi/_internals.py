@@ -16,7 +16,15 @@ from fastapi import APIRouter, Depends, WebSocket
 
 from ..errors import ConfigurationError
 
-__all__ = ["NAMES", "Node", "check_version", "dependencies_of", "dependencies_of_request", "routes_of"]
+__all__ = [
+    "NAMES",
+    "NAMES_IN_SCOPE",
+    "Node",
+    "check_version",
+    "dependencies_of",
+    "dependencies_of_request",
+    "routes_of",
+]
 
 NAMES: Final = {
     "dependant": "dependant",  # of a route: the root of its tree of dependencies
@@ -27,10 +35,14 @@ NAMES: Final = {
     "rebuilt": "starlette_route",  # of such a context: a route that is not FastAPI's own, with the inclusion's prefix
     "files": "_low_priority_routes",  # of a router, since FastAPI 0.138: static files, which `routes` does not list
     "included files": "effective_low_priority_routes",
-    "own scope": "fastapi",  # in the scope of a request
-    "context": "effective_route_context",  # in there: of the route that the request has reached
 }
 """The attributes that FastAPI does not document."""
+
+NAMES_IN_SCOPE: Final = {
+    "own": "fastapi",
+    "context": "effective_route_context",  # in there: of the route that the request has reached
+}
+"""What FastAPI keeps in the scope of a request. Without it, deliveries of webhooks do not pass guards of all routes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +78,8 @@ def dependencies_of(route: Any) -> Node | None:
 
 def dependencies_of_request(scope: Any) -> Node | None:
     """The endpoint that a request has reached and what it depends on; without inclusions where FastAPI hides these."""
-    own = scope.get(NAMES["own scope"])
-    context = own.get(NAMES["context"]) if isinstance(own, dict) else None
+    own = scope.get(NAMES_IN_SCOPE["own"])
+    context = own.get(NAMES_IN_SCOPE["context"]) if isinstance(own, dict) else None
     return dependencies_of(context or scope.get("route"))
 
 

@@ -279,10 +279,12 @@ class Webhooks:
 
     def dispatch(self, event: WebhookEvent, *, call: Call | None = None) -> Outcome:
         """As `handle`, for an event that `verify` returned; `call` as in `receive`."""
+        self._look_for_others(None)
         return run(self._deliver(event, self._identity_for(None).scope, call), self.store)
 
     async def adispatch(self, event: WebhookEvent) -> Outcome:
         """As `ahandle`, for an event that `verify` returned."""
+        self._look_for_others(None)
         return await self._adeliver(event, self._identity_for(None).scope)
 
     def forget(self, delivery_id: str, config: HexclaveConfig | None = None) -> bool:
