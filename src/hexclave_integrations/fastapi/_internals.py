@@ -16,7 +16,16 @@ from fastapi import APIRouter, Depends, WebSocket
 
 from ..errors import ConfigurationError
 
-__all__ = ["NAMES", "Node", "check_version", "dependencies_of", "listed_at", "routes_of"]
+__all__ = [
+    "NAMES",
+    "NAMES_IN_SCOPE",
+    "Node",
+    "check_version",
+    "dependencies_of",
+    "dependencies_of_request",
+    "listed_at",
+    "routes_of",
+]
 
 NAMES: Final = {
     "dependant": "dependant",  # of a route: the root of its tree of dependencies
@@ -30,6 +39,12 @@ NAMES: Final = {
     "included files": "effective_low_priority_routes",
 }
 """The attributes that FastAPI does not document."""
+
+NAMES_IN_SCOPE: Final = {
+    "own": "fastapi",
+    "context": "effective_route_context",  # in there: of the route that the request has reached
+}
+"""What FastAPI keeps in the scope of a request. Without it, deliveries of webhooks do not pass guards of all routes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +82,13 @@ def listed_at(route: Any) -> Sequence[Any]:
     """The `Depends(...)` in the lists of dependencies that a route of FastAPI's own has, outermost first."""
     listed: Sequence[Any] = getattr(route, NAMES["listed"])
     return listed
+
+
+def dependencies_of_request(scope: Any) -> Node | None:
+    """The endpoint that a request has reached and what it depends on; without inclusions where FastAPI hides these."""
+    own = scope.get(NAMES_IN_SCOPE["own"])
+    context = own.get(NAMES_IN_SCOPE["context"]) if isinstance(own, dict) else None
+    return dependencies_of(context or scope.get("route"))
 
 
 def _routes_of(holder: Any) -> Iterator[Any]:

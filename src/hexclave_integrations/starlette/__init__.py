@@ -26,6 +26,7 @@ with extra("starlette", "starlette"):
         require_user,
     )
     from ._supabase import supabase_route
+    from ._webhooks import webhook_route
 
 __all__ = [
     "SELECTED_TEAM",
@@ -38,4 +39,5 @@ __all__ = [
     "require_team",
     "require_user",
     "supabase_route",
+    "webhook_route",
 ]
