@@ -153,6 +153,7 @@ def requests_hold_what_holds_them() -> Mapping[str, Any]:
     # Each guard has a middleware of its own, with a client that nobody warmed, and what it leaves behind.
     "keys_are_there_before_the_first_request",
     "a_request_leaves_nothing_behind",
+    "a_webhook_makes_the_application_forget",
 )
 def each_guard_makes_an_attempt() -> Mapping[str, Any]:
     class Middleware(starlette.HexclaveMiddleware):
