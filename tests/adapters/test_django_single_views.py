@@ -124,7 +124,8 @@ def test_a_view_of_a_team_by_itself(world: World) -> None:
 def test_force_authenticate(world: World) -> None:
     """The test tools of Django REST framework take the user of a sandbox, as everywhere else."""
     with world.settings(path("", Rest.as_view())):
-        alice, restricted = of(world, world.alice), of(world, world.restricted)
+        alice: Any = of(world, world.alice)
+        restricted: Any = of(world, world.restricted)
         request = APIRequestFactory().get("/")
         force_authenticate(request, user=alice)
         assert call(Rest.as_view(), request).data == {"id": alice.id}
@@ -230,7 +231,7 @@ def test_users_as_answers_show_the_public_fields(world: World) -> None:
     def own(request: Any) -> JsonResponse:
         return JsonResponse({"user": request.hexclave_user, "other": 1j}, encoder=OwnEncoder)
 
-    patterns = [
+    patterns: list[Any] = [
         path("safe", require_user(lambda request: JsonResponse({"user": request.hexclave_user}))),
         path("unsafe", require_user(lambda request: JsonResponse(request.hexclave_user, safe=False))),
         path("own", require_user(own)),
@@ -238,7 +239,7 @@ def test_users_as_answers_show_the_public_fields(world: World) -> None:
         path("rest/alone", Alone.as_view()),
         path("ninja/", api.urls),
     ]
-    expected = {"id": world.alice.id, "kind": "regular", "display_name": "Alice", "primary_email": None}
+    expected: dict[str, Any] = {"id": world.alice.id, "kind": "regular", "display_name": "Alice", "primary_email": None}
     expected |= {"primary_email_verified": False, "selected_team_id": None}
     with world.settings(*patterns):
         for url in ("safe", "unsafe", "own", "rest", "rest/alone", "ninja/alone", "ninja/inside"):

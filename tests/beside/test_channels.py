@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.adapters import _django
+import tests.adapters._django  # noqa: F401  # sets Django up
 
 # isort: split
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer  # type: ignore[import-untyped]
@@ -64,7 +64,6 @@ def test_the_middleware_around_the_router() -> None:
 
 def test_a_decorator_on_a_consumer_is_told_in_words() -> None:
     """It lets nobody in, and says what to write."""
-    assert _django.World
 
     class Guarded(WebsocketConsumer):  # type: ignore[misc]  # publishes no types
         @require_user

@@ -1,11 +1,11 @@
-"""CORS by the frameworks' own packages: preflights pass a guard, and refusals can be read by the page that gets them."""
+"""CORS by the frameworks' own packages: preflights pass a guard, and pages can read the refusals that they get."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import flask
-import flask_cors  # type: ignore[import-untyped]  # publishes no types
+import flask_cors
 import pytest
 
 from tests.adapters._django import World

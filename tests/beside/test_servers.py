@@ -113,3 +113,16 @@ def test_a_wrong_flask_application_does_not_start(wrong: str, options: list[str]
     done = subprocess.run(command, env=environ, cwd=_ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode != 0
     assert told in done.stderr
+
+
+def test_the_hook_of_gunicorn(tmp_path: Path) -> None:
+    """The check may be in gunicorn's configuration as well, where the worker has the application."""
+    hook = tmp_path / "gunicorn.conf.py"
+    lines = ["from hexclave_integrations.flask import Hexclave", "def post_worker_init(worker):"]
+    hook.write_text("\n".join([*lines, "    Hexclave().check(worker.wsgi)", ""]))
+    environ = variables(Sandbox(), "flask") | {"WRONG_ROUTE": "1", "UNCHECKED": "1"}
+    options = ["--config", str(hook), "--bind", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "gunicorn", *options, "tests.beside._apps:application"]
+    done = subprocess.run(command, env=environ, cwd=_ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode != 0
+    assert 'no parameter "team_id"' in done.stderr
