@@ -575,7 +575,7 @@ def test_without_the_middleware_nothing_is_let_through(world: World) -> None:
     """A forgotten middleware is an error that says what to write."""
     request: HttpRequest = RequestFactory().get("/")
     for permission in (AllowAny, HexclavePermission):
-        with pytest.raises(ConfigurationError, match="HexclaveMiddleware"):
+        with world.settings(MIDDLEWARE=[]), pytest.raises(ConfigurationError, match="HexclaveMiddleware"):
             view(permission)(request)
 
 

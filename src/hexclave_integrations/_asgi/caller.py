@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
 from .._adapter.origin import is_own_origin
+from .._adapter.subprotocol import SUBPROTOCOL, split_offered
 from .._token.find import STACK_TOKEN, are_there, read_cookies
 from ..api_key import HexclaveApiKey
 from ..client import AsyncHexclaveClient
@@ -22,10 +23,6 @@ from .private import NAMES
 __all__ = ["SCOPE_KEY", "SUBPROTOCOL", "Caller", "caller_of", "refuse"]
 
 SCOPE_KEY: Final = "hexclave_integrations.caller"
-SUBPROTOCOL: Final = "hexclave"
-# A browser cannot set headers on a websocket, but it can offer subprotocols. A JWT has only characters that are
-# allowed there.
-_SUBPROTOCOL_TOKEN: Final = "hexclave.access-token."
 _TOKEN_HEADER: Final = STACK_TOKEN.encode()
 
 
@@ -118,11 +115,10 @@ def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:
 
     Returns whether the client offered `hexclave` as well.
     """
-    offered = scope.get("subprotocols") or []
-    tokens = [name[len(_SUBPROTOCOL_TOKEN) :] for name in offered if name.startswith(_SUBPROTOCOL_TOKEN)]
+    tokens, others = split_offered(scope.get("subprotocols") or ())
     if not tokens:
         return False
-    scope["subprotocols"] = [name for name in offered if not name.startswith(_SUBPROTOCOL_TOKEN)]
+    scope["subprotocols"] = others
     headers = [pair for pair in scope.get("headers", ()) if pair[0] != b"sec-websocket-protocol"]
     # uvicorn hands over bytes above 127 as lone surrogates. They become `?`, which is in no subprotocol and no token.
     if scope["subprotocols"]:
