@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from ._base.guards import NeverFromRequest, RefusesAsDependency, shows_only
 
-__all__ = ["HexclaveApiKey", "ParsedApiKey", "looks_like_api_key", "parse_api_key"]
+__all__ = ["HexclaveApiKey", "ParsedApiKey", "has_form", "looks_like_api_key", "parse_api_key"]
 
 _MARKER: Final = "574ck4u7h"
 # 64 characters for the application's own prefix: the format sets no bound, a key checker needs one.
@@ -86,6 +86,11 @@ class ParsedApiKey:
 def looks_like_api_key(text: str) -> bool:
     """Whether a text means to be an API key, well-formed or not."""
     return "_" in text and _MARKER in text
+
+
+def has_form(text: str) -> bool:
+    """Whether a text has the form of an API key, whatever its checksum says."""
+    return _FORMAT.fullmatch(text) is not None
 
 
 def parse_api_key(text: str) -> ParsedApiKey | None:

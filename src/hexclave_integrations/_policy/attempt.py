@@ -84,6 +84,11 @@ class Attempt:
             error.__context__ = None
             raise error.with_traceback(None) from None  # whose frames hold the headers
 
+    def why_nobody(self, config: HexclaveConfig) -> str:
+        """Why the request counts as nobody's: the reason to give where it is refused for that."""
+        cookies = self._cookies() if config.accept_cookies else None
+        return find.why_nobody(self.headers, cookies or {}, config.project_id)
+
     @property
     def settled(self) -> bool:
         """Whether some client has worked out who the caller is."""

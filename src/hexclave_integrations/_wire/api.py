@@ -8,6 +8,7 @@ import json
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from .. import _reasons as reasons
 from .._version import __version__
 from ..api_key import HexclaveApiKey
 from ..config import HexclaveConfig
@@ -162,12 +163,12 @@ def read_current_user(reply: Reply, config: HexclaveConfig) -> HexclaveUser:
     """
     code = reply.known_error
     if code == "ACCESS_TOKEN_EXPIRED":
-        raise TokenExpired
+        raise TokenExpired(reason=reasons.EXPIRED_AT_HEXCLAVE)
     if code in ("CANNOT_GET_OWN_USER_WITHOUT_USER", "UNPARSABLE_ACCESS_TOKEN", "INVALID_PROJECT_FOR_ACCESS_TOKEN"):
-        raise SessionEnded
+        raise SessionEnded(reason=reasons.TOKEN_REFUSED)
     user = read_user(reply, config)
     if user is None:
-        raise SessionEnded
+        raise SessionEnded(reason=reasons.USER_GONE)
     return user
 
 
@@ -176,15 +177,15 @@ _KEY_REFUSALS: dict[str, type[AuthenticationError]] = {
 }
 
 
-def read_api_key(reply: Reply, *, key_id: str) -> HexclaveApiKey | type[AuthenticationError]:
-    """A checked API key, or the class of the refusal (contract 4.4).
+def read_api_key(reply: Reply, *, key_id: str) -> HexclaveApiKey | AuthenticationError:
+    """A checked API key, or the refusal (contract 4.4).
 
     Raises:
         UnusableReply: the answer is neither.
     """
     refusal = _KEY_REFUSALS.get(reply.known_error or "")
     if refusal is not None:
-        return refusal
+        return refusal()
     body = _object(reply)
     try:
         key = HexclaveApiKey.from_api(body)
@@ -212,7 +213,7 @@ def _object(reply: Reply) -> dict[str, Any]:
     if reply.real_status != 200:
         if reply.known_error in _KEY_REFUSED:
             raise ServerKeyRefused
-        raise UnusableReply(f"status {reply.real_status}")
+        raise UnusableReply(f"status {reply.real_status}", reasons.API_STATUS)
     try:
         return reply.json()
     except ValueError:

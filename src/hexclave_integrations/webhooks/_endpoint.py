@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+from .. import _reasons as reasons
+from .._base.log import SparingLog
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused, WebhookVerificationFailed
 from ..stores import MemoryStore
@@ -43,6 +45,8 @@ News: TypeAlias = tuple[str, Mapping[str, Any]]
 """Type and data of an event."""
 
 MAX_BODY: Final = 1024 * 1024
+_SPARING: Final = 60.0
+"""How long a reason for refusing deliveries is not written again, seconds."""
 _NEAR: Final = 0.85
 """How alike two names are where one is taken for a misspelling, from 0 to 1."""
 _OPERATIONS: Final = ("claim", "done", "release")
@@ -113,6 +117,7 @@ class Webhooks:
         self._clock = clock
         self._handlers: list[tuple[str, Handler]] = []
         self._later: list[tuple[str, Handler]] = []
+        self._log = SparingLog(logger, _SPARING)
 
     def on(self, pattern: str, *, after_commit: bool = False) -> Callable[[H], H]:
         """Register a handler, sync or async, for a type; several run in the order they were registered.
@@ -167,7 +172,7 @@ class Webhooks:
         """
         event, _ = self._open(body, headers, self._identity_for(None))
         if event is None:
-            raise WebhookVerificationFailed
+            raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NO_EVENT)
         return event
 
     def receive(
@@ -193,7 +198,7 @@ class Webhooks:
             if client is not None and news is not None:
                 client.notice(*news)
             if event is None:
-                raise WebhookVerificationFailed
+                raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NO_EVENT)
             return _answer(run(self._deliver(event, identity.scope, call), self.store))
         except RequestRefused as error:
             return error.status, error.headers(), error.body()
@@ -206,7 +211,7 @@ class Webhooks:
             if client is not None and news is not None:
                 await client.notice(*news)
             if event is None:
-                raise WebhookVerificationFailed
+                raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NO_EVENT)
             return _answer(await self._adeliver(event, identity.scope))
         except RequestRefused as error:
             return error.status, error.headers(), error.body()
@@ -232,10 +237,14 @@ class Webhooks:
             WebhookVerificationFailed: it is not genuine.
         """
         body = bytes(body)
-        if len(body) > self.max_body:
-            raise WebhookVerificationFailed
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        delivery_id, timestamp = identity.signatures.check(delivery_headers(pairs), body, self._clock())
+        try:
+            if len(body) > self.max_body:
+                raise WebhookVerificationFailed(reason=reasons.WEBHOOK_TOO_LARGE)
+            pairs = headers.items() if isinstance(headers, Mapping) else headers
+            delivery_id, timestamp = identity.signatures.check(delivery_headers(pairs), body, self._clock())
+        except WebhookVerificationFailed as error:
+            self._log.warning("A webhook delivery was refused: %s", error.reason)
+            raise
         try:
             event = read_event(read_body(body), delivery_id=delivery_id, timestamp=timestamp, body=body)
         except ValueError:
