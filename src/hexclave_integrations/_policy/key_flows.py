@@ -9,7 +9,7 @@ from typing import Final
 from .. import _reasons as reasons
 from .._token.keys import Decision, KeySet
 from .._wire import api
-from .._wire.messages import TransportError
+from .._wire.messages import TransportError, UnusableReply
 from ..errors import InvalidToken, Unavailable
 from .effects import Background, Fetch, Flow, Once
 from .state import Core
@@ -41,12 +41,9 @@ def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
     before = core.ring.current.generation
     try:
         reply = yield Fetch(api.jwks_request(core.config))
-        if reply.status != 200:
-            reason = reasons.KEYS_PROJECT if reply.status == 404 else reasons.KEYS_STATUS
-            raise TransportError(f"status {reply.status}", reason)
-        core.ring.accept(reply.body, core.clock(), wanted=wanted)
-    except (TransportError, ValueError) as error:
-        reason = error.reason if isinstance(error, TransportError) else reasons.KEYS_UNUSABLE
+        core.ring.accept(api.key_set_document(reply), core.clock(), wanted=wanted)
+    except (TransportError, UnusableReply, ValueError) as error:
+        reason = reasons.KEYS_UNUSABLE if isinstance(error, ValueError) else error.reason
         core.ring.failed(core.clock(), reason)
         core.log.warning("Hexclave gave no usable key set: %s", error)
     if core.ring.current.generation != before:

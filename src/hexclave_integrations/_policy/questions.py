@@ -14,7 +14,7 @@ from .._memory.caches import AnswerCache
 from .._memory.fleet import FleetMemory
 from .._wire import api
 from .._wire.messages import Reply, Request, TransportError, UnusableReply
-from ..api_key import HexclaveApiKey, ParsedApiKey, has_form, parse_api_key
+from ..api_key import HexclaveApiKey, ParsedApiKey, parse_api_key, why_no_api_key
 from ..errors import ApiKeyExpired, ApiKeyNotFound, AuthenticationError, ServerKeyRefused, Unavailable
 from ..user import HexclaveUser
 from .effects import Fetch, Flow, Once, UseFleet
@@ -155,7 +155,7 @@ def api_key(core: Core, text: str, *, fresh: bool = False) -> Flow[tuple[Hexclav
     """
     parsed = parse_api_key(text)
     if parsed is None:
-        raise ApiKeyNotFound(reason=reasons.API_KEY_CHECKSUM if has_form(text) else reasons.API_KEY_FORMAT)
+        raise ApiKeyNotFound(reason=why_no_api_key(text))
     ttl = 0.0 if fresh else core.config.api_key_ttl
     memory = _Memory(
         f"api key:{digest(text).hex()}",

@@ -147,13 +147,14 @@ class Verifier(ForkAware):
             raise InvalidToken(reason=reasons.NOT_YET_VALID)
         kind = self._kind(claims)
         session = _one_of(claims, "refresh_token_id", "refreshTokenId")
+        branch = _one_of(claims, "branch_id", "branchId")
         if not strict.is_uuid(claims.get("sub")):
             raise InvalidToken(reason=reasons.SUBJECT)
         if not strict.is_uuid(session):
             raise InvalidToken(reason=reasons.SESSION_ID)
         if claims.get("project_id") != self._project_id:
             raise InvalidToken(reason=reasons.PROJECT_CLAIM)
-        if _one_of(claims, "branch_id", "branchId") != "main":
+        if branch != "main":
             raise InvalidToken(reason=reasons.BRANCH)
         if claims.get("role") != "authenticated":
             raise InvalidToken(reason=reasons.ROLE)

@@ -30,6 +30,7 @@ __all__ = [
     "api_key_request",
     "current_user_request",
     "jwks_request",
+    "key_set_document",
     "member_path",
     "read_api_key",
     "read_current_user",
@@ -60,6 +61,21 @@ def jwks_request(config: HexclaveConfig, kind: UserKind = "anonymous") -> Reques
         url += f"?include_{kind}=true"
     # The endpoint may be cached for an hour on the way; a refresh wants to know what is true now.
     return Request("key set", "GET", url, {"cache-control": "no-cache", "accept": "application/json"})
+
+
+def key_set_document(reply: Reply) -> bytes:
+    """The body of an answer to `jwks_request`, which still has to be read.
+
+    Raises:
+        UnusableReply: it is not the answer of a Hexclave that knows the project (contract section 2, JWKS).
+    """
+    if reply.status == 200:
+        return reply.body
+    if reply.status != 404:
+        raise UnusableReply(f"status {reply.status}", reasons.KEYS_STATUS)
+    # Hexclave says it in plain text; a website at a wrong address says it in HTML.
+    is_website = "html" in reply.headers.get("content-type", "")
+    raise UnusableReply("status 404", reasons.KEYS_UNUSABLE if is_website else reasons.KEYS_PROJECT)
 
 
 def server_request(config: HexclaveConfig, what: str, path: str, **query: str) -> Request:
