@@ -150,7 +150,7 @@ API_KEY_CHECKSUM: Final = "The API key's checksum is wrong: a character of it wa
 API_KEY_UNKNOWN: Final = "Hexclave knows no such API key: is it of the project that project_id names?"
 API_KEY_OWNER_GONE: Final = "The user whose API key it is does not exist any more."
 API_KEY_REVOKED: Final = "The API key was revoked."
-API_KEY_EXPIRED: Final = "The API key has expired."
+API_KEY_EXPIRED: Final = "The API key is over: its owner has to make a new one."
 API_KEY_TYPE: Final = "The API key is a team's, where a user's is asked for."
 
 # --- cannot tell --------------------------------------------------------------------------------------------

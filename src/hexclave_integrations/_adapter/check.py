@@ -107,7 +107,8 @@ def _hexclave(config: HexclaveConfig, driver: SyncDriver, clock: Callable[[], fl
     answered_at = clock()
     if isinstance(reply, TransportError):
         yield Finding("project", "wrong", f"{reply.reason} ({where}: {reply})")
-        for what in ("keys", "server key", "clock"):
+        yield Finding("keys", "skipped", "they cannot be fetched.")
+        for what in ("server key", "clock"):
             yield Finding(what, "skipped", "Hexclave was not reached.")
         return
     try:
@@ -117,17 +118,13 @@ def _hexclave(config: HexclaveConfig, driver: SyncDriver, clock: Callable[[], fl
         reason, detail = reasons.KEYS_UNUSABLE, "an unusable answer"
         if isinstance(error, UnusableReply):
             reason, detail = error.reason, str(error)
-        is_other_server = reason != reasons.KEYS_PROJECT
         yield Finding("project", "wrong", f"{reason} ({where}: {detail})")
-        yield Finding("keys", "skipped", "there is no key set.")
-        if is_other_server:
-            yield Finding("server key", "skipped", "there is no Hexclave to ask.")
-            yield Finding("clock", "skipped", "there is no Hexclave to ask.")
-            return
+        yield Finding("keys", "skipped", "they cannot be fetched.")
+        yield Finding("server key", "skipped", "there is no project to use it for.")
     else:
         yield Finding("project", "ok", f"Hexclave knows {where}.")
         yield Finding("keys", "ok", f"{count} public key{'s' * (count != 1)} fetched.")
-    yield _server_key(config, driver)
+        yield _server_key(config, driver)
     yield _clock(config, reply.headers, asked_at, answered_at)
 
 
@@ -140,8 +137,6 @@ def _server_key(config: HexclaveConfig, driver: SyncDriver) -> Finding:
     try:
         if isinstance(reply, TransportError):
             raise reply
-        if reply.known_error in ("CURRENT_PROJECT_NOT_FOUND", "PROJECT_NOT_FOUND"):
-            return Finding(what, "wrong", reasons.KEYS_PROJECT)
         api.read_user(reply, config)
     except ServerKeyRefused as error:
         return Finding(what, "wrong", str(error))

@@ -78,22 +78,22 @@ class Verifier(ForkAware):
         """
         if len(token) > MAX_TOKEN:
             raise InvalidToken(reason=reasons.TOKEN_LENGTH)
-        unreadable = reasons.NOT_ASCII
+        reason = reasons.NOT_ASCII
         try:
             data = token.encode("ascii")
             segments = data.split(b".", 3)
             if len(segments) != 3 or len(segments[2]) != _SIGNATURE_LENGTH:
                 raise InvalidToken(reason=reasons.SEGMENTS)
             header_segment, payload_segment, signature_segment = segments
-            unreadable = reasons.HEADER_UNREADABLE
+            reason = reasons.HEADER_UNREADABLE
             kid = self._headers.get(header_segment) or _kid(strict.json_object(strict.base64url(header_segment)))
-            unreadable = reasons.CLAIMS_UNREADABLE
+            reason = reasons.CLAIMS_UNREADABLE
             payload = strict.base64url(payload_segment)
             claims = strict.json_object(payload)
-            unreadable = reasons.SIGNATURE_UNREADABLE
+            reason = reasons.SIGNATURE_UNREADABLE
             signature = strict.base64url(signature_segment)
         except ValueError:
-            raise InvalidToken(reason=unreadable) from None
+            raise InvalidToken(reason=reason) from None
         self._check_audience(claims.get("aud"))
         return Parsed(kid, claims, payload, header_segment, data[: -_SIGNATURE_LENGTH - 1], signature)
 

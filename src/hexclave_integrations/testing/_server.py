@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -18,15 +18,16 @@ _HOST = "127.0.0.1"
 
 
 @contextmanager
-def serving(answer: Answer, port: int) -> Iterator[str]:
+def serving(answer: Answer, port: int, clock: Callable[[], float]) -> Iterator[str]:
     """Serve in daemon threads for the length of the block; yields the base URL.
 
     On leaving, open connections are cut and their threads have ended.
 
     Args:
         port: 0 for any free one.
+        clock: the time that answers name, epoch seconds.
     """
-    server = _Server(answer, port)
+    server = _Server(answer, port, clock)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -41,8 +42,9 @@ def serving(answer: Answer, port: int) -> Iterator[str]:
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
-    def __init__(self, answer: Answer, port: int) -> None:
+    def __init__(self, answer: Answer, port: int, clock: Callable[[], float]) -> None:
         self.answer = answer
+        self.clock = clock
         self._open: set[socket.socket] = set()
         self._changed = threading.Condition()
         super().__init__((_HOST, port), _Handler)
@@ -92,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response_only(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
-        self.send_header("Date", self.date_time_string())
+        self.send_header("Date", self.date_time_string(self.server.clock()))
         self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
         if self.command != "HEAD":

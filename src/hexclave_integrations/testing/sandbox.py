@@ -182,7 +182,7 @@ class Sandbox(SandboxContents):
         """
         if self._project.base_url != _IN_PROCESS_URL:
             raise RuntimeError("This sandbox is being served already.")
-        with serving(self._answer, port) as url:
+        with serving(self._answer, port, self._project.clock) as url:
             self._move(url)
             try:
                 yield url
