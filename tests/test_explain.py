@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -141,7 +142,7 @@ def test_recorded_tokens(name: str) -> None:
             project_id=RECORDED["project_id"], api_url=server.url, issuer_urls=(RECORDED["issuer_host"],)
         )
         for now in (moment, moment + 3600):
-            with HexclaveClient(config, clock=lambda now=now: now) as client:
+            with HexclaveClient(config, clock=partial(float, now)) as client:
                 lines = lines_of(client, recorded["access_token"], now)
                 assert lines[-1] == verdict_of_the_verifier(client, recorded["access_token"])
             assert lines[-1].startswith("accepted: " if now == moment else f"refused: {EXPIRED}: ")
@@ -314,7 +315,7 @@ def test_texts_that_are_nothing(client: HexclaveClient, text: str) -> None:
 def test_claims_that_would_smuggle_something_out(client: HexclaveClient) -> None:
     """A token, a signature or terminal commands in a claim or its name are not shown."""
     secret = "s" * 86
-    claims_of_a_forger = claims(iss=f"https://x/{secret}", aud=f"{PROJECT}:{secret}", role="\x1b[2J", **{secret: 1})
+    claims_of_a_forger = claims(iss=f"https://x/{secret}", aud=f"{PROJECT}:{secret}", role="\x1b[2J") | {secret: 1}
     token = signed(claims_of_a_forger, {"alg": "ES256", "kid": secret}, key=KEYS["regular"])
     text = "\n".join(lines_of(client, token))
 
