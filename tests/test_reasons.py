@@ -446,3 +446,11 @@ def test_nothing_is_logged_where_nobody_listens(
     refusal_of(drive, client, "verify_token", TOKENS[0][1])
 
     assert [record for record in caplog.records if record.name == "hexclave_integrations"] == []
+
+
+def test_what_is_not_configured_comes_before_who_is_there(drive: _server.Drive, hexclave_sandbox: Sandbox) -> None:
+    """A route that needs a server key which is not set is an error of its owner, also for nobody."""
+    client = drive.client(dataclasses.replace(hexclave_sandbox.config, secret_server_key=None))
+    for requirement in (require_api_key, require_team(TEAM), require_user.live()):
+        error = _server.error_of(drive, client, "admit", requirement, client.attempt({}))
+        assert type(error) is errors.ConfigurationError

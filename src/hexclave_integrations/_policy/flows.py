@@ -8,7 +8,7 @@ written its result into the key ring or a cache before its waiters are woken, so
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -149,12 +149,11 @@ def admit(
         if text is not None:
             principal = yield from _admit_api_key(core, requirement, text)
         elif requirement.scope == "api key":
-            raise NotAuthenticated(reason=reasons.API_KEY_WANTED)
+            principal = None
         else:
             principal = yield from identify(core, attempt, optional=requirement.optional)
-            if principal is None and not requirement.optional:
-                raise NotAuthenticated(reason=attempt.why_nobody(core.config))
-        return (yield from _decide(core, requirement, principal, params, request, is_confirmed=text is not None))
+        why_nobody = partial(attempt.why_nobody, core.config)
+        return (yield from _decide(core, requirement, principal, params, request, text is not None, why_nobody))
     except RequestRefused as error:
         core.note(error)
         raise
@@ -169,7 +168,7 @@ def authorize(
 ) -> Flow[HexclaveUser | HexclaveApiKey | None]:
     """Hold a verified user or API key, or nobody, against a requirement; arguments and errors as for `admit`."""
     try:
-        return (yield from _decide(core, requirement, principal, params, request, is_confirmed=False))
+        return (yield from _decide(core, requirement, principal, params, request, False, lambda: None))
     except RequestRefused as error:
         core.note(error)
         raise
@@ -181,16 +180,21 @@ def _decide(
     principal: HexclaveUser | HexclaveApiKey | None,
     params: Mapping[str, Any],
     request: object,
-    *,
     is_confirmed: bool,
+    why_nobody: Callable[[], str | None],
 ) -> Flow[HexclaveUser | HexclaveApiKey | None]:
-    """As `authorize`; `is_confirmed` says that the principal is an API key, or its owner, as `api_key` checked it."""
+    """As `authorize`.
+
+    Args:
+        is_confirmed: whether the principal is an API key, or its owner, as `api_key` checked it.
+        why_nobody: gives the reason to refuse nobody for.
+    """
     if requirement.needs_server_key:
         core.config.require_server_key("this requirement")
     if principal is None:
         if requirement.optional:
             return None
-        raise NotAuthenticated
+        raise NotAuthenticated(reason=reasons.API_KEY_WANTED if requirement.scope == "api key" else why_nobody())
     if isinstance(principal, HexclaveApiKey):
         if requirement.scope != "api key":
             raise NotAuthenticated(reason=reasons.USER_WANTED)
