@@ -86,7 +86,7 @@ class HexclaveClient(BaseClient):
         """
         now = self._core.clock()
         if self._core.settle(attempt, now):
-            return attempt.outcome(now)
+            return self._core.outcome(attempt, now)
         return self._driver.run(flows.identify(self._core, attempt))
 
     def admit(
@@ -295,7 +295,7 @@ class AsyncHexclaveClient(BaseClient):
         """
         now = self._core.clock()
         if self._core.settle(attempt, now):
-            return attempt.outcome(now)
+            return self._core.outcome(attempt, now)
         return await self._driver.run(flows.identify(self._core, attempt))
 
     async def admit(

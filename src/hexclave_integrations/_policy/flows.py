@@ -64,7 +64,7 @@ def identify(core: Core, attempt: Attempt, *, optional: bool = False) -> Flow[He
             attempt.settle(core, (yield from prove(core, unproved)))
         except RequestRefused as error:
             attempt.settle(core, None, error)
-    return attempt.outcome(core.clock(), optional=optional)
+    return core.outcome(attempt, core.clock(), optional=optional)
 
 
 def prove(core: Core, unproved: Unproved) -> Flow[VerifiedToken]:
@@ -155,7 +155,7 @@ def admit(
         why_nobody = partial(attempt.why_nobody, core.config)
         return (yield from _decide(core, requirement, principal, params, request, text is not None, why_nobody))
     except RequestRefused as error:
-        core.note(error)
+        core.note(error, attempt)
         raise
 
 

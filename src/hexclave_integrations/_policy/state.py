@@ -97,12 +97,29 @@ class Core:
                 requirement.check_kind(user)
             return user
         except RequestRefused as error:
-            self.note(error)
+            self.note(error, attempt)
             raise
 
-    def note(self, refusal: RequestRefused) -> None:
-        """Write into the log what is refused and why, at DEBUG: the one place for requests, in every framework."""
+    def outcome(self, attempt: Attempt, now: float, *, optional: bool = False) -> HexclaveUser | None:
+        """As `Attempt.outcome`, with a note of the refusal."""
+        try:
+            return attempt.outcome(now, optional=optional)
+        except RequestRefused as error:
+            self.note(error, attempt)
+            raise
+
+    def note(self, refusal: RequestRefused, attempt: Attempt | None = None) -> None:
+        """Write into the log what is refused and why, at DEBUG: the one place for requests, in every framework.
+
+        Args:
+            refusal: gives code and reason; nothing else is written.
+            attempt: whose it is; the same refusal is not written twice for one request.
+        """
         if logger.isEnabledFor(logging.DEBUG):
+            if attempt is not None:
+                if attempt.noted == refusal.reason:
+                    return
+                attempt.noted = refusal.reason
             logger.debug("Refused: %s: %s", refusal.code, refusal.reason)
 
     def judge(self, token: str, now: float) -> VerifiedToken | Unproved:
