@@ -140,7 +140,7 @@ def test_context_managers_are_of_the_clients_colour() -> None:
 
 @pytest.mark.parametrize("kind", ["regular", "restricted", "anonymous"])
 def test_authenticate_returns_users_of_every_kind(drive: Drive, kind: Any, sandbox: Sandbox, clock: Clock) -> None:
-    """Who is called is one question, what he may is another."""
+    """Who the caller is is one question, what they may do is another."""
     user = sandbox.create_user(kind)
     client = drive.client(sandbox.config, clock=clock)
     headers = sandbox.headers(user)
@@ -376,7 +376,7 @@ def test_live_requirement_follows_the_facts(drive: Drive, sandbox: Sandbox, cloc
 
 
 def test_user_without_a_session_is_refused_live(drive: Drive, sandbox: Sandbox, user: SandboxUser) -> None:
-    """A user read from the API has no session to confirm, however many he has."""
+    """A user read from the API has no session to confirm, however many they have."""
     sandbox.token(user)
     client = drive.client(sandbox.config)
     found = drive.run(client, "get_user", user.id)

@@ -582,7 +582,7 @@ class TestSessions:
         assert client.delete("/auth/sessions/current", headers=headers).json() == {"success": True}
         assert client.delete("/auth/sessions/current", headers=headers).status_code == 500
         response = client.delete("/auth/sessions/current", headers=browser(sandbox))
-        assert code(response) == (401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
+        assert code(response) == (401, "ACCESS_TOKEN_EXPIRED")
 
     def test_a_refresh_token_serves_again_and_again(self, sandbox: Sandbox, client: httpx.Client) -> None:
         user = sandbox.create_user()
