@@ -297,10 +297,11 @@ def test_nothing_to_judge(
     assert (output.out, part in output.err) == ("", True)
 
 
-def test_a_time_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    """The option's own error, exit code 2."""
+@pytest.mark.parametrize("text", ["yesterday", "nan", "inf", "1e9", "99999-01-01", ""])
+def test_a_time_that_is_none(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """The option's own error, exit code 2: before and after a time that is no number every token would be good."""
     with pytest.raises(SystemExit) as ended:
-        main(["explain", "--at", "yesterday", "x"])
+        main(["explain", "--at", text, "x"])
 
     assert ended.value.code == 2
     assert "--at" in capsys.readouterr().err

@@ -30,6 +30,7 @@ from . import _server
 from ._adapters import SOURCE
 from ._minting import ABSENT, HOST, KID, NOW, PROJECT, TEAM, USER, claims_of, issuer, jwk, key_set, mint, new_key
 from ._minting import OTHER_PROJECT as OTHER
+from ._services import free_port
 
 KEY = new_key()
 JWKS = key_set(jwk(KEY.public_key()))
@@ -363,6 +364,44 @@ def test_api_keys(drive: _server.Drive, hexclave_sandbox: Sandbox) -> None:
     assert refused("a,b") == [reasons.SEVERAL_CREDENTIALS] * 2
 
 
+def test_what_an_application_passes_on(drive: _server.Drive, hexclave_sandbox: Sandbox) -> None:
+    """No text, a user where a key is asked for and the reverse, and the user of another project's client."""
+    sandbox, other = hexclave_sandbox, Sandbox(project_id=OTHER)
+    client = drive.client(sandbox.config)
+    user = drive.run(client, "verify_token", sandbox.token(sandbox.create_user()))
+    key = drive.run(client, "check_api_key", sandbox.create_api_key(user.id).value)
+    foreign = drive.run(drive.client(other.config), "verify_token", other.token(other.create_user()))
+
+    assert refusal_of(drive, client, "verify_token", 1).reason == reasons.NOT_TEXT
+    assert refusal_of(drive, client, "check_api_key", None).reason == reasons.NOT_TEXT
+    assert refusal_of(drive, client, "authorize", require_user, key).reason == reasons.USER_WANTED
+    assert refusal_of(drive, client, "authorize", require_api_key, user).reason == reasons.API_KEY_WANTED
+    assert refusal_of(drive, client, "authorize", require_user, foreign).reason == reasons.USER_OF_ANOTHER_PROJECT
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("ACCESS_TOKEN_EXPIRED", reasons.EXPIRED_AT_HEXCLAVE),
+        ("CANNOT_GET_OWN_USER_WITHOUT_USER", reasons.TOKEN_REFUSED),
+        ("USER_NOT_FOUND", reasons.USER_GONE),
+    ],
+)
+def test_what_hexclave_says_of_a_token(drive: _server.Drive, code: str, expected: str) -> None:
+    """A token that is good here, and not there."""
+    with _server.Server(lambda exchange: None) as server:
+
+        def answer(exchange: _server.Exchange) -> None:
+            is_about_keys = "jwks" in exchange.target
+            error = _server.response(404, b"{}", {"x-stack-known-error": code})
+            exchange.send(_server.response(200, JWKS) if is_about_keys else error)
+
+        server.behaviour = answer
+        config = HexclaveConfig(project_id=PROJECT, api_url=server.url, issuer_urls=(HOST,))
+        client = drive.client(config, clock=lambda: NOW)
+        assert refusal_of(drive, client, "get_current_user", mint(KEY, claims_of())).reason == expected
+
+
 # --- cannot tell --------------------------------------------------------------------------------------------
 
 SERVERS = {
@@ -389,6 +428,34 @@ def test_why_there_are_no_keys(drive: _server.Drive, name: str) -> None:
         for _ in range(2):
             error = refusal_of(drive, client, "verify_token", mint(KEY, claims_of()))
             assert (error.status, error.reason) == (503, expected)
+
+
+def test_a_kind_of_key_that_nobody_tells(drive: _server.Drive) -> None:
+    """The token contradicts the order of the keys, and the question about it fails."""
+    with _server.Server(lambda exchange: None) as server:
+        keys = [new_key() for _ in range(6)]
+        document = key_set(*(jwk(key.public_key(), f"key{number}") for number, key in enumerate(keys)))
+
+        def answer(exchange: _server.Exchange) -> None:
+            exchange.send(_server.response(200 if "anonymous" in exchange.target else 500, document))
+
+        server.behaviour = answer
+        config = HexclaveConfig(project_id=PROJECT, api_url=server.url, issuer_urls=(HOST,))
+        error = refusal_of(
+            drive,
+            drive.client(config, clock=lambda: NOW),
+            "verify_token",
+            mint(keys[5], claims_of(), header(kid="key5")),
+        )
+        assert (error.status, error.reason) == (503, reasons.KINDS_UNKNOWN)
+
+
+def test_other_processes_that_cannot_be_told(drive: _server.Drive, hexclave_sandbox: Sandbox) -> None:
+    """Redis is away when a webhook has made something untrue."""
+    config = dataclasses.replace(hexclave_sandbox.config, redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    error = refusal_of(drive, drive.client(config), "notice", "team.deleted", {"id": TEAM})
+
+    assert (error.status, error.reason) == (503, reasons.FLEET_UNAVAILABLE)
 
 
 def test_why_a_question_has_no_answer(drive: _server.Drive, hexclave_sandbox: Sandbox) -> None:

@@ -7,6 +7,7 @@ message says why.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -46,12 +47,18 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _moment(text: str) -> float:
-    """Epoch seconds, or a date and time of ISO 8601; UTC where it names no zone."""
+    """Epoch seconds, or a date and time of ISO 8601; UTC where it names no zone.
+
+    Raises:
+        ArgumentTypeError: it is neither.
+    """
     try:
-        return float(text)
-    except ValueError:
+        if re.fullmatch(r"\d{1,11}(\.\d{1,6})?", text, re.ASCII):
+            return float(text)
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError("neither epoch seconds nor a time such as 2026-01-31T12:00:00Z") from None
 
 
 def _run(options: argparse.Namespace) -> int:
