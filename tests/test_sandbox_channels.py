@@ -260,12 +260,32 @@ def test_a_server_that_errs(page: Page, ada: SandboxSignIn) -> None:
 
 
 def test_a_server_that_writes_the_primary_address(page: Page, ada: SandboxSignIn) -> None:
-    """PATCH on the user changes the primary channel; an address is never there twice."""
+    """PATCH on the user changes which channel is primary: none is lost, and no address is there twice."""
     add(page, ada)
     url, body = f"/users/{ada.user.id}", {"primary_email": WORK, "primary_email_verified": True}
     assert page.ask("PATCH", url, body, access="server").status_code == 200
-    [channel] = channels(page, ada)
-    assert (channel["value"], channel["is_primary"], channel["is_verified"]) == (WORK, True, True)
+    shown = {item["value"]: (item["is_primary"], item["is_verified"]) for item in channels(page, ada)}
+    assert shown == {ADA: (False, False), WORK: (True, True)}
+    assert len(channels(page, ada)) == 2
+
+
+def test_a_server_cannot_give_away_an_address_that_signs_in(page: Page, ada: SandboxSignIn) -> None:
+    """Whether it is primary or not."""
+    add(page, ada, used_for_auth=True)
+    body = {"primary_email": WORK, "primary_email_auth_enabled": True}
+    assert code(page.post("/users", body, access="server")) == (409, "USER_EMAIL_ALREADY_EXISTS")
+    bob = page.sandbox.sign_up("bob@example.test", PASSWORD).user
+    assert code(page.ask("PATCH", f"/users/{bob.id}", body, access="server")) == (409, "USER_EMAIL_ALREADY_EXISTS")
+    assert page.ask("PATCH", f"/users/{ada.user.id}", body, access="server").status_code == 200
+
+
+def test_users_of_a_server_verify_as_well() -> None:
+    """Where a project wants verified addresses, only a server that vouches for one makes a regular user."""
+    with open_page(require_email_verification=True) as page:
+        body = {"primary_email": ADA, "primary_email_auth_enabled": True, "password": PASSWORD}
+        assert page.post("/users", body, access="server").json()["restricted_reason"] == {"type": "email_not_verified"}
+        verified = {"primary_email": WORK, "primary_email_verified": True}
+        assert page.post("/users", verified, access="server").json()["is_restricted"] is False
 
 
 def test_channels_go_with_their_user(page: Page, ada: SandboxSignIn) -> None:

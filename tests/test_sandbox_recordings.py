@@ -7,7 +7,6 @@ known error, caching, body.
 
 Left out:
 
-- two rows of `sign_in` in which a server makes a user with a password: `create_user` makes them;
 - two rows of the API keys in which the feature is off: a sandbox has it on;
 - the texts of 500 answers (a stack trace of development mode) and of the 404 for an unknown endpoint.
 """
@@ -213,23 +212,6 @@ def set_up_alice(story: Story, client: httpx.Client) -> None:
     story.add_user("alice")
 
 
-def make_frank(story: Story) -> None:
-    story.add_user("frank", display_name="Frank Full", primary_email_verified=True, password="correct horse battery")
-
-
-def make_gina(story: Story) -> None:
-    story.add_user(
-        "gina", "restricted", restricted_reason="restricted_by_administrator", password="correct horse battery"
-    )
-
-
-# What is done in place of a row, by its label.
-INSTEAD: dict[str, Callable[[Story], None]] = {
-    "server creates a fully populated user, project A": make_frank,
-    "server restricts a user by admin (restricted_by_admin)": make_gina,
-}
-
-
 def set_up_user_list(story: Story, client: httpx.Client) -> None:
     kinds = {"anonymous": "anonymous", "nobody": "anonymous"}
     full = {
@@ -272,9 +254,6 @@ def play(story: Story, client: httpx.Client, name: str) -> list[str]:
     wrong = []
     for row in recording["rows"]:
         story.now = row["at"]
-        if row["label"] in INSTEAD:
-            INSTEAD[row["label"]](story)
-            continue
         found = differences_of_row(story, client, row, recording["shapes"])
         wrong += [f"{row['label']}: {item}" for item in found]
     return wrong
@@ -282,13 +261,9 @@ def play(story: Story, client: httpx.Client, name: str) -> list[str]:
 
 def differences_of_row(story: Story, client: httpx.Client, row: dict[str, Any], shapes: dict[str, Any]) -> list[str]:
     method, path = row["request"]
-    body: dict[str, Any] = {
-        {"body": "json", "form": "data"}[key]: story.fill(row[key]) for key in ("body", "form") if key in row
-    }
-    headers = story.headers(row)
-    if "raw" in row:
-        body = {"content": row["raw"]}
-        headers |= {"content-type": row["content_type"]} if "content_type" in row else {}
+    kinds = {"body": "json", "form": "data", "raw": "content"}
+    body: dict[str, Any] = {kinds[key]: story.fill(row[key]) for key in kinds if key in row}
+    headers = story.headers(row) | ({"content-type": row["content_type"]} if "content_type" in row else {})
     response = client.request(method, "/api/v1" + story.fill(path), headers=headers, **body)
     found = []
     usual_caching = None if row["status"] == 405 else "no-store, max-age=0"

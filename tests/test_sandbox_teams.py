@@ -162,6 +162,10 @@ class TestInvitations:
         assert code(world.send(email="no address")) == (400, "SCHEMA_ERROR")
         unknown = body | {"team_id": "11111111-1111-4111-8111-111111111111"}
         assert code(world.api.server("POST", "/team-invitations/send-code", unknown)) == (404, "TEAM_NOT_FOUND")
+        elsewhere = world.api.server(
+            "POST", "/team-invitations/send-code", body | {"callback_url": "https://evil.example/"}
+        )
+        assert code(elsewhere) == (400, "REDIRECT_URL_NOT_WHITELISTED")
         assert world.sandbox.emails == []
 
     def test_a_team_lists_and_revokes_its_invitations(self, world: World) -> None:
@@ -204,6 +208,18 @@ class TestInvitations:
         assert world.is_member(world.carol)
         again = world.api.server("POST", f"{path}?user_id={world.carol.id}")
         assert code(again) == (404, "VERIFICATION_CODE_NOT_FOUND")
+
+    def test_any_verified_address_of_a_user_counts(self, world: World) -> None:
+        """One that is not verified does not."""
+        world.sandbox.invite(world.team, "second@example.test")
+        channel = {"user_id": world.carol.id, "type": "email", "value": "second@example.test", "used_for_auth": False}
+        made = world.api.server("POST", "/contact-channels", channel).json()
+        assert world.api.browser(world.carol, "GET", "/team-invitations?user_id=me").json()["items"] == []
+        world.api.server("PATCH", f"/contact-channels/{world.carol.id}/{made['id']}", {"is_verified": True})
+        (item,) = world.api.browser(world.carol, "GET", "/team-invitations?user_id=me").json()["items"]
+        accepted = world.api.browser(world.carol, "POST", f"/team-invitations/{item['id']}/accept?user_id=me")
+        assert accepted.json() == {}
+        assert world.is_member(world.carol)
 
     @pytest.mark.parametrize("query", ["", "?team_id={team}&user_id={user}"])
     def test_a_list_is_of_one_team_or_of_one_user(self, world: World, query: str) -> None:

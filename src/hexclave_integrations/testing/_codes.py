@@ -10,7 +10,7 @@ from ._project import Project
 from ._records import CodeKind, VerificationCode
 from ._wire import known_error, random_text
 
-__all__ = ["CODE_LENGTH", "TYPED", "check_callback", "find_code", "send_code", "use_code"]
+__all__ = ["CODE_LENGTH", "TYPED", "check_callback", "find_code", "send_code", "use_code", "with_code"]
 
 CODE_LENGTH = 45
 TYPED = 6  # characters of a sign-in code that a user types; the rest is the nonce, which the page keeps
@@ -67,7 +67,7 @@ def send_code(
     project.codes.append(code)
     email_kind, subject = _EMAILS[kind]
     shown = code.code[:TYPED].upper() if kind == "sign_in" else code.code
-    link = _with_code(callback_url, code.code)
+    link = with_code(callback_url, code.code)
     project.emails.append(SandboxEmail(to=email, kind=email_kind, subject=subject, code=shown, link=link))
     return code
 
@@ -102,7 +102,8 @@ def use_code(project: Project, kind: CodeKind, text: str) -> VerificationCode:
     return code
 
 
-def _with_code(url: str, code: str) -> str:
+def with_code(url: str, code: str) -> str:
+    """The link in an e-mail: a page's URL with the code as its parameter `code`."""
     parts = urlsplit(url)
     query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "code"]
     return urlunsplit(parts._replace(query=urlencode([*query, ("code", code)])))

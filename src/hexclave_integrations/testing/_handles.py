@@ -92,7 +92,11 @@ class SandboxRequest:
     Attributes:
         path: without the query, as sent.
         access_type: `client`, `server`, `admin`, or None.
-        status: of the answer; None when an outage gave none.
+        status: of the answer, also where an SDK asked for 200 instead; None when an outage gave none.
+        code: of the known error in the answer, if it is one.
+        reason: why it was refused or not answered, in words for the developer; None if it was answered.
+        at: when, epoch seconds.
+        number: how many requests came before it.
     """
 
     method: str
@@ -100,6 +104,10 @@ class SandboxRequest:
     query: Mapping[str, str]
     access_type: str | None
     status: int | None
+    code: str | None = None
+    reason: str | None = None
+    at: float = 0
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from ._channels import channels_of, normalize
+from ._codes import check_callback, with_code
 from ._mailbox import SandboxEmail
 from ._project import Project
 from ._records import Invitation, Team, User
-from ._routing import EMAIL, STRING, USER, UUID, AccessType, Call, Field, Route, required
+from ._routing import EMAIL, STRING, URL, USER, UUID, AccessType, Call, Field, Route, required
 from ._teams import require_member, require_permission
 from ._wire import Refusal, Reply, json_reply, known_error, random_text, text_reply
 
@@ -34,7 +35,7 @@ def invite(project: Project, team: Team, email: str, callback_url: str) -> Invit
         kind="team_invitation",
         subject=f"You have been invited to join {team.display_name}",
         code=invitation.code,
-        link=_with_code(callback_url, invitation.code),
+        link=with_code(callback_url, invitation.code),
     )
     project.emails.append(mail)
     return invitation
@@ -47,22 +48,18 @@ def accept(project: Project, invitation: Invitation, user: User) -> None:
     invitation.used = True
 
 
-def _with_code(url: str, code: str) -> str:
-    parts = urlsplit(url)
-    query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "code"]
-    return parts._replace(query=urlencode([*query, ("code", code)])).geturl()
-
-
 def _send(call: Call) -> Reply:
     team_id = call.body["team_id"]
     if call.caller.is_client:
         require_permission(call.project, team_id, _require_user(call).id, "$invite_members")
-    invitation = invite(call.project, _team(call.project, team_id), call.body["email"], call.body["callback_url"])
+    team, callback_url = _team(call.project, team_id), call.body["callback_url"]
+    check_callback(call.project, callback_url)
+    invitation = invite(call.project, team, call.body["email"], callback_url)
     return json_reply({"success": True, "id": invitation.id})
 
 
 def _list(call: Call) -> Reply:
-    """The invitations to a team, or those sent to a user's verified address."""
+    """The invitations to a team, or those sent to a user's verified addresses."""
     team_id, user_id = call.query.get("team_id"), call.query.get("user_id")
     if team_id is not None and user_id is not None:
         raise Refusal(text_reply("Cannot specify both team_id and user_id", 400))
@@ -150,8 +147,9 @@ def _open(project: Project) -> list[Invitation]:
 
 
 def _is_for(project: Project, invitation: Invitation, user_id: str) -> bool:
-    user = project.users.get(user_id)
-    return user is not None and user.primary_email_verified and user.primary_email == invitation.email
+    user, address = project.users.get(user_id), normalize(invitation.email)
+    channels = [] if user is None else channels_of(project, user)
+    return any(channel.is_verified and normalize(channel.value) == address for channel in channels)
 
 
 def _check_team(call: Call, team_id: str, *permission_ids: str) -> None:
@@ -193,7 +191,7 @@ ROUTES = (
         pattern=f"{_BASE}/send-code",
         handler=_send,
         access=_EVERYBODY,
-        body={"team_id": required(UUID), "email": required(EMAIL), "callback_url": required(STRING)},
+        body={"team_id": required(UUID), "email": required(EMAIL), "callback_url": required(URL)},
     ),
     Route(method="GET", pattern=_BASE, handler=_list, access=_EVERYBODY, query=_QUERY),
     Route(method="POST", pattern=f"{_BASE}/accept", handler=_accept, access=_EVERYBODY, body=_CODE),

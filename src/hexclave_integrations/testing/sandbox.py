@@ -19,13 +19,16 @@ from ..config import HexclaveConfig
 from ._api import handle
 from ._cors import is_preflight, preflight, with_cors
 from ._deliveries import Message, Receiver, WebhookEndpoint
+from ._explain import explain
 from ._gate import header_reader
 from ._handles import SandboxDelivery, SandboxRequest
 from ._holdings import SandboxHoldings
 from ._outage import Outage, OutageKind
+from ._page import answer_page, is_page
 from ._people import SandboxPeople
 from ._project import Project
-from ._server import serving
+from ._recent import RecentList
+from ._server import loopback_names, serving
 from ._transport import SandboxTransport
 from ._wire import Reply, random_text
 
@@ -62,8 +65,10 @@ class Sandbox(SandboxPeople, SandboxHoldings):
         self._outages: list[Outage] = []
         self._transport = SandboxTransport(self._answer)
         self._endpoints: list[WebhookEndpoint] = []
-        self.requests: list[SandboxRequest] = []
-        self.deliveries: list[SandboxDelivery] = []
+        self._changed: Callable[[], None] = _nothing
+        self._asked = 0
+        self.requests: RecentList[SandboxRequest] = RecentList()
+        self.deliveries: RecentList[SandboxDelivery] = RecentList()
 
     @property
     def config(self) -> HexclaveConfig:
@@ -183,19 +188,21 @@ class Sandbox(SandboxPeople, SandboxHoldings):
 
     @contextmanager
     def serve(self, port: int = 0) -> Iterator[str]:
-        """Serve real HTTP on 127.0.0.1 for the length of the block; yields the base URL.
+        """Serve real HTTP on the loopback interface for the length of the block; yields the base URL.
 
         Meanwhile `config` points there, and tokens name it as their issuer; those minted before stay genuine.
+        `localhost` and `[::1]` answer as 127.0.0.1 does; `/` is a page for people, `/_sandbox/emails` the e-mails.
 
         Args:
             port: 0 for any free one.
 
         Raises:
             RuntimeError: it is being served already.
+            OSError: the port is taken.
         """
         if self._project.base_url != _IN_PROCESS_URL:
             raise RuntimeError("This sandbox is being served already.")
-        with serving(self._answer, port, self._project.clock) as url:
+        with serving(self._answer_http, port, self._project.clock) as url:
             self._move(url)
             try:
                 yield url
@@ -206,19 +213,35 @@ class Sandbox(SandboxPeople, SandboxHoldings):
         """How many of `requests` were for a path that ends so, `/jwks.json` for instance."""
         return sum(request.path.endswith(path_suffix) for request in list(self.requests))
 
+    def _answer_http(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Reply | None:
+        """Answer what came through a socket: the page, whatever outage is on, and the API."""
+        if is_page(path):
+            return answer_page(self, self._changed, method, path, headers, body)
+        reply = self._answer(method, path, query, headers, body)
+        if method not in ("GET", "HEAD", "OPTIONS"):
+            self._changed()
+        return reply
+
     def _answer(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Reply | None:
         with self._lock:
             outage = next((outage for outage in self._outages if outage.covers(path)), None)
             reply = outage.reply() if outage else handle(self._project, method, path, query, headers, body)
             if reply is not None:  # a browser shows a page what went wrong only if the headers of CORS are there
                 reply = preflight() if is_preflight(method, path) else with_cors(path, reply)
+            status = None if reply is None else _real_status(reply)
+            code, reason = explain(self._project, headers, reply, status, outage.kind if outage else None)
             request = SandboxRequest(
                 method=method,
                 path=path,
                 query=dict(parse_qsl(query, keep_blank_values=True)),
                 access_type=header_reader(headers)("access-type"),
-                status=None if reply is None else reply.status,
+                status=status,
+                code=code,
+                reason=reason,
+                at=self._project.clock(),
+                number=self._asked,
             )
+            self._asked += 1
             self.requests.append(request)
             return reply
 
@@ -235,4 +258,14 @@ class Sandbox(SandboxPeople, SandboxHoldings):
     def _move(self, base_url: str) -> None:
         with self._lock:
             self._project.base_url = base_url
-            self._project.issuer_bases = (_IN_PROCESS_URL, base_url)
+            self._project.issuer_bases = (_IN_PROCESS_URL, *loopback_names(base_url))
+
+
+def _real_status(reply: Reply) -> int:
+    """The status of an answer, also where a client has asked for it to be hidden behind a 200 (contract 3.3)."""
+    hidden = reply.headers.get("x-stack-actual-status")
+    return reply.status if hidden is None else int(hidden)
+
+
+def _nothing() -> None:
+    """Nobody waits for changes."""
