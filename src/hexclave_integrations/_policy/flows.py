@@ -119,7 +119,7 @@ def identify(core: Core, attempt: Attempt, *, optional: bool = False) -> Flow[He
 
     Args:
         attempt: the request's credentials.
-        optional: a cookie that is over or cannot be used counts as none.
+        optional: a cookie that cannot be used, and a bearer token of another issuer, count as none.
 
     Raises:
         AuthenticationError: credentials came and are not acceptable.
@@ -132,7 +132,8 @@ def identify(core: Core, attempt: Attempt, *, optional: bool = False) -> Flow[He
             attempt.settle(core, (yield from prove(core, unproved)))
         except RequestRefused as error:
             attempt.settle(core, None, error)
-    return attempt.outcome(core.clock(), optional=optional)
+    now = core.clock()
+    return core.outcome(attempt, now) if optional else attempt.outcome(now)
 
 
 def prove(core: Core, unproved: Unproved) -> Flow[VerifiedToken]:

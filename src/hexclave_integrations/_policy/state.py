@@ -89,10 +89,27 @@ class Core:
         now = self.clock()
         if not self.settle(attempt, now):
             return None
-        user = attempt.outcome(now, optional=requirement.optional)
+        user = self.outcome(attempt, now) if requirement.optional else attempt.outcome(now)
         if user is not None:
             requirement.check_kind(user)
         return user
+
+    def outcome(self, attempt: Attempt, now: float) -> HexclaveUser | None:
+        """As `attempt.outcome` where a user is optional: some credentials that are not acceptable count as none.
+
+        Args:
+            attempt: the settled credentials of a request.
+            now: epoch seconds.
+
+        Raises:
+            RequestRefused: as for `attempt.outcome`.
+        """
+        try:
+            return attempt.outcome(now)
+        except AuthenticationError:
+            if attempt.counts_as_none(self.config):
+                return None
+            raise
 
     def judge(self, token: str, now: float) -> VerifiedToken | Unproved:
         """Verify a token, or say what is still to be proved because its key is not at hand.
