@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from ._base.guards import NeverFromRequest, RefusesAsDependency, shows_only
+from ._base.guards import NeverFromRequest, SignatureOfValue, shows_only
 
 __all__ = ["HexclaveApiKey", "ParsedApiKey", "looks_like_api_key", "parse_api_key"]
 
@@ -42,7 +42,7 @@ class HexclaveApiKey(NeverFromRequest):
     expires_at: datetime | None = None
     is_public: bool = False
 
-    __signature__ = RefusesAsDependency("Use Depends(require_api_key)")
+    __signature__ = SignatureOfValue("Use Depends(require_api_key)")
 
     @classmethod
     def from_api(cls, body: Mapping[str, Any]) -> HexclaveApiKey:

@@ -11,7 +11,7 @@ import enum
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, Never, Self, TypeAlias, TypeVar
 
 from ._base import strict
 from ._base.guards import NotADependency, RefusesAsDependency, Unapplied
@@ -61,14 +61,20 @@ class _Allow(Unapplied, Generic[R]):
     def __init__(self, requirement: R) -> None:
         self._requirement = requirement
 
-    def __call__(self, *, restricted: bool = False, anonymous: bool = False, api_key: bool = False) -> R:
+    def __call__(self, *misused: Never, restricted: bool = False, anonymous: bool = False, api_key: bool = False) -> R:
         """A copy that lets more through.
 
         Args:
+            misused: what it decorates if it was not called.
             restricted: allow restricted users.
             anonymous: allow anonymous users; implies `restricted` (contract 3.2).
             api_key: take a user's API key in place of an access token; its owner is then the user.
+
+        Raises:
+            ConfigurationError: it was not called.
         """
+        if misused:
+            raise NotADependency(self._fix())
         old = self._requirement
         return dataclasses.replace(
             old,
@@ -89,8 +95,17 @@ class _Live(Unapplied, Generic[R]):
     def __init__(self, requirement: R) -> None:
         self._requirement = requirement
 
-    def __call__(self) -> R:
-        """A copy that asks Hexclave on every request whether user and session still exist (contract 9.20)."""
+    def __call__(self, *misused: Never) -> R:
+        """A copy that asks Hexclave on every request whether user and session still exist (contract 9.20).
+
+        Args:
+            misused: what it decorates if it was not called.
+
+        Raises:
+            ConfigurationError: it was not called.
+        """
+        if misused:
+            raise NotADependency(self._fix())
         return dataclasses.replace(self._requirement, is_live=True)
 
     def _fix(self) -> str:

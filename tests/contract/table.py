@@ -288,8 +288,8 @@ def a_source_after_a_missing_token_counts(w: World) -> Steps:
         yield "/optional", {"x-stack-access-token": f"{missing or 'null'},{text}"}, BAD_TOKEN
         yield "/key", {"x-api-key": missing, "authorization": f"Bearer {key.value}"}, let_in({"id": key.id})
         yield "/either", {**before, "x-api-key": key.value}, me(w.alice)
-    for missing in (None, "null", "undefined"):
-        yield "/me", {"x-stack-auth": json.dumps({"accessToken": missing, "refreshToken": None})}, NOBODY
+    for absent in (None, "null", "undefined"):
+        yield "/me", {"x-stack-auth": json.dumps({"accessToken": absent, "refreshToken": None})}, NOBODY
 
 
 def _signed_elsewhere(claims: dict[str, Any], algorithm: str = "HS256", **header: Any) -> str:
@@ -323,7 +323,7 @@ def a_bearer_token_of_another_issuer_is_nobody_where_a_user_is_optional(w: World
 @row
 def a_bearer_token_that_names_us_is_ours(w: World) -> Steps:
     project = w.sandbox.config.project_id
-    elsewhere = {"iss": "https://auth.shop.example", "aud": "shop"}
+    elsewhere: dict[str, Any] = {"iss": "https://auth.shop.example", "aud": "shop"}
     for claims in (
         w.claims(w.alice),
         elsewhere | {"iss": w.claims(w.alice)["iss"]},

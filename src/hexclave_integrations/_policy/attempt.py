@@ -82,7 +82,7 @@ class Attempt:
         return self.by_cookie or self.is_foreign(config)
 
     def is_foreign(self, config: HexclaveConfig) -> bool:
-        """Whether the credentials are a bearer token that is plainly another issuer's, and no form of Hexclave's own."""
+        """Whether the credentials are a bearer token that is plainly another issuer's, in no form of ours."""
         bearer = find.plain_bearer(self.headers)
         return bearer is not None and is_foreign(bearer, config)
 

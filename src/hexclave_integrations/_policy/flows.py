@@ -73,6 +73,8 @@ def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
     before = core.ring.current.generation
     try:
         reply = yield Fetch(api.jwks_request(core.config))
+        if reply.status == 404:
+            raise ValueError("it knows no project with this project_id (HEXCLAVE_PROJECT_ID) at this api_url")
         if reply.status != 200:
             raise ValueError(f"status {reply.status}")
         core.ring.accept(reply.body, core.clock(), wanted=wanted)

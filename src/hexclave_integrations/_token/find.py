@@ -51,7 +51,6 @@ _ENVELOPES = ("stackauth_", "hexclave_")
 _BLANKS: Final = " \t"  # what may surround a header's value (RFC 9110 section 5.6.3); Python's own blanks are many more
 # What JavaScript makes of a missing token when it becomes text: the frontend says that nobody is signed in.
 _MISSING: Final = frozenset({"null", "undefined"})
-_LONGEST_MISSING: Final = max(map(len, _MISSING))
 _SEVERAL: Final = ";"  # between the values of a cookie whose name came more than once
 
 
@@ -153,9 +152,8 @@ def find_in_headers(found: Mapping[str, str]) -> Credential | None:
         return None
     value = found.get(STACK_TOKEN, "")
     # As below, at once: most requests end here.
-    if _LONGEST_MISSING < len(value) <= MAX_HEADER and "," not in value and (plain := value.strip(_BLANKS)):
-        if plain not in _MISSING:
-            return _bounded(plain)
+    if "," not in value and len(value) <= MAX_HEADER and (plain := _present(value.strip(_BLANKS))):
+        return _bounded(plain)
     for name in (STACK_TOKEN, HEXCLAVE_TOKEN):
         if token := _present(_single(found.get(name))):
             return _bounded(token)
@@ -244,7 +242,8 @@ def _single(value: str | None) -> str | None:
 
 def _present(text: str | None) -> str | None:
     """The text of a credential; None where it is blank, or stands for a missing one."""
-    return None if not text or text in _MISSING else text
+    # The length first: to look a long text up in a set, all of it is read.
+    return None if not text or (len(text) < MIN_TOKEN and text in _MISSING) else text
 
 
 def _bearer(value: str | None) -> str | None:

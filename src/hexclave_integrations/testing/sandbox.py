@@ -41,11 +41,20 @@ class Sandbox(SandboxContents):
     Args:
         project_id: a UUID; a new one when None.
         clock: the time, epoch seconds.
+        remembered_for: how long a client with `config` remembers permissions, memberships and API keys, seconds: as
+            in production by default, and 0 to see each change at once, as the fixture `hexclave_sandbox` does.
     """
 
-    def __init__(self, *, project_id: str | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        project_id: str | None = None,
+        clock: Callable[[], float] = time.time,
+        remembered_for: float = 60,
+    ) -> None:
         super().__init__(Project((project_id or str(uuid.uuid4())).lower(), _IN_PROCESS_URL, clock))
         self._webhook_secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
+        self._remembered_for = remembered_for
         self._outages: list[Outage] = []
         self._transport = SandboxTransport(self._answer)
         self._endpoints: list[WebhookEndpoint] = []
@@ -62,6 +71,8 @@ class Sandbox(SandboxContents):
             secret_server_key=self._project.secret_server_key,
             publishable_client_key=self._project.publishable_client_key,
             api_url=base_url,
+            permission_ttl=self._remembered_for,
+            api_key_ttl=self._remembered_for,
             issuer_urls=(_IN_PROCESS_URL,) if served else (),
             webhook_secrets=(self._webhook_secret,),
             transport=None if served else self._transport,
