@@ -30,6 +30,9 @@ class BaseClient:
         self.config = HexclaveConfig.from_env() if config is None else config
         self._core = Core(self.config, clock)
         self._transport = self.config.transport if transport is None else transport
+        on_change = getattr(self._transport, "on_change", None)
+        if on_change is not None:  # a sandbox, which says when what it answered is no longer true
+            on_change(self._core.forget_answers)
 
     def attempt(self, headers: Headers, cookies: Callable[[], Mapping[str, str] | None] = lambda: None) -> Attempt:
         """The credentials of one request, for `admit` and `identify`; an adapter keeps it on its request.

@@ -45,6 +45,11 @@ class Core:
         # up API keys, and what they are told off for must not keep users from their permissions.
         self.paused_until: dict[str, float] = {}
 
+    def forget_answers(self) -> None:
+        """Forget every answer about permissions, memberships and API keys, those still under way included."""
+        self.answers.forget_all()
+        self.api_keys.forget_all()
+
     def settle(self, attempt: Attempt, now: float) -> bool:
         """Work out who makes a request, where that needs no question; False where a key has to be fetched first.
 

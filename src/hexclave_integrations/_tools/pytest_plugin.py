@@ -18,6 +18,6 @@ def hexclave_sandbox() -> Iterator[Sandbox]:
     """A fresh Hexclave in memory for one test. What it grants, revokes or deletes, applications notice at once."""
     from ..testing import Sandbox
 
-    sandbox = Sandbox(remembered_for=0)
+    sandbox = Sandbox(tells_clients=True)
     yield sandbox
     sandbox.close()

@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -20,9 +20,10 @@ from ._api import handle
 from ._contents import SandboxContents
 from ._deliveries import Message, Receiver, WebhookEndpoint
 from ._gate import header_reader
-from ._handles import SandboxDelivery, SandboxRequest
+from ._handles import SandboxApiKey, SandboxDelivery, SandboxRequest
 from ._outage import Outage, OutageKind
 from ._project import Project
+from ._records import Scope
 from ._server import serving
 from ._transport import SandboxTransport
 from ._wire import Reply, random_text
@@ -41,8 +42,8 @@ class Sandbox(SandboxContents):
     Args:
         project_id: a UUID; a new one when None.
         clock: the time, epoch seconds.
-        remembered_for: how long a client with `config` remembers permissions, memberships and API keys, seconds: as
-            in production by default, and 0 to see each change at once, as the fixture `hexclave_sandbox` does.
+        tells_clients: whether clients with the in-process `config` forget permissions, memberships and API keys with
+            each change, as the fixture `hexclave_sandbox` has it. Otherwise they remember as long as in production.
     """
 
     def __init__(
@@ -50,13 +51,14 @@ class Sandbox(SandboxContents):
         *,
         project_id: str | None = None,
         clock: Callable[[], float] = time.time,
-        remembered_for: float = 60,
+        tells_clients: bool = False,
     ) -> None:
         super().__init__(Project((project_id or str(uuid.uuid4())).lower(), _IN_PROCESS_URL, clock))
         self._webhook_secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
-        self._remembered_for = remembered_for
         self._outages: list[Outage] = []
         self._transport = SandboxTransport(self._answer)
+        self._tells_clients = tells_clients
+        self._project.emit = self.send_webhook
         self._endpoints: list[WebhookEndpoint] = []
         self.requests: list[SandboxRequest] = []
         self.deliveries: list[SandboxDelivery] = []
@@ -71,8 +73,6 @@ class Sandbox(SandboxContents):
             secret_server_key=self._project.secret_server_key,
             publishable_client_key=self._project.publishable_client_key,
             api_url=base_url,
-            permission_ttl=self._remembered_for,
-            api_key_ttl=self._remembered_for,
             issuer_urls=(_IN_PROCESS_URL,) if served else (),
             webhook_secrets=(self._webhook_secret,),
             transport=None if served else self._transport,
@@ -131,7 +131,6 @@ class Sandbox(SandboxContents):
         )
         with self._lock:
             self._endpoints.append(endpoint)
-            self._project.emit = self.send_webhook
         return endpoint
 
     def send_webhook(self, type: str, data: Any) -> None:
@@ -140,6 +139,7 @@ class Sandbox(SandboxContents):
         Args:
             type: `user.created` and the like.
         """
+        self._tell_clients()
         message = Message(f"msg_{random_text(27)}", type, json.loads(json.dumps(data)))
         with self._lock:
             for endpoint in self._endpoints:
@@ -216,7 +216,27 @@ class Sandbox(SandboxContents):
                 status=None if reply is None else reply.status,
             )
             self.requests.append(request)
+            if method != "GET" and not path.endswith("/check"):  # which only reads an API key
+                self._tell_clients()
             return reply
+
+    def revoke_api_key(self, key: SandboxApiKey) -> None:
+        """Revoke an API key."""
+        super().revoke_api_key(key)
+        self._tell_clients()
+
+    def define_permission(self, permission: str, contains: Iterable[str] = (), *, scope: Scope = "team") -> None:
+        """Define a permission, or define it anew; holding it is holding what it contains, at any depth.
+
+        Raises:
+            ValueError: the id is no custom permission's (contract 4.3).
+        """
+        super().define_permission(permission, contains, scope=scope)
+        self._tell_clients()
+
+    def _tell_clients(self) -> None:
+        if self._tells_clients:
+            self._transport.tell_clients()
 
     def _end_endpoint(self, endpoint: WebhookEndpoint) -> None:
         with self._lock:
