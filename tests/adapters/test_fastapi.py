@@ -139,12 +139,22 @@ def test_configuration_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_missing_project_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a project id the application does not even come to be; the error names both variables."""
+    """Without a project id an application can be described and does not start; the error names both variables."""
     monkeypatch.delenv("HEXCLAVE_PROJECT_ID", raising=False)
     monkeypatch.delenv("STACK_PROJECT_ID", raising=False)
+    app = FastAPI()
+    hexclave = Hexclave(app)
+    add_me(app)
+    app.get("/key", dependencies=[Depends(require_api_key)])(lambda: None)
 
-    with pytest.raises(ConfigurationError, match=r"HEXCLAVE_PROJECT_ID.*STACK_PROJECT_ID"):
-        Hexclave(FastAPI())
+    assert {"/me", "/key"} == set(app.openapi()["paths"])
+    named = r"HEXCLAVE_PROJECT_ID.*STACK_PROJECT_ID"
+    with pytest.raises(ConfigurationError, match=named), TestClient(app):
+        pass
+    with pytest.raises(ConfigurationError, match=named):
+        TestClient(app).get("/me")
+    with pytest.raises(ConfigurationError, match=named):
+        _ = hexclave.client
 
 
 @pytest.mark.parametrize("app", [Starlette(), APIRouter(), None, "main:app"], ids=lambda app: type(app).__name__)

@@ -43,6 +43,18 @@ class BaseClient:
         """
         return Attempt(find.collect(_pairs(headers), self._core.wanted_headers), cookies)
 
+    def recognize(self, attempt: Attempt) -> HexclaveUser | None:
+        """The verified user of a request, of any kind, where nothing has to be fetched to tell; else None.
+
+        Args:
+            attempt: the request's credentials.
+
+        Raises:
+            AuthenticationError: credentials came and are not acceptable.
+        """
+        now = self._core.clock()
+        return attempt.outcome(now) if self._core.settle(attempt, now) else None
+
     def presume(self, attempt: Attempt, user: HexclaveUser | None) -> None:
         """Take somebody for the caller of a request without credentials: for the tests of applications alone."""
         attempt.settle(self._core, None if user is None else VerifiedToken(user, math.inf, 0))

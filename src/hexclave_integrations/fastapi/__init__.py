@@ -9,6 +9,7 @@
     async def me(user: CurrentUser): ...
 """
 
+from .._asgi.source import override_config
 from .._asgi.startup import FRAMEWORKS, Framework
 from ..requirements import SELECTED_TEAM
 from ._dependencies import (
@@ -35,6 +36,7 @@ __all__ = [
     "Hexclave",
     "OptionalUser",
     "optional_user",
+    "override_config",
     "require_api_key",
     "require_permission",
     "require_project_permission",

@@ -26,7 +26,11 @@ __all__ = [
 class LitestarRequirement(Requirement):
     """A requirement for `guards=[...]`. `request.user` is then the user or API key it let through, or None."""
 
-    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    async def __call__(
+        self,
+        connection: ASGIConnection[Any, Any, Any, Any] = _NOT_GIVEN,
+        handler: BaseRouteHandler = _NOT_GIVEN,
+    ) -> None:
         """Hold the caller against this.
 
         Raises:

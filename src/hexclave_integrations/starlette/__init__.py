@@ -11,6 +11,7 @@
 The middleware refuses nobody: only a requirement does.
 """
 
+from .._asgi.source import override_config
 from ..requirements import SELECTED_TEAM
 from ._middleware import HexclaveMiddleware
 from ._requirements import (
@@ -29,6 +30,7 @@ __all__ = [
     "HexclaveMiddleware",
     "StarletteRequirement",
     "optional_user",
+    "override_config",
     "require_api_key",
     "require_permission",
     "require_project_permission",

@@ -9,11 +9,14 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from .._adapter.guarded import mark_guarded
 from .._asgi.caller import caller_of
 from ..errors import ConfigurationError
-from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
+from .._base.guards import NotADependency
+from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 
 __all__ = [
     "StarletteRequirement",
@@ -25,6 +28,8 @@ __all__ = [
     "require_user",
 ]
 
+_NOT_GIVEN: Final[Any] = None
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -32,7 +37,7 @@ R = TypeVar("R")
 class StarletteRequirement(Requirement):
     """A requirement that decorates an endpoint. `request.user` is then the user that was let through, or None."""
 
-    def __call__(self, endpoint: Callable[P, Any]) -> Callable[P, Coroutine[Any, Any, Any]]:
+    def __call__(self, endpoint: Callable[P, Any] = _NOT_GIVEN) -> Callable[P, Coroutine[Any, Any, Any]]:
         """Guard an endpoint.
 
         Args:
@@ -41,6 +46,8 @@ class StarletteRequirement(Requirement):
         Raises:
             ConfigurationError: what is decorated cannot be called.
         """
+        if endpoint is _NOT_GIVEN:
+            raise NotADependency("require_user is a requirement already: write @require_user, without a call.")
         if not callable(endpoint) or isinstance(endpoint, type):
             raise ConfigurationError("A requirement decorates a function, or the methods of an endpoint class.")
 
@@ -62,6 +69,53 @@ class StarletteRequirement(Requirement):
 
         mark_guarded(guarded, self)
         return guarded
+
+    def guard(self, app: ASGIApp) -> ASGIApp:
+        """Guard everything that an application or a mount serves, http and websocket, unknown paths included.
+
+        ::
+
+            Mount("/admin", app=require_user.guard(StaticFiles(directory="admin")))
+            Mount("/api", routes=[...], middleware=[Middleware(require_user.guard)])
+
+        Args:
+            app: any ASGI application.
+
+        Raises:
+            ConfigurationError: it is none.
+        """
+        return GuardedApp(app, self)
+
+
+class GuardedApp:
+    """An ASGI application that runs only for callers who meet a requirement.
+
+    Args:
+        app: the application.
+        requirement: what is asked.
+
+    Attributes:
+        app: the same, where those who look through middleware expect it.
+    """
+
+    def __init__(self, app: ASGIApp, requirement: StarletteRequirement) -> None:
+        if not callable(app) or isinstance(app, (type, *UNAPPLIED)):
+            raise ConfigurationError("require_user.guard takes an ASGI application, such as Router or StaticFiles.")
+        self.app = app
+        self._requirement = requirement
+        mark_guarded(self, requirement)
+
+    @property
+    def routes(self) -> list[Any]:
+        """The routes of the application."""
+        return getattr(self.app, "routes", None) or []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            is_websocket = scope["type"] == "websocket"
+            connection = WebSocket(scope, receive, send) if is_websocket else HTTPConnection(scope)
+            scope["user"] = await caller_of(connection).check(self._requirement, connection)
+        await self.app(scope, receive, send)
 
 
 require_user: Final = StarletteRequirement()
