@@ -50,7 +50,7 @@ _KEY_SCHEME: Final = APIKey.model_validate(
 )
 
 
-_NOT_GIVEN: Final[Any] = None
+_NOT_GIVEN: Final[Any] = object()
 
 
 class FastAPIRequirement(Requirement, SecurityBase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -23,6 +24,7 @@ from ..errors import ConfigurationError, RequestRefused
 from ..requirements import Requirement
 from ..user import HexclaveUser
 from ._caller import CallerMiddleware, caller_of
+from ._guards import CALLED
 
 __all__ = ["HexclavePlugin", "override_config"]
 
@@ -127,6 +129,9 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
                 self._check_guard(guard, handler, route)
 
     def _check_guard(self, guard: object, handler: BaseRouteHandler, route: BaseRoute) -> None:
+        if inspect.iscoroutine(guard):
+            guard.close()
+            raise ConfigurationError(f"A guard of {route.path} was called: {CALLED}")
         if isinstance(guard, Unapplied) or (isinstance(guard, type) and issubclass(guard, Requirement)):
             raise ConfigurationError(f"A guard of {route.path} is a requirement that was not called.")
         if not isinstance(guard, Requirement):

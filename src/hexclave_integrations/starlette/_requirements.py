@@ -14,8 +14,8 @@ from starlette.websockets import WebSocket
 
 from .._adapter.guarded import mark_guarded
 from .._asgi.caller import caller_of
-from ..errors import ConfigurationError
 from .._base.guards import NotADependency
+from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "require_user",
 ]
 
-_NOT_GIVEN: Final[Any] = None
+_NOT_GIVEN: Final[Any] = object()
 
 P = ParamSpec("P")
 R = TypeVar("R")
