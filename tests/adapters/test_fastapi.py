@@ -2099,4 +2099,4 @@ def test_api_keys_are_described(sandbox: Sandbox) -> None:
 def test_a_requirement_that_was_called_by_mistake() -> None:
     """The error says what to write."""
     with pytest.raises(ConfigurationError, match=r"write Depends\(require_user\), without a call"):
-        Depends(require_user())
+        Depends(require_user())  # type: ignore[call-arg, arg-type]  # the mistake

@@ -769,4 +769,4 @@ def test_what_is_no_application_is_not_guarded(thing: Any) -> None:
 def test_a_requirement_that_was_called_by_mistake() -> None:
     """The error says what to write."""
     with pytest.raises(ConfigurationError, match="write @require_user, without a call"):
-        require_user()
+        require_user()  # type: ignore[call-arg]  # the mistake

@@ -142,7 +142,7 @@ ALL_APPS = [*APPS, pytest.param(endpoint_app, id="endpoint class"), pytest.param
 Build = Callable[[HexclaveConfig], Any]
 
 
-def greeting(app: Any, path: str = "/ws", **options: Any) -> tuple[dict[str, Any], str | None]:
+def greeting(app: Any, path: str = "/ws", **options: Any) -> tuple[Any, str | None]:
     """What the view says, and the selected subprotocol."""
     with TestClient(app) as client, client.websocket_connect(path, **options) as session:
         return session.receive_json(), session.accepted_subprotocol
@@ -573,11 +573,18 @@ def test_the_subprotocol_of_a_missing_token_is_nobody(sandbox: Sandbox, text: st
         raise AssertionError
 
     user = sandbox.create_user()
-    for headers, said in (({}, None), ({"authorization": f"Bearer {sandbox.token(user)}"}, user.id)):
-        assert greeting(app, "/optional", subprotocols=["hexclave", PREFIX + text], headers=headers)[0] == said
+    kinds: list[tuple[dict[str, str], Any]] = [
+        ({}, None),
+        ({"authorization": f"Bearer {sandbox.token(user)}"}, user.id),
+    ]
+    for headers, said in kinds:
+        assert greeting(app, "/optional", subprotocols=["hexclave", PREFIX + text], headers=headers) == (
+            said,
+            "hexclave",
+        )
         # A header with such a text does not come before the subprotocol either.
         offered = ["hexclave", PREFIX + sandbox.token(user)]
         nulls = {"x-stack-access-token": text, "authorization": f"Bearer {text}".strip()}
-        assert greeting(app, "/optional", subprotocols=offered, headers=nulls)[0] == user.id
+        assert greeting(app, "/optional", subprotocols=offered, headers=nulls) == (user.id, "hexclave")
     [closed] = run(app, handshake([], token=text))
     assert closed["reason"] == "USER_AUTHENTICATION_REQUIRED"

@@ -144,8 +144,8 @@ def cookies_hold_the_scope() -> Mapping[str, Any]:
 )
 def each_guard_makes_an_attempt() -> Mapping[str, Any]:
     class Middleware(starlette.HexclaveMiddleware):
-        def __init__(self, app: Any, config: HexclaveConfig) -> None:
-            super().__init__(app, config)
+        def __init__(self, app: Any, config: HexclaveConfig, **options: Any) -> None:
+            super().__init__(app, config, **options)
             self._config = config
 
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -71,7 +71,7 @@ class FastAPIRequirement(Requirement, SecurityBase):
             return KEY_SCHEME_NAME
         return EITHER if self.api_key else SCHEME_NAME
 
-    def __call__(self, connection: HTTPConnection = _NOT_GIVEN) -> Coroutine[Any, Any, Any]:
+    def __call__(self, connection: HTTPConnection) -> Coroutine[Any, Any, Any]:
         """Resolve the dependency. If the result is not awaited, no answer to the request is sent.
 
         Raises:
@@ -92,6 +92,9 @@ class FastAPIRequirement(Requirement, SecurityBase):
         """True: FastAPI itself takes a dependency for a truth value."""
         return True
 
+
+# Calling it without an argument is a mistake to type checkers; to everybody else it says what to write.
+FastAPIRequirement.__call__.__defaults__ = (_NOT_GIVEN,)
 
 # FastAPI runs a function in a thread unless it knows that it is a coroutine function. The check would then not be
 # awaited, and nobody would be let in.

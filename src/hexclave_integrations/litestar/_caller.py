@@ -92,7 +92,7 @@ class CallerMiddleware:
                 await send({**message, "headers": headers})
             elif message["type"] == "websocket.close" and caller.refusal is not None:
                 can_deny = "websocket.http.response" in (scope.get("extensions") or {})
-                offered = None if is_accepted else scope.get("subprotocols", [])
+                offered: Any = None if is_accepted else scope.get("subprotocols", [])
                 for refused in self._refuse_websocket(caller.refusal, offered, can_deny=can_deny):
                     await send(refused)
             else:

@@ -32,11 +32,7 @@ _NOT_GIVEN: Final[Any] = object()
 class LitestarRequirement(Requirement):
     """A requirement for `guards=[...]`. `request.user` is then the user or API key it let through, or None."""
 
-    async def __call__(
-        self,
-        connection: ASGIConnection[Any, Any, Any, Any] = _NOT_GIVEN,
-        handler: BaseRouteHandler = _NOT_GIVEN,
-    ) -> None:
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         """Hold the caller against this.
 
         Raises:
@@ -55,6 +51,9 @@ class LitestarRequirement(Requirement):
             raise
         connection.scope["user"] = principal
 
+
+# Calling it without arguments is a mistake to type checkers; to everybody else it says what to write.
+LitestarRequirement.__call__.__defaults__ = (_NOT_GIVEN, _NOT_GIVEN)
 
 require_user: Final = LitestarRequirement()
 """A regular user."""

@@ -37,7 +37,7 @@ R = TypeVar("R")
 class StarletteRequirement(Requirement):
     """A requirement that decorates an endpoint. `request.user` is then the user that was let through, or None."""
 
-    def __call__(self, endpoint: Callable[P, Any] = _NOT_GIVEN) -> Callable[P, Coroutine[Any, Any, Any]]:
+    def __call__(self, endpoint: Callable[P, Any]) -> Callable[P, Coroutine[Any, Any, Any]]:
         """Guard an endpoint.
 
         Args:
@@ -85,6 +85,10 @@ class StarletteRequirement(Requirement):
             ConfigurationError: it is none.
         """
         return GuardedApp(app, self)
+
+
+# Calling it without an argument is a mistake to type checkers; to everybody else it says what to write.
+StarletteRequirement.__call__.__defaults__ = (_NOT_GIVEN,)
 
 
 class GuardedApp:
