@@ -15,7 +15,9 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 from litestar.plugins import InitPlugin, ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
+from litestar.types import Message, Scope
 
+from .._adapter.cache_headers import HeaderGuard
 from .._adapter.startup import unmet
 from .._base.guards import Unapplied
 from ..client import AsyncHexclaveClient
@@ -23,7 +25,7 @@ from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused
 from ..requirements import Requirement
 from ..user import HexclaveUser
-from ._caller import CallerMiddleware, caller_of
+from ._caller import SCOPE_KEY, CallerMiddleware, caller_of
 from ._guards import CALLED
 
 __all__ = ["HexclavePlugin", "override_config"]
@@ -81,7 +83,15 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
         handlers: Any = app_config.exception_handlers
         handlers.setdefault(RequestRefused, refuse)  # an application may have its own answer already
         app_config.lifespan.append(self._live)
+        if app_config.cors_config is not None:
+            app_config.before_send.append(self._guard_caches_again)
         return app_config
+
+    async def _guard_caches_again(self, message: Message, scope: Scope) -> None:
+        """Name the credentials in `Vary` once more: Litestar's CORS, outside of all middleware, puts its own there."""
+        caller: Any = scope.get(SCOPE_KEY)
+        if message["type"] == "http.response.start" and caller is not None and caller.attempt.asked:
+            message["headers"] = HeaderGuard(caller.client.config, bytes)(message["headers"])
 
     async def identify(self, connection: ASGIConnection[Any, Any, Any, Any]) -> HexclaveUser | None:
         """The verified user of a request, of any kind, or None for nobody: for middleware and handlers without a guard.
