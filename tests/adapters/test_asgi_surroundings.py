@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import httpx2
 import pytest
 import trio
+from django.urls import path
 from fastapi import FastAPI
 from litestar import Litestar, get
 from starlette.applications import Starlette
@@ -106,11 +108,10 @@ def test_under_trio_a_test_without_a_lifespan_is_told_as_well(hexclave_sandbox: 
 
 def test_channels(hexclave_sandbox: Sandbox) -> None:
     """A consumer behind the middleware knows who connects, by header and by subprotocol, and lets in whom it wants."""
-    from channels.generic.websocket import AsyncJsonWebsocketConsumer
-    from channels.routing import ProtocolTypeRouter, URLRouter
-    from django.urls import path
+    consumers: Any = importlib.import_module("channels.generic.websocket")  # only once Django is set up
+    routing: Any = importlib.import_module("channels.routing")
 
-    class Consumer(AsyncJsonWebsocketConsumer):
+    class Consumer(consumers.AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # it has no types
         async def connect(self) -> None:
             if not self.scope["user"].is_authenticated:
                 await self.accept()
@@ -124,8 +125,10 @@ def test_channels(hexclave_sandbox: Sandbox) -> None:
         """Django itself, in a real application."""
 
     consumer: Any = Consumer.as_asgi()
-    routes = URLRouter([path("ws", consumer)])
-    app: Any = ProtocolTypeRouter({"http": http, "websocket": HexclaveMiddleware(routes, hexclave_sandbox.config)})
+    routes = routing.URLRouter([path("ws", consumer)])
+    app: Any = routing.ProtocolTypeRouter(
+        {"http": http, "websocket": HexclaveMiddleware(routes, hexclave_sandbox.config)}
+    )
     alice = hexclave_sandbox.create_user()
     client = TestClient(app)
     token = hexclave_sandbox.token(alice)

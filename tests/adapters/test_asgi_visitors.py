@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hexclave_integrations import HexclaveClient
+from hexclave_integrations._policy.client_base import recognize
 from hexclave_integrations.fastapi import CurrentUser, Hexclave
 from hexclave_integrations.litestar import HexclavePlugin
 from hexclave_integrations.testing import Sandbox
@@ -228,9 +229,9 @@ def test_nothing_is_fetched_to_recognize_somebody(hexclave_sandbox: Sandbox) -> 
     user = hexclave_sandbox.create_user()
     with HexclaveClient(hexclave_sandbox.config) as client:
         attempt = client.attempt(hexclave_sandbox.headers(user))
-        assert client.recognize(attempt) is None
+        assert recognize(client, attempt) is None
         assert hexclave_sandbox.requests == []
         client.warm()
-        found = client.recognize(client.attempt(hexclave_sandbox.headers(user)))
+        found = recognize(client, client.attempt(hexclave_sandbox.headers(user)))
         assert found is not None
         assert found.id == user.id

@@ -7,6 +7,7 @@ from typing import Any, Final
 from starlette.authentication import BaseUser
 from starlette.requests import HTTPConnection
 
+from .._policy.client_base import recognize
 from ..client import AsyncHexclaveClient
 from ..errors import RequestRefused
 from ..user import HexclaveUser
@@ -62,7 +63,7 @@ class LazyUser(BaseUser):
         attempt = self._caller.attempt
         attempt.asked = True
         try:
-            return self._caller.client.recognize(attempt)
+            return recognize(self._caller.client, attempt)
         except RequestRefused:
             return None
 
@@ -71,7 +72,8 @@ def show_user(caller: Caller, scope: Any) -> None:
     """Put the caller where middleware and handlers look for a user, unless the application's own is there."""
     user = LazyUser(caller)
     scope.setdefault("state", {})[_STATE] = user
-    if isinstance(scope.get("user"), LazyUser | None):
+    known = scope.get("user")
+    if known is None or type(known) is LazyUser:
         scope["user"] = user
 
 

@@ -15,7 +15,7 @@ from ..user import HexclaveUser
 from .attempt import Attempt
 from .state import Core
 
-__all__ = ["NO_PARAMS", "BaseClient", "Headers", "concealed"]
+__all__ = ["NO_PARAMS", "BaseClient", "Headers", "concealed", "recognize"]
 
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
 """A mapping, or name/value pairs as text or bytes; names in any case, repeats allowed."""
@@ -43,18 +43,6 @@ class BaseClient:
         """
         return Attempt(find.collect(_pairs(headers), self._core.wanted_headers), cookies)
 
-    def recognize(self, attempt: Attempt) -> HexclaveUser | None:
-        """The verified user of a request, of any kind, where nothing has to be fetched to tell; else None.
-
-        Args:
-            attempt: the request's credentials.
-
-        Raises:
-            AuthenticationError: credentials came and are not acceptable.
-        """
-        now = self._core.clock()
-        return attempt.outcome(now) if self._core.settle(attempt, now) else None
-
     def presume(self, attempt: Attempt, user: HexclaveUser | None) -> None:
         """Take somebody for the caller of a request without credentials: for the tests of applications alone."""
         attempt.settle(self._core, None if user is None else VerifiedToken(user, math.inf, 0))
@@ -72,6 +60,21 @@ class BaseClient:
         except InvalidToken as error:
             error.__context__ = None
             return error.with_traceback(None)
+
+
+def recognize(client: BaseClient, attempt: Attempt) -> HexclaveUser | None:
+    """The verified user of a request, of any kind, where nothing has to be fetched to tell; else None.
+
+    Args:
+        client: verifies.
+        attempt: the request's credentials.
+
+    Raises:
+        AuthenticationError: credentials came and are not acceptable.
+    """
+    core = client._core
+    now = core.clock()
+    return attempt.outcome(now) if core.settle(attempt, now) else None
 
 
 def concealed(credential: str, refusal: type[AuthenticationError] = InvalidToken) -> find.Credential:
