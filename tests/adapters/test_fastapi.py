@@ -2067,6 +2067,39 @@ def test_an_override_of_require_user_counts_for_its_variants(sandbox: Sandbox) -
         assert found(client) == strangers
 
 
+def test_a_guarded_mount_refuses_before_a_body_is_read(sandbox: Sandbox) -> None:
+    """A stranger's upload is not waited for, and JSON that cannot be read is no 422 to them."""
+    uploads, app = FastAPI(), new_app(sandbox)
+
+    @uploads.post("/x")
+    async def upload(data: dict[str, int], user: CurrentUser) -> str:
+        return user.id
+
+    app.mount("/uploads", starlette.require_user.guard(uploads))
+    headers = [(name.encode(), value.encode()) for name, value in sandbox.headers(sandbox.create_user()).items()]
+
+    async def post(headers: list[tuple[bytes, bytes]]) -> tuple[int, int]:
+        read, status = 0, []
+
+        async def receive() -> dict[str, Any]:
+            nonlocal read
+            read += 1
+            return {"type": "http.request", "body": b"{", "more_body": False}
+
+        async def send(message: Any) -> None:
+            status.extend([message["status"]] if "status" in message else [])
+
+        scope = {"type": "http", "method": "POST", "path": "/uploads/x", "headers": headers, "query_string": b""}
+        kind = (b"content-type", b"application/json")
+        await app({**scope, "headers": [*headers, kind]}, receive, send)
+        return status[0], read
+
+    assert asyncio.run(post([])) == (401, 0)
+    assert asyncio.run(post([(b"x-stack-access-token", b"garbage")])) == (401, 0)
+    status, read = asyncio.run(post(headers))
+    assert (status, read > 0) == (422, True)
+
+
 def test_api_keys_are_described(sandbox: Sandbox) -> None:
     """OpenAPI documents name the header of API keys, and both schemes where either serves."""
     app = new_app(sandbox, api_key_header="x-machine-key")
