@@ -180,6 +180,17 @@ def test_what_was_overridden_is_checked_at_the_start(kind: Kind) -> None:
         client.get("/me")
 
 
+@pytest.mark.parametrize("name", ["fastapi", "starlette"])
+def test_what_is_overridden_in_a_running_application_is_checked(name: str) -> None:
+    """The routes are held against the other settings before the first request that they serve."""
+    kind, sandbox = KINDS[name], Sandbox()
+    lacking = dataclasses.replace(sandbox.config, secret_server_key=None)
+    with kind.client(kind.make(sandbox.config)) as client:
+        with kind.override(client.app, lacking), pytest.raises(ConfigurationError, match="/team needs it"):
+            client.get("/me")
+        assert client.get("/me").status_code == 401
+
+
 @pytest.mark.parametrize("app", [FastAPI(), Starlette(), Litestar([])], ids=lambda app: type(app).__name__)
 def test_there_has_to_be_something_to_override(app: Any, hexclave_sandbox: Sandbox) -> None:
     """An application without Hexclave is not let believe that it has one."""
