@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint types bench chaos fuzz clean
+.PHONY: demo test lint types docs bench chaos fuzz clean
 
 demo: $(STAMP)  ## watch FastAPI, Flask and Django judge real requests; KEEP=1 stays up
 	$(BIN)/python -m examples.demo $(if $(KEEP),--keep)
@@ -19,6 +19,13 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+docs: $(VENV)/.docs  ## build the documentation into docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --group docs
+	touch $@
 
 bench: $(STAMP)  ## speed, as ratios to named baselines of the same run; ARGS="--quick", "--only NAME", "--write"
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -458,11 +458,25 @@ NEW, OLD = "https://api.hexclave.com", "https://api.stack-auth.com"
         pytest.param("https://api.devxhexclave.com", ("https://api.devxhexclave.com",), id="and-for-the-other-dot"),
         pytest.param("https://api.hexclavexcom", ("https://api.hexclavexcom",), id="and-for-the-last-dot"),
         pytest.param("https://auth.example/h", ("https://auth.example/h",), id="self-hosted"),
-        pytest.param("http://localhost:8102", ("http://localhost:8102",), id="local"),
+        pytest.param(
+            "http://localhost:8102",
+            ("http://localhost:8102", "http://127.0.0.1:8102", "http://[::1]:8102"),
+            id="loopback",
+        ),
+        pytest.param("http://[::1]", ("http://[::1]", "http://localhost", "http://127.0.0.1"), id="loopback-bare"),
+        pytest.param(
+            "https://127.0.0.1:8443/h",
+            ("https://127.0.0.1:8443/h", "https://localhost:8443/h", "https://[::1]:8443/h"),
+            id="loopback-https",
+        ),
+        pytest.param("http://127.0.0.2:8102", ("http://127.0.0.2:8102",), id="another-loopback-address"),
+        pytest.param("https://localhost.evil.com", ("https://localhost.evil.com",), id="localhost-as-prefix"),
+        pytest.param("https://evil-localhost:8102", ("https://evil-localhost:8102",), id="localhost-as-suffix"),
+        pytest.param("https://localhost.", ("https://localhost.",), id="localhost-root-dot"),
     ],
 )
 def test_issuers_follow_from_the_api_url(url: str, expected: tuple[str, ...]) -> None:
-    """Both hosts of the cloud for a cloud host, and only its own for any other (contract section 2)."""
+    """Both hosts of the cloud for a cloud host, the three names of loopback for one of them, else only its own."""
     assert expected == HexclaveConfig(project_id=PROJECT, api_url=url).issuer_bases
 
 
@@ -472,6 +486,14 @@ def test_more_issuers_can_be_added() -> None:
     config = HexclaveConfig(project_id=PROJECT, api_url="https://auth.example", issuer_urls=extras)
 
     assert config.issuer_bases == ("https://auth.example", "https://old.example", NEW)
+
+
+def test_extra_issuer_on_loopback_stands_for_itself() -> None:
+    """Only the API's own address has other names."""
+    extra = "http://localhost:8102"
+    config = HexclaveConfig(project_id=PROJECT, api_url="https://auth.example", issuer_urls=(extra,))
+
+    assert config.issuer_bases == ("https://auth.example", extra)
 
 
 # --- a value ------------------------------------------------------------------------------------------------

@@ -296,7 +296,7 @@ def test_command_in_the_header_makes_the_same_file(capsys: pytest.CaptureFixture
 
 
 def test_only_an_unchanged_file_is_ours() -> None:
-    """A file that somebody edited is his, whatever its header says."""
+    """A file that somebody edited is theirs, whatever its header says."""
     text = render_auth_config(PROJECT, include_restricted=True)
 
     assert is_rendered(text)
@@ -602,7 +602,7 @@ def test_nothing_shows_the_token(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("value", [AccessToken, ConvexUser])
 def test_values_are_no_dependencies(value: Any) -> None:
-    """A caller cannot describe himself: as a dependency they stop the start, as a body they answer 422."""
+    """Callers cannot describe themselves: as a dependency they stop the start, as a body they answer 422."""
     app = FastAPI()
     with pytest.raises(ConfigurationError, match=f"{value.__name__} is no dependency"):
         app.get("/")(lambda found=Depends(value): None)  # noqa: B008

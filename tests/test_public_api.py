@@ -202,6 +202,14 @@ def test_pytest_plugin_is_light_and_opens_no_socket() -> None:
     } == loaded
 
 
+def test_console_is_light() -> None:
+    """A command imports what it needs when it runs: asking for help, or another command, costs none of it."""
+    loaded = loaded_by("import hexclave_integrations._tools.console")
+
+    assert set() == {name.partition(".")[0] for name in loaded} & (FRAMEWORKS | HEAVY)
+    assert not any(name.startswith("hexclave_integrations.testing") for name in loaded)
+
+
 # --- who may know whom ----------------------------------------------------------------------------------------
 
 
@@ -227,7 +235,8 @@ def test_module_keeps_to_its_layer(path: Path) -> None:
         assert name.startswith(("_drivers.", "testing"))
     if "jwt" in foreign:
         assert name.startswith(("testing", "supabase"))
-    if not name.startswith("testing") and name != "_tools.pytest_plugin":
+    # The plugin and the command hand a sandbox out; nothing that judges may know one.
+    if not name.startswith("testing") and name not in ("_tools.pytest_plugin", "_tools.sandbox"):
         assert not any(one.startswith(".testing") for one in ours)
 
 

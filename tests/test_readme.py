@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
 import re
+import shlex
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from hexclave_integrations.testing import Sandbox
+
+from ._sandbox_command import LIMIT, running
+from ._services import free_port
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BLOCKS = re.findall(r"^##+ (.+?)$|^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
@@ -50,6 +60,36 @@ def test_application_examples(heading: str, monkeypatch: pytest.MonkeyPatch, hex
                 team = hexclave_sandbox.create_team()
                 reports = f"/teams/{team.id}/reports"
                 assert client.post(reports, headers=hexclave_sandbox.headers(alice)).status_code == 403
+
+
+def test_local_development_example(tmp_path: Path) -> None:
+    """The command runs the application against a sandbox of its own, and Vite's page may ask it."""
+    section = README.read_text().partition("## Local development")[2].partition("\n## ")[0]
+    hexclave, sandbox, *words = shlex.split(re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0])
+    assert (hexclave, sandbox) == ("hexclave", "sandbox")
+    (tmp_path / "main.py").write_text(examples()["Local development"])
+    port = free_port()
+    scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    serve = ["--port", "0", *words, "--port", str(port)]
+    with running(*serve, extra={"PATH": scripts}, folder=tmp_path) as served, httpx.Client(trust_env=False) as client:
+        me, origin = f"http://localhost:{port}/me", {"origin": "http://localhost:5173"}
+        asked = {"access-control-request-method": "GET", "access-control-request-headers": "x-stack-access-token"}
+        end = time.monotonic() + LIMIT
+        while True:
+            try:
+                preflight = client.options(me, headers=origin | asked)
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+        token = served.act("token", user=served.act("create-user", kind="regular", display_name="Ada")["id"])["token"]
+        answer = client.get(me, headers=origin | {"x-stack-access-token": token})
+        nobody = client.get(me, headers=origin)
+
+    assert (preflight.status_code, answer.json()["name"], nobody.status_code) == (200, "Ada", 401)
+    for one in (preflight, answer, nobody):
+        assert one.headers["access-control-allow-origin"] == origin["origin"]
+    assert (tmp_path / ".sandbox.json").is_file()
 
 
 SIDE = "The frameworks side by side"
@@ -205,6 +245,67 @@ def test_convex_examples(number: str, monkeypatch: pytest.MonkeyPatch, hexclave_
             answer = client.get("/whoami", headers=hexclave_sandbox.headers(alice))
             assert client.get("/whoami").status_code == 401
             assert (answer.status_code, answer.get_json() if number else answer.json()) == (200, {"in_convex": "Alice"})
+
+
+def test_convex_refusals(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:
+    """What Convex refuses, or a function that fails, is a bad gateway and no error of this server."""
+    from starlette.testclient import TestClient
+
+    from hexclave_integrations.convex import providers_config
+
+    from ._convex import Deployment
+
+    code = examples()["Convex"]
+    with hexclave_sandbox.serve() as url:
+        headers = hexclave_sandbox.headers(hexclave_sandbox.create_user())
+        own, others = hexclave_sandbox.config.project_id, "c7c61f2b-0bb3-4e4c-9c43-d2a2f1e2b6f1"
+        for project_id, function in ((others, "whoami:get"), (own, "whoami:vanished"), (own, "whoami:get")):
+            with Deployment(providers_config(project_id, url)).serve() as convex:
+                monkeypatch.setenv("CONVEX_URL", convex)
+                app = run(code.replace("whoami:get", function), monkeypatch, hexclave_sandbox, url)["app"]
+                expected = 200 if (project_id, function) == (own, "whoami:get") else 502
+                assert TestClient(app).get("/whoami", headers=headers).status_code == expected
+
+
+def test_realtime_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:
+    """The connection speaks for the user, by a token that Supabase accepts."""
+    import jwt
+    from websockets.asyncio.server import ServerConnection, serve
+
+    from hexclave_integrations import HexclaveClient
+    from hexclave_integrations.supabase import SupabaseSigner
+
+    secret = "a secret of enough letters for HS256"
+    alice = hexclave_sandbox.create_user()
+    with HexclaveClient(hexclave_sandbox.config) as client:
+        user = client.authenticate(hexclave_sandbox.headers(alice))
+    joined: list[dict[str, Any]] = []
+
+    async def answer(connection: ServerConnection) -> None:
+        async for text in connection:
+            message = json.loads(text)
+            if message["event"] == "phx_join":
+                joined.append(message["payload"])
+            changes = message["payload"].get("config", {}).get("postgres_changes", [])
+            found = {"postgres_changes": [{**change, "id": number} for number, change in enumerate(changes)]}
+            reply: dict[str, Any] = {"status": "ok", "response": found}
+            reply = {"topic": message["topic"], "event": "phx_reply", "payload": reply, "ref": message["ref"]}
+            await connection.send(json.dumps(reply))
+
+    async def watch() -> None:
+        async with serve(answer, "127.0.0.1", 0) as server:
+            monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}")
+            monkeypatch.setenv("SUPABASE_ANON_KEY", "sb_publishable_x")
+            names = {"os": os, "signer": SupabaseSigner(secret)}
+            example = run(examples()["Supabase 2"], monkeypatch, hexclave_sandbox, "https://unused.invalid", **names)
+            realtime = await example["watch_notes"](user, print)
+            await realtime.close()
+
+    asyncio.run(watch())
+    (payload,) = joined
+    claims = jwt.decode(payload["access_token"], secret, algorithms=["HS256"])
+    assert (claims["sub"], claims["role"]) == (alice.id, "authenticated")
+    assert payload["config"]["postgres_changes"][0]["table"] == "data"
 
 
 def test_protected_route_comes_early() -> None:

@@ -217,7 +217,7 @@ CHANGES: dict[str, tuple[Change | None, Change | None, Expected]] = {
         lambda c: c.api("DELETE", f"/team-memberships/{c.team.id}/{c.ada.id}"),
         lambda c: [("team_membership.deleted", c.in_team)],
     ),
-    "server deletes the team (still has a member, selected by her)": (
+    "server deletes the team (still has a member, selected by the member)": (
         lambda c: c.sandbox.delete_team(c.team),
         lambda c: c.api("DELETE", f"/teams/{c.team.id}"),
         lambda c: [("team.deleted", {"id": c.team.id})],

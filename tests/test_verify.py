@@ -976,7 +976,7 @@ def test_only_a_regular_user_counts_as_authenticated(kind: str, expected: tuple[
 
 
 def test_the_repr_of_a_user_holds_no_profile() -> None:
-    """Logs show who, not what about him."""
+    """Logs show who, and nothing about them."""
     text = repr(judge(TOKEN)[0])
 
     assert f"HexclaveUser(id='{USER}', kind='regular')" == text

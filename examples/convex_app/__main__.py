@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def _ask(client: httpx.Client, backend: str, convex: str, headers: dict[str, str]) -> tuple[int, str | None, str]:
-    """What one person gets: from the application, then from Convex with his token in hand."""
+    """What one person gets: from the application, then from Convex with their token in hand."""
     answer = client.get(f"{backend}/whoami", headers=headers)
     name = answer.json()["in_convex"] if answer.status_code == 200 else None
     token = headers.get("x-stack-access-token")

@@ -67,7 +67,7 @@ class Story:
         yield Scene("anonymous", "GET /", 200, "welcome on this page", h(self.anonymous))
         yield Scene("late Alice", "GET /me", 401, "token is over: refresh", self._expired())
         yield Scene("stranger", "GET /me", 401, "another project's token", _stranger())
-        yield Scene("forger", "GET /me", 401, "signed with his own key", self._forged())
+        yield Scene("forger", "GET /me", 401, "signed with a key of their own", self._forged())
         yield Scene("forger", "GET /", 401, "bad is not the same as none", self._forged())
 
     def _permissions(self) -> Iterator[Scene]:

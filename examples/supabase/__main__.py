@@ -69,7 +69,7 @@ def _play(database: str) -> int:
         mark = "" if seen[who] == EXPECTED[who] else "  WRONG"
         print(f"{who:<12}{status:>7}  {browser!s:<21}{through_server}{mark}")
     right = seen == EXPECTED
-    print("\nEverybody saw what the policies say." if right else "\nSomebody saw what he should not.")
+    print("\nEverybody saw what the policies say." if right else "\nSomebody saw what they should not.")
     return 0 if right else 1
 
 

@@ -19,6 +19,7 @@ __all__ = ["AsyncTransport", "HexclaveConfig", "SyncTransport"]
 _PROJECT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[089ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)  # a name or an IPv6 address; no "%00", no ";" between URLs
 _LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1", re.ASCII)
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _CLOUD_HOST = re.compile(r"https://api[12]?(\.dev|\.staging)?\.(?:hexclave|stack-auth)\.com", re.ASCII)
 
 
@@ -55,7 +56,7 @@ class HexclaveConfig:
         api_key_header: the header that API keys are sent in, besides `Authorization: Bearer`.
         token_cache_size: how many verified tokens are remembered; 0 turns the cache off.
         webhook_secrets: `whsec_...` secrets of the webhook endpoint, newest first.
-        redis_url: where state is shared between processes.
+        redis_url: where state is shared between processes: a URL, or a client of the package redis.
         transport: how to reach Hexclave instead of real HTTP; the sandbox and tests set it.
 
     Raises:
@@ -78,7 +79,7 @@ class HexclaveConfig:
     api_key_header: str = "x-api-key"
     token_cache_size: int = 4096
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
-    redis_url: str | None = field(default=None, repr=False)
+    redis_url: Any = field(default=None, repr=False)
     transport: SyncTransport | AsyncTransport | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -153,13 +154,18 @@ class HexclaveConfig:
 
     @property
     def issuer_bases(self) -> tuple[str, ...]:
-        """Base URLs whose issuers are accepted: both cloud hosts for a cloud host, else its own, then extras."""
+        """Base URLs whose issuers are accepted: those of `api_url`, then `issuer_urls`.
+
+        Both cloud hosts stand for each other, and so do the three names of the loopback interface, with the same
+        scheme, port and path: a local server cannot know by which of them it will be called. Any other host stands
+        for itself alone.
+        """
         cloud = _CLOUD_HOST.fullmatch(self.api_url)
         if cloud:
             stage = cloud[1] or ""
             own: tuple[str, ...] = (f"https://api{stage}.hexclave.com", f"https://api{stage}.stack-auth.com")
         else:
-            own = (self.api_url,)
+            own = (self.api_url, *_loopback_twins(self.api_url))
         return tuple(dict.fromkeys(own + self.issuer_urls))
 
     def require_server_key(self, purpose: str) -> str:
@@ -171,6 +177,15 @@ class HexclaveConfig:
         if self.secret_server_key is None:
             raise _error("secret_server_key", f"is missing, and {purpose} needs it", "copy it from the dashboard")
         return self.secret_server_key
+
+
+def _loopback_twins(url: str) -> tuple[str, ...]:
+    """A clean base URL under each name of the loopback interface, if it has one of them; else nothing."""
+    parts = urlsplit(url)
+    host, colon, port = parts.netloc.rpartition(":") if parts.port is not None else (parts.netloc, "", "")
+    if host not in _LOOPBACK_NAMES:
+        return ()
+    return tuple(parts._replace(netloc=f"{name}{colon}{port}").geturl() for name in _LOOPBACK_NAMES)
 
 
 def _error(name: str, problem: str, fix: str) -> ConfigurationError:
@@ -284,6 +299,12 @@ def _optional_string(name: str, value: object) -> str | None:
     return value
 
 
+def _redis(name: str, value: object) -> object:
+    # A client, which a Sentinel may have made; the package redis need not be there to tell.
+    is_client = callable(getattr(value, "eval", None)) and hasattr(value, "connection_pool")
+    return value if is_client and not isinstance(value, type) else _optional_string(name, value)
+
+
 def _header_name(name: str, value: object) -> str:
     # No underscore: WSGI cannot tell it from a dash, and proxies drop such headers.
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", value):
@@ -342,6 +363,6 @@ _CLEANERS: dict[str, Callable[[str, Any], object]] = {
     "api_key_header": _header_name,
     "token_cache_size": _integer(0, 1_000_000),
     "webhook_secrets": _webhook_secrets,
-    "redis_url": _optional_string,
+    "redis_url": _redis,
     "transport": _transport,
 }

@@ -62,7 +62,7 @@ class HexclaveUser(NeverFromRequest):
     expires_at: datetime | None = field(default=None, repr=False)
     sealed: Sealed = field(default=Sealed(b"{}"), repr=False, compare=False)
 
-    # `user: HexclaveUser` or `Depends(HexclaveUser)` would let a caller describe himself.
+    # `user: HexclaveUser` or `Depends(HexclaveUser)` would let callers describe themselves.
     __signature__ = SignatureOfValue("Use CurrentUser or Depends(require_user)")
 
     @property

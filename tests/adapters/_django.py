@@ -82,7 +82,7 @@ def face(response: Any) -> tuple[int, bytes, dict[str, str | None]]:
 
 
 def face_of(error: RequestRefused, vary: str = VARY) -> tuple[int, bytes, dict[str, str | None]]:
-    """What he should see."""
+    """What they should see."""
     headers: dict[str, str | None] = dict.fromkeys(
         ("Content-Type", "Cache-Control", "WWW-Authenticate", "Vary", "Retry-After")
     )

@@ -957,7 +957,7 @@ def test_a_cookie_makes_no_row_without_a_csrf_token(world: World, users: Any, co
 
 
 def test_threads_do_not_mix_users(world: World) -> None:
-    """Two users at a time, each in a thread, each sees himself before and after the other came."""
+    """Two users at a time, each in a thread, each see themselves before and after the other came."""
     barrier = threading.Barrier(2, timeout=10)
 
     @require_user
@@ -1258,7 +1258,7 @@ django_user_views = pytest.mark.parametrize("view", [django_user, adjango_user])
 @both_colours
 @django_user_views
 def test_django_user_is_found_or_made_by_id(world: World, users: Any, view: Any, colour: str) -> None:
-    """One row a Hexclave user, named by his id; an older row with his e-mail address is somebody else."""
+    """One row a Hexclave user, named by their id; an older row with their e-mail address is somebody else."""
     owner = users.create_user("somebody", email="alice@example.com")
     alice = world.sandbox.create_user(primary_email="alice@example.com", primary_email_verified=True)
     with world.settings(path("", view), **BRIDGE):

@@ -213,7 +213,7 @@ def test_without_a_guard_the_session_is_alone(world: World, rows: Any, form: str
 
 
 def test_another_authentication_class_decides_alone(world: World, rows: Any) -> None:
-    """Where Django REST framework has found Bob by his password, Alice's token makes no second person."""
+    """Where Django REST framework has found Bob by a password, Alice's token makes no second person."""
     rows.create_user("bob", password="secret")
     with world.settings(path("me", rest(classes=(BasicAuthentication,))), **BRIDGE):
         basic = {"authorization": "Basic Ym9iOnNlY3JldA=="}

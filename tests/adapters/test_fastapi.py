@@ -406,7 +406,7 @@ def test_optional_user(sandbox: Sandbox) -> None:
 
 
 def test_validation_comes_after_the_requirement(sandbox: Sandbox) -> None:
-    """A stranger with a bad body learns that he is a stranger, not what the body should be."""
+    """Strangers with a bad body learn that they are strangers, not what the body should be."""
     app = new_app(sandbox)
 
     @app.post("/reports", dependencies=[Depends(require_user)])

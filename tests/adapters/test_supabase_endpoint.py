@@ -245,7 +245,7 @@ def test_a_refusal_of_the_signer(sandbox: Sandbox, serve: Serve) -> None:
 
 @every_framework
 def test_without_hexclave(sandbox: Sandbox, serve: Serve) -> None:
-    """Nobody gets in where nothing asks who he is, and the error says what is missing."""
+    """Nobody gets in where nothing asks who they are, and the error says what is missing."""
     headers = sandbox.headers(sandbox.create_user())
     message = r"Hexclave\(app\)|HexclaveMiddleware"
     with serve(SupabaseSigner(SECRET), None) as send, pytest.raises(ConfigurationError, match=message):

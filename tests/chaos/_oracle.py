@@ -180,7 +180,7 @@ def allowed(bounds: Bounds, history: History, ticket: Ticket, begin: float, end:
         is_asked = ticket.caller.asks is not Asks.NOTHING and not _is_remembered(bounds, history, ticket, begin, end)
         if stage.phase.api_out and is_asked:
             answers |= {503}
-        # Beyond `jwks_max_stale` nobody is let in, however well he is known.
+        # Beyond `jwks_max_stale` nobody is let in, however well they are known.
         too_old = stage.begin + bounds.config.jwks_max_stale + bounds.slack
         if stage.phase.keys_out and ticket.caller.key is not None and too_old <= begin and end <= stage.end:
             answers = {503}
@@ -260,7 +260,7 @@ def _is_remembered(bounds: Bounds, history: History, ticket: Ticket, begin: floa
 def patience(bounds: Bounds, history: History, ticket: Ticket, begin: float, end: float) -> float:
     """The longest that a request may take, seconds.
 
-    A known user never waits for keys: it takes him less than one wait for Hexclave. Whoever's key may be unknown may
+    A known user never waits for keys: it takes them less than one wait for Hexclave. Whoever's key may be unknown may
     wait for another's fetch and then make one.
     """
     timeout = bounds.config.http_timeout

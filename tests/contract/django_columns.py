@@ -64,7 +64,7 @@ def plain_patterns(*, is_async: bool) -> list[URLPattern | URLResolver]:
 def drf_patterns() -> list[URLPattern | URLResolver]:
     def view_of(route: str, requirement: django.DjangoRequirement | None) -> Any:
         class View(APIView):
-            # A public view asks nobody who he is: this framework's authentication refuses bad credentials everywhere.
+            # A public view asks nobody who they are; this framework's authentication refuses bad ones everywhere.
             authentication_classes = () if requirement is None else (HexclaveAuthentication,)
             permission_classes: Any = () if requirement is None else (HexclavePermission.of(requirement),)
 

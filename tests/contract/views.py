@@ -11,7 +11,7 @@ PROJECT_PERMISSION = "access_admin_dashboard"
 
 
 def show(principal: Any) -> dict[str, Any]:
-    """A user with his kind, an API key without."""
+    """A user with their kind, an API key without."""
     if isinstance(principal, HexclaveUser):
         return {"id": principal.id, "kind": principal.kind}
     return show_id(principal)

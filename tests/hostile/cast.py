@@ -1,4 +1,4 @@
-"""Who plays in the hostile corpus: the project with its keys, an honest user, an attacker, and whom he claims to be."""
+"""The people of the hostile corpus: the project with its keys, an honest user, an attacker, and their victim."""
 
 from __future__ import annotations
 

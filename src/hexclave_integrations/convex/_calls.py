@@ -63,7 +63,7 @@ class ConvexUser(NeverFromRequest):
     requires_totp_mfa: bool = field(repr=False)
     selected_team_id: str | None = field(repr=False)
 
-    # `user: ConvexUser` in a route would let a caller describe himself.
+    # `user: ConvexUser` in a route would let callers describe themselves.
     __signature__ = RefusesAsDependency("Call convex_identity with what your Convex function returned")
 
     def _public(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .._base.guards import NotADependency
 from ..errors import ConfigurationError
 from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 from ..user import HexclaveUser
+from ._deliveries import is_for_delivery
 
 __all__ = [
     "EITHER",
@@ -84,6 +85,8 @@ class FastAPIRequirement(Requirement, SecurityBase):
         if not isinstance(connection, HTTPConnection):
             raise ConfigurationError("A requirement of FastAPI is no decorator: write Depends(require_user).")
         caller = caller_of(connection)
+        if is_for_delivery(self, connection.scope):
+            return _nobody()
         check = caller.check(self, connection)
         caller.watch(check)
         return check
@@ -95,6 +98,11 @@ class FastAPIRequirement(Requirement, SecurityBase):
 
 # Calling it without an argument is a mistake to type checkers; to everybody else it says what to write.
 FastAPIRequirement.__call__.__defaults__ = (_NOT_GIVEN,)
+
+
+async def _nobody() -> None:
+    """What is resolved, and used by nobody, where a webhook is delivered."""
+
 
 # FastAPI runs a function in a thread unless it knows that it is a coroutine function. The check would then not be
 # awaited, and nobody would be let in.

@@ -16,7 +16,15 @@ from fastapi import APIRouter, Depends, WebSocket
 
 from ..errors import ConfigurationError
 
-__all__ = ["NAMES", "Node", "check_version", "dependencies_of", "routes_of"]
+__all__ = [
+    "NAMES",
+    "NAMES_IN_SCOPE",
+    "Node",
+    "check_version",
+    "dependencies_of",
+    "dependencies_of_request",
+    "routes_of",
+]
 
 NAMES: Final = {
     "dependant": "dependant",  # of a route: the root of its tree of dependencies
@@ -29,6 +37,12 @@ NAMES: Final = {
     "included files": "effective_low_priority_routes",
 }
 """The attributes that FastAPI does not document."""
+
+NAMES_IN_SCOPE: Final = {
+    "own": "fastapi",
+    "context": "effective_route_context",  # in there: of the route that the request has reached
+}
+"""What FastAPI keeps in the scope of a request. Without it, deliveries of webhooks do not pass guards of all routes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,13 @@ def dependencies_of(route: Any) -> Node | None:
     """The endpoint of a route and what it depends on; None for a route that is not FastAPI's own."""
     dependant = getattr(route, NAMES["dependant"], None)
     return None if dependant is None else _node(dependant)
+
+
+def dependencies_of_request(scope: Any) -> Node | None:
+    """The endpoint that a request has reached and what it depends on; without inclusions where FastAPI hides these."""
+    own = scope.get(NAMES_IN_SCOPE["own"])
+    context = own.get(NAMES_IN_SCOPE["context"]) if isinstance(own, dict) else None
+    return dependencies_of(context or scope.get("route"))
 
 
 def _routes_of(holder: Any) -> Iterator[Any]:

@@ -24,6 +24,7 @@ from ._requirements import (
     require_user,
 )
 from ._supabase import supabase_route
+from ._webhooks import webhook_route
 
 __all__ = [
     "SELECTED_TEAM",
@@ -37,4 +38,5 @@ __all__ = [
     "require_team",
     "require_user",
     "supabase_route",
+    "webhook_route",
 ]

@@ -89,6 +89,11 @@ class WebhookEndpoint:
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
+    @property
+    def name(self) -> str:
+        """The URL, or the name of the function."""
+        return self._receiver if isinstance(self._receiver, str) else _name(self._receiver)
+
     def put(self, message: Message) -> None:
         """Send a message, soon."""
         with self._changed:
@@ -123,7 +128,7 @@ class WebhookEndpoint:
                     id=message.id,
                     type=message.type,
                     data=message.data,
-                    endpoint=self._receiver if isinstance(self._receiver, str) else _name(self._receiver),
+                    endpoint=self.name,
                     attempt=attempt,
                     status=status,
                 )

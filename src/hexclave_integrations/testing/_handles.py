@@ -11,8 +11,10 @@ __all__ = [
     "AnyUser",
     "SandboxApiKey",
     "SandboxDelivery",
+    "SandboxRefused",
     "SandboxRequest",
     "SandboxSession",
+    "SandboxSignIn",
     "SandboxTeam",
     "SandboxUser",
 ]
@@ -41,6 +43,41 @@ class SandboxSession:
 
 
 @dataclass(frozen=True, slots=True)
+class SandboxSignIn:
+    """What signing up or in gave: who it was, and the tokens a frontend keeps.
+
+    Attributes:
+        is_new_user: whether the account was made by it.
+    """
+
+    user: SandboxUser
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    is_new_user: bool
+
+    def headers(self) -> dict[str, str]:
+        """The header in which a frontend sends the access token (contract 1.1)."""
+        return {"x-stack-access-token": self.access_token}
+
+
+class SandboxRefused(Exception):
+    """The sandbox refused what a method asked, as its API does.
+
+    Attributes:
+        status: of the API's answer.
+        code: the known error, `EMAIL_PASSWORD_MISMATCH` for instance; None for an answer in plain text.
+    """
+
+    def __init__(self, status: int, code: str | None) -> None:
+        super().__init__(status, code)
+        self.status = status
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.code or 'Refused'} ({self.status})"
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxApiKey:
     """An API key of a user or team; `value` is the string a caller sends."""
 
@@ -55,7 +92,11 @@ class SandboxRequest:
     Attributes:
         path: without the query, as sent.
         access_type: `client`, `server`, `admin`, or None.
-        status: of the answer; None when an outage gave none.
+        status: of the answer, also where an SDK asked for 200 instead; None when an outage gave none.
+        code: of the known error in the answer, if it is one.
+        reason: why it was refused or not answered, in words for the developer; None if it was answered.
+        at: when, epoch seconds.
+        number: how many requests came before it.
     """
 
     method: str
@@ -63,6 +104,10 @@ class SandboxRequest:
     query: Mapping[str, str]
     access_type: str | None
     status: int | None
+    code: str | None = None
+    reason: str | None = None
+    at: float = 0
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

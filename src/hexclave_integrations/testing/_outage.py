@@ -27,6 +27,7 @@ class Outage:
         self, kind: OutageKind, paths: tuple[str, ...], retry_after: int | None, end: Callable[[Outage], None]
     ) -> None:
         self.kind = kind
+        self.paths = paths
         self._prefixes = [version + path for version in ("/api/v1", "/api/latest") for path in paths]
         self._retry_after = retry_after
         self._end = end

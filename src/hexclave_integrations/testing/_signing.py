@@ -11,9 +11,11 @@ import math
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ..user import UserKind
@@ -66,6 +68,27 @@ class _Key:
         )
         return {"kty": "EC", "crv": "P-256", "alg": "ES256", "kid": self.kid, "x": x, "y": y}
 
+    def pem(self) -> str:
+        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        return self.private.private_bytes(encoding, form, serialization.NoEncryption()).decode()
+
+
+def _pair(exported: object) -> tuple[_Key, _Key]:
+    first, second = exported if isinstance(exported, list) and len(exported) == 2 else (None, None)
+    return _key(first), _key(second)
+
+
+def _key(exported: object) -> _Key:
+    match exported:
+        case {"kid": str(kid), "pem": str(pem)}:
+            try:
+                private = serialization.load_pem_private_key(pem.encode(), None)
+            except (ValueError, TypeError, UnsupportedAlgorithm):
+                private = None
+            if isinstance(private, ec.EllipticCurvePrivateKey) and isinstance(private.curve, ec.SECP256R1):
+                return _Key(kid, private)
+    raise ValueError("a signing key is no ES256 key with an id")
+
 
 class SigningKeys:
     """Fresh ES256 keys: for each kind of user one that signs and one that is only published."""
@@ -74,6 +97,27 @@ class SigningKeys:
         self._keys: dict[UserKind, tuple[_Key, _Key]] = {
             kind: (_Key.generate(), _Key.generate()) for kind in _AUDIENCE_SUFFIX
         }
+
+    def export(self) -> dict[str, list[dict[str, str]]]:
+        """All keys, private ones, as a JSON value that `restore` reads."""
+        return {kind: [{"kid": key.kid, "pem": key.pem()} for key in keys] for kind, keys in self._keys.items()}
+
+    @classmethod
+    def restore(cls, exported: object) -> Self:
+        """The keys of `export`.
+
+        Raises:
+            ValueError: it is no export.
+        """
+        if not isinstance(exported, dict) or set(exported) != set(_AUDIENCE_SUFFIX):
+            raise ValueError("these are no signing keys of the three kinds of user")
+        restored = cls.__new__(cls)
+        restored._keys = {kind: _pair(exported[kind]) for kind in _AUDIENCE_SUFFIX}
+        return restored
+
+    def published(self) -> list[tuple[UserKind, str, bool]]:
+        """Each key as the kind of user it is for, its id, and whether it signs."""
+        return [(kind, key.kid, number == 0) for kind, keys in self._keys.items() for number, key in enumerate(keys)]
 
     def jwks(self, *, restricted: bool, anonymous: bool) -> dict[str, list[dict[str, str]]]:
         """The public set: 2 keys, 4 with restricted users, 6 with anonymous ones, who imply restricted."""

@@ -17,14 +17,19 @@ from standardwebhooks import Webhook
 
 from ..config import HexclaveConfig
 from ._api import handle
-from ._contents import SandboxContents
+from ._cors import is_preflight, preflight, with_cors
 from ._deliveries import Message, Receiver, WebhookEndpoint
+from ._explain import explain
 from ._gate import header_reader
 from ._handles import SandboxApiKey, SandboxDelivery, SandboxRequest
+from ._holdings import SandboxHoldings
 from ._outage import Outage, OutageKind
+from ._page import answer_page, is_page
+from ._people import SandboxPeople
 from ._project import Project
+from ._recent import RecentList
 from ._records import Scope
-from ._server import serving
+from ._server import loopback_names, serving
 from ._transport import SandboxTransport
 from ._wire import Reply, random_text
 
@@ -33,7 +38,7 @@ __all__ = ["Sandbox"]
 _IN_PROCESS_URL = "https://sandbox.hexclave.invalid"
 
 
-class Sandbox(SandboxContents):
+class Sandbox(SandboxPeople, SandboxHoldings):
     """One Hexclave project in memory: users, teams, permissions, sessions, API keys, tokens and the REST API.
 
     `config` connects a client to it without any socket; `serve()` opens it on real HTTP. Keys are made anew
@@ -44,6 +49,8 @@ class Sandbox(SandboxContents):
         clock: the time, epoch seconds.
         tells_clients: whether clients with the in-process `config` forget permissions, memberships and API keys with
             each change, as the fixture `hexclave_sandbox` has it. Otherwise they remember as long as in production.
+        require_email_verification: whether whoever signs up is restricted until they verified their address.
+        domains: origins, such as `https://app.example.com`, that links in e-mails may lead to besides localhost.
     """
 
     def __init__(
@@ -52,16 +59,22 @@ class Sandbox(SandboxContents):
         project_id: str | None = None,
         clock: Callable[[], float] = time.time,
         tells_clients: bool = False,
+        require_email_verification: bool = False,
+        domains: Sequence[str] = (),
     ) -> None:
         super().__init__(Project((project_id or str(uuid.uuid4())).lower(), _IN_PROCESS_URL, clock))
+        self._project.require_email_verification = require_email_verification
+        self._project.domains = [domain.rstrip("/") for domain in domains]
         self._webhook_secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
         self._outages: list[Outage] = []
         self._transport = SandboxTransport(self._answer)
         self._tells_clients = tells_clients
         self._project.emit = self.send_webhook
         self._endpoints: list[WebhookEndpoint] = []
-        self.requests: list[SandboxRequest] = []
-        self.deliveries: list[SandboxDelivery] = []
+        self._changed: Callable[[], None] = _nothing
+        self._asked = 0
+        self.requests: RecentList[SandboxRequest] = RecentList()
+        self.deliveries: RecentList[SandboxDelivery] = RecentList()
 
     @property
     def config(self) -> HexclaveConfig:
@@ -181,19 +194,21 @@ class Sandbox(SandboxContents):
 
     @contextmanager
     def serve(self, port: int = 0) -> Iterator[str]:
-        """Serve real HTTP on 127.0.0.1 for the length of the block; yields the base URL.
+        """Serve real HTTP on the loopback interface for the length of the block; yields the base URL.
 
         Meanwhile `config` points there, and tokens name it as their issuer; those minted before stay genuine.
+        `localhost` and `[::1]` answer as 127.0.0.1 does; `/` is a page for people, `/_sandbox/emails` the e-mails.
 
         Args:
             port: 0 for any free one.
 
         Raises:
             RuntimeError: it is being served already.
+            OSError: the port is taken.
         """
         if self._project.base_url != _IN_PROCESS_URL:
             raise RuntimeError("This sandbox is being served already.")
-        with serving(self._answer, port) as url:
+        with serving(self._answer_http, port) as url:
             self._move(url)
             try:
                 yield url
@@ -204,17 +219,35 @@ class Sandbox(SandboxContents):
         """How many of `requests` were for a path that ends so, `/jwks.json` for instance."""
         return sum(request.path.endswith(path_suffix) for request in list(self.requests))
 
+    def _answer_http(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Reply | None:
+        """Answer what came through a socket: the page, whatever outage is on, and the API."""
+        if is_page(path):
+            return answer_page(self, self._changed, method, path, headers, body)
+        reply = self._answer(method, path, query, headers, body)
+        if method not in ("GET", "HEAD", "OPTIONS"):
+            self._changed()
+        return reply
+
     def _answer(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Reply | None:
         with self._lock:
             outage = next((outage for outage in self._outages if outage.covers(path)), None)
             reply = outage.reply() if outage else handle(self._project, method, path, query, headers, body)
+            if reply is not None:  # a browser shows a page what went wrong only if the headers of CORS are there
+                reply = preflight() if is_preflight(method, path) else with_cors(path, reply)
+            status = None if reply is None else _real_status(reply)
+            code, reason = explain(self._project, headers, reply, status, outage.kind if outage else None)
             request = SandboxRequest(
                 method=method,
                 path=path,
                 query=dict(parse_qsl(query, keep_blank_values=True)),
                 access_type=header_reader(headers)("access-type"),
-                status=None if reply is None else reply.status,
+                status=status,
+                code=code,
+                reason=reason,
+                at=self._project.clock(),
+                number=self._asked,
             )
+            self._asked += 1
             self.requests.append(request)
             if method != "GET" and not path.endswith("/check"):  # which only reads an API key
                 self._tell_clients()
@@ -251,4 +284,14 @@ class Sandbox(SandboxContents):
     def _move(self, base_url: str) -> None:
         with self._lock:
             self._project.base_url = base_url
-            self._project.issuer_bases = (_IN_PROCESS_URL, base_url)
+            self._project.issuer_bases = (_IN_PROCESS_URL, *loopback_names(base_url))
+
+
+def _real_status(reply: Reply) -> int:
+    """The status of an answer, also where a client has asked for it to be hidden behind a 200 (contract 3.3)."""
+    hidden = reply.headers.get("x-stack-actual-status")
+    return reply.status if hidden is None else int(hidden)
+
+
+def _nothing() -> None:
+    """Nobody waits for changes."""

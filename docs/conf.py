@@ -1,0 +1,37 @@
+"""Settings of Sphinx for the documentation: `make docs` builds it, warnings are errors, nothing is fetched."""
+
+from __future__ import annotations
+
+from hexclave_integrations._version import __version__
+
+project = "hexclave-integrations"
+author = "the authors of hexclave-integrations"
+copyright = f"2026, {author}"  # noqa: A001 - Sphinx's name
+release = version = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["_build"]
+nitpicky = True
+# What docstrings name and this site does not describe: the frameworks' and the standard library's own classes.
+nitpick_ignore_regex = [("py:.*", r"(?!hexclave_integrations).*")]
+
+myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
+myst_heading_anchors = 3
+
+# The docstrings are Markdown-like prose with backticks; signatures carry the types.
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_class_signature = "separated"
+default_role = "code"
+
+html_theme = "furo"
+html_title = f"hexclave-integrations {release}"
+html_static_path: list[str] = []
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
