@@ -288,8 +288,8 @@ def a_source_after_a_missing_token_counts(w: World) -> Steps:
         yield "/optional", {"x-stack-access-token": f"{missing or 'null'},{text}"}, BAD_TOKEN
         yield "/key", {"x-api-key": missing, "authorization": f"Bearer {key.value}"}, let_in({"id": key.id})
         yield "/either", {**before, "x-api-key": key.value}, me(w.alice)
-    for absent in (None, "null", "undefined"):
-        yield "/me", {"x-stack-auth": json.dumps({"accessToken": absent, "refreshToken": None})}, NOBODY
+    for said, expected in ((None, NOBODY), ("", NOBODY), ("null", BAD_TOKEN), ("undefined", BAD_TOKEN)):
+        yield "/me", {"x-stack-auth": json.dumps({"accessToken": said, "refreshToken": None})}, expected
 
 
 def _signed_elsewhere(claims: dict[str, Any], algorithm: str = "HS256", **header: Any) -> str:

@@ -289,7 +289,7 @@ def _from_envelope(text: bytes) -> Credential:
     access, refresh = envelope.get("accessToken"), envelope.get("refreshToken")
     if not isinstance(access, str | None) or not isinstance(refresh, str | None):
         raise InvalidToken
-    return _bounded(_present(access) or "")
+    return _bounded(access or "")
 
 
 def find_in_cookies(cookies: Mapping[str, str], project_id: str) -> Credential | None:
