@@ -140,6 +140,7 @@ def cookies_hold_the_scope() -> Mapping[str, Any]:
     # Each guard has a middleware of its own, with a client that nobody warmed, and what it leaves behind.
     "keys_are_there_before_the_first_request",
     "a_request_leaves_nothing_behind",
+    "a_webhook_makes_the_application_forget",
     "a_page_can_read_why_its_websocket_is_refused",
 )
 def each_guard_makes_an_attempt() -> Mapping[str, Any]:
