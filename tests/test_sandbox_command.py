@@ -263,6 +263,19 @@ def test_signal_ends_command_and_what_it_started(number: int) -> None:
 
 
 @posix
+def test_what_the_command_leaves_behind_ends_too() -> None:
+    """A server that it started in the background does not outlive the sandbox."""
+    leave = (
+        "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid)"
+    )
+    with running("--", PYTHON, "-c", leave) as sandbox:
+        assert sandbox.process.stdout is not None
+        child = int(sandbox.process.stdout.readline())
+        assert sandbox.process.wait(LIMIT) == 0
+    wait_for(lambda: not _is_alive(child))
+
+
+@posix
 def test_command_that_ignores_the_signal_is_killed_when_it_comes_again() -> None:
     """A second SIGTERM does not wait any longer."""
     stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
@@ -295,18 +308,15 @@ for number in (0, 1, 2):
 os.execv(sys.argv[2], sys.argv[2:])
 """
 INTERRUPTS: Final = """
-import sys, time
-count = 0
-end = time.monotonic() + 20
-while time.monotonic() < end:
-    try:
-        if not count:
-            print("ready", sys.stdin.isatty(), flush=True)
-        time.sleep(0.5 if count else 20)
-        break
-    except KeyboardInterrupt:
-        count += 1
-print("interrupts", count, flush=True)
+import os, select, signal, sys
+reader, writer = os.pipe()
+os.set_blocking(writer, False)
+signal.set_wakeup_fd(writer)  # a byte for each signal, however close they come
+signal.signal(signal.SIGINT, lambda number, frame: None)
+print("ready", sys.stdin.isatty(), flush=True)
+count, pause = 0, 20
+while select.select([reader], [], [], pause)[0]:
+    count, pause = count + len(os.read(reader, 100)), 0.5
 sys.exit(count + 40)
 """
 
@@ -360,6 +370,17 @@ def test_state_survives_a_restart(tmp_path: Path) -> None:
             assert found is not None
             assert client.has_permission(found.id, "export_reports", team)
             assert client.check_api_key(key).user_id == user
+
+
+def test_last_change_before_the_end_is_kept(tmp_path: Path) -> None:
+    """What was answered was stored when the process has ended, however soon that was."""
+    options = ("--port", "0", "--state", str(tmp_path / "state"))
+    with running(*options) as first:
+        users = [first.act("create-user", kind="regular")["id"] for _ in range(20)]
+        first.end(signal.SIGTERM)
+
+    with running(*options) as second:
+        assert [one["id"] for one in second.state()["users"]["items"]] == users
 
 
 def test_refresh_token_survives_a_restart(tmp_path: Path) -> None:

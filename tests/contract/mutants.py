@@ -18,7 +18,7 @@ import flask as flask_framework
 from starlette.requests import HTTPConnection, Request
 from starlette.websockets import WebSocket
 
-from hexclave_integrations import HexclaveConfig, litestar, starlette
+from hexclave_integrations import HexclaveConfig, django, litestar, starlette
 from hexclave_integrations.webhooks import Webhooks
 
 from .frameworks import FRAMEWORKS, Framework
@@ -132,6 +132,20 @@ def cookies_hold_the_scope() -> Mapping[str, Any]:
             return guarded
 
     return made_of(Careless)
+
+
+@mutant("django asgi", "a_request_leaves_nothing_behind", "a_refusal_leaves_nothing_behind")
+def requests_hold_what_holds_them() -> Mapping[str, Any]:
+    class Careless(django.DjangoRequirement):
+        def __call__(self, view: Any = None, /, *args: Any, **kwargs: Any) -> Any:
+            @functools.wraps(asking := super().__call__(view))
+            async def guarded(request: Any, *args: Any, **kwargs: Any) -> Any:
+                request.careless = lambda: request
+                return await asking(request, *args, **kwargs)
+
+            return guarded
+
+    return {"require_user": Careless()}
 
 
 @mutant(
