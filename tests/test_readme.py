@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import re
 import shlex
@@ -232,6 +234,67 @@ def test_convex_examples(number: str, monkeypatch: pytest.MonkeyPatch, hexclave_
             answer = client.get("/whoami", headers=hexclave_sandbox.headers(alice))
             assert client.get("/whoami").status_code == 401
             assert (answer.status_code, answer.get_json() if number else answer.json()) == (200, {"in_convex": "Alice"})
+
+
+def test_convex_refusals(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:
+    """What Convex refuses, or a function that fails, is a bad gateway and no error of this server."""
+    from starlette.testclient import TestClient
+
+    from hexclave_integrations.convex import providers_config
+
+    from ._convex import Deployment
+
+    code = examples()["Convex"]
+    with hexclave_sandbox.serve() as url:
+        headers = hexclave_sandbox.headers(hexclave_sandbox.create_user())
+        own, others = hexclave_sandbox.config.project_id, "c7c61f2b-0bb3-4e4c-9c43-d2a2f1e2b6f1"
+        for project_id, function in ((others, "whoami:get"), (own, "whoami:vanished"), (own, "whoami:get")):
+            with Deployment(providers_config(project_id, url)).serve() as convex:
+                monkeypatch.setenv("CONVEX_URL", convex)
+                app = run(code.replace("whoami:get", function), monkeypatch, hexclave_sandbox, url)["app"]
+                expected = 200 if (project_id, function) == (own, "whoami:get") else 502
+                assert TestClient(app).get("/whoami", headers=headers).status_code == expected
+
+
+def test_realtime_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:
+    """The connection speaks for the user, by a token that Supabase accepts."""
+    import jwt
+    from websockets.asyncio.server import ServerConnection, serve
+
+    from hexclave_integrations import HexclaveClient
+    from hexclave_integrations.supabase import SupabaseSigner
+
+    secret = "a secret of enough letters for HS256"
+    alice = hexclave_sandbox.create_user()
+    with HexclaveClient(hexclave_sandbox.config) as client:
+        user = client.authenticate(hexclave_sandbox.headers(alice))
+    joined: list[dict[str, Any]] = []
+
+    async def answer(connection: ServerConnection) -> None:
+        async for text in connection:
+            message = json.loads(text)
+            if message["event"] == "phx_join":
+                joined.append(message["payload"])
+            changes = message["payload"].get("config", {}).get("postgres_changes", [])
+            found = {"postgres_changes": [{**change, "id": number} for number, change in enumerate(changes)]}
+            reply: dict[str, Any] = {"status": "ok", "response": found}
+            reply = {"topic": message["topic"], "event": "phx_reply", "payload": reply, "ref": message["ref"]}
+            await connection.send(json.dumps(reply))
+
+    async def watch() -> None:
+        async with serve(answer, "127.0.0.1", 0) as server:
+            monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}")
+            monkeypatch.setenv("SUPABASE_ANON_KEY", "sb_publishable_x")
+            names = {"os": os, "signer": SupabaseSigner(secret)}
+            example = run(examples()["Supabase 2"], monkeypatch, hexclave_sandbox, "https://unused.invalid", **names)
+            realtime = await example["watch_notes"](user, print)
+            await realtime.close()
+
+    asyncio.run(watch())
+    (payload,) = joined
+    claims = jwt.decode(payload["access_token"], secret, algorithms=["HS256"])
+    assert (claims["sub"], claims["role"]) == (alice.id, "authenticated")
+    assert payload["config"]["postgres_changes"][0]["table"] == "data"
 
 
 def test_protected_route_comes_early() -> None:

@@ -582,7 +582,7 @@ class TestSessions:
         assert client.delete("/auth/sessions/current", headers=headers).json() == {"success": True}
         assert client.delete("/auth/sessions/current", headers=headers).status_code == 500
         response = client.delete("/auth/sessions/current", headers=browser(sandbox))
-        assert code(response) == (401, "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
+        assert code(response) == (401, "ACCESS_TOKEN_EXPIRED")
 
     def test_a_refresh_token_serves_again_and_again(self, sandbox: Sandbox, client: httpx.Client) -> None:
         user = sandbox.create_user()
@@ -778,3 +778,25 @@ class TestPackage:
         assert session.refresh_token not in repr(session)
         with pytest.raises(AttributeError):
             session.id = "other"  # type: ignore[misc]  # the point
+
+
+def test_a_hidden_status_is_recorded_as_what_it_is(client: httpx.Client, sandbox: Sandbox) -> None:
+    """The JavaScript SDK asks for every refusal as a 200; what was refused is seen all the same."""
+    overridden = {"x-stack-override-error-status": "true"}
+    for headers, seen in (({}, 400), (overridden, 200)):
+        assert client.get("/users/me", headers=headers).status_code == seen
+        assert sandbox.requests[-1].status == 400
+
+
+def test_what_is_recorded_is_bounded() -> None:
+    """A sandbox that is served for days keeps the newest requests, which are a list as ever."""
+    sandbox = Sandbox()
+    transport: Any = sandbox.config.transport
+    with httpx.Client(transport=transport, base_url=sandbox.config.api_url) as client:
+        for number in range(10_003):
+            client.get(f"/{number}")
+    assert len(sandbox.requests) == 10_000
+    assert [request.path for request in sandbox.requests[:2]] == ["/3", "/4"]
+    assert sandbox.requests[-1].path == "/10002"
+    sandbox.requests.clear()
+    assert sandbox.requests == []

@@ -409,6 +409,30 @@ def test_refresh_token_survives_a_restart(tmp_path: Path) -> None:
         assert judge(second.config, answer.json()["access_token"]) == user
 
 
+def test_items_need_no_definition_and_balances_survive_a_restart(tmp_path: Path) -> None:
+    """A server names an item and gives of it; what is left is there the next time, and the vault's values are."""
+    options = ("--port", str(free_port()), "--state", str(tmp_path / "state"))
+    with running(*options) as first:
+        user = first.act("create-user", kind="regular")["id"]
+        headers = {
+            "x-stack-access-type": "server",
+            "x-stack-project-id": first.variables["HEXCLAVE_PROJECT_ID"],
+            "x-stack-secret-server-key": first.variables["HEXCLAVE_SECRET_SERVER_KEY"],
+        }
+        item, key = f"/api/v1/payments/items/user/{user}/credits", {"hashed_key": "h"}
+        store = "/api/v1/data-vault/stores/secrets"
+        with httpx.Client(base_url=first.url, headers=headers, trust_env=False) as client:
+            for delta in (10, -3):
+                changed = client.post(f"{item}/update-quantity?allow_negative=false", json={"delta": delta})
+                assert changed.status_code == 200
+            assert client.post(f"{store}/set", json=key | {"encrypted_value": "v"}).status_code == 200
+        first.end(signal.SIGTERM)
+
+    with running(*options) as second, httpx.Client(base_url=second.url, headers=headers, trust_env=False) as client:
+        assert client.get(item).json() == {"id": "credits", "display_name": "credits", "quantity": 7}
+        assert client.post(f"{store}/get", json=key).json() == {"encrypted_value": "v"}
+
+
 def test_state_is_written_soon_after_each_change(tmp_path: Path) -> None:
     """A process that is killed has lost nothing that was there for a moment; the file is its owner's alone."""
     file = tmp_path / "state.json"
@@ -579,7 +603,18 @@ def test_everything_in_a_sandbox_is_restored() -> None:
     sandbox.new_session(ada)
     sandbox.revoke_api_key(sandbox.create_api_key(team=teams[0]))
     sandbox.create_api_key(user=ada, expires_in=60)
+    sandbox.define_item("seats", customer_type="team")
+    sandbox.define_product("pro", items={"credits": 9}, prices={"m": {"USD": "9", "interval": [1, "month"]}})
+    sandbox.grant_product("pro", ada)
+    sandbox.items.set("credits", ada, 7)
+    sandbox.items.set("calls", "acme", -3)
+    sandbox.invite(teams[0], "bob@example.com")
+    sandbox.connect_account(ada, "google", access_token="gt-1", scopes=["mail"])
+    sandbox.define_vault_store("store")
     project = sandbox._project
+    project.vault_stores["store"]["hash"] = "encrypted"
+    project.notifications[ada.id] = {"marketing": False}
+    project.member_profiles[teams[1].id] = {bob.id: {"display_name": "Bobby"}}
     project.emails.append(SandboxEmail(to="ada@example.com", kind="sign_in_code", subject="Code", code="ABCDEF"))
     stored = json.loads(json.dumps(dump_project(project)))
     restored = Project(str(uuid.uuid4()), "http://127.0.0.1:1", time.time)

@@ -1,13 +1,13 @@
 """The sandbox answers what a real Hexclave server answered.
 
 `data/recordings_*.json` hold exchanges with a real server, condensed: ids, tokens and keys are names (`${alice}`),
-`*` is a value that differs each time (times, addresses, fresh tokens). Every file is one story, played in order
-against a sandbox in the state the server was in, and each answer is compared whole: status, known error, body.
+`*` is a value that differs each time (times, addresses, fresh tokens), `{time}` a moment in a text. Every file is one
+story, played in order against a sandbox in the state the server was in, and each answer is compared whole: status,
+known error, caching, body.
 
 Left out:
 
 - two rows of the API keys in which the feature is off: a sandbox has it on;
-- sign-up, sign-in and the creation of users by a server: a sandbox has `create_user` and `token` for that;
 - the texts of 500 answers (a stack trace of development mode) and of the 404 for an unknown endpoint.
 """
 
@@ -53,11 +53,15 @@ class Story:
         self.names[name] = user.id
         return user
 
-    def restrict(self, client: httpx.Client, name: str, reason: str) -> None:
+    def restrict(self, client: httpx.Client, name: str, reason: str, private_details: str | None = None) -> None:
         client.patch(
             f"/api/v1/users/{self.names[name]}",
             headers=self.headers({"access": "server"}),
-            json={"restricted_by_admin": True, "restricted_by_admin_reason": reason},
+            json={
+                "restricted_by_admin": True,
+                "restricted_by_admin_reason": reason,
+                "restricted_by_admin_private_details": private_details,
+            },
         ).raise_for_status()
 
     def headers(self, row: dict[str, Any]) -> dict[str, str]:
@@ -93,8 +97,8 @@ class Story:
             self.names[name] = self.sandbox.new_session(self.users[subject]).refresh_token
             return self.names[name]
         assert kind == "token", f"nothing is called {name}"
-        if subject in self.users:
-            return self.sandbox.token(self.users[subject])
+        if subject in self.names:
+            return self.sandbox.token(self.names[subject])
         return self.bad_token(subject)
 
     def bad_token(self, flaw: str) -> str:
@@ -130,6 +134,8 @@ class Story:
         if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
             pairs = enumerate(zip(expected, actual, strict=True))
             return [item for index, pair in pairs for item in self.differences(*pair, f"{place}[{index}]")]
+        if isinstance(actual, str):
+            actual = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "{time}", actual)
         name = re.fullmatch(r"\$\{([^}:]+)\}", expected) if isinstance(expected, str) else None
         if name and isinstance(actual, str):
             self.names.setdefault(name[1], actual)
@@ -192,11 +198,39 @@ def set_up_permissions(story: Story, client: httpx.Client) -> None:
 
 def set_up_changes(story: Story, client: httpx.Client) -> None:
     story.add_user("alice")
-    story.add_user("bob", display_name="Web Hook")
     story.add_user("carol")
     story.sandbox.define_permission("w_read")
     story.sandbox.define_permission("w_write", contains=("w_read",))
     story.sandbox.define_permission("w_user", scope="project")
+
+
+def set_up_nobody(story: Story, client: httpx.Client) -> None:
+    """Everybody in these stories signs up in them."""
+
+
+def set_up_alice(story: Story, client: httpx.Client) -> None:
+    story.add_user("alice")
+
+
+def set_up_user_list(story: Story, client: httpx.Client) -> None:
+    kinds = {"anonymous": "anonymous", "nobody": "anonymous"}
+    full = {
+        "display_name": "Frank Full",
+        "primary_email_verified": True,
+        "client_metadata": {"theme": "dark"},
+        "client_read_only_metadata": {"plan": "pro"},
+        "server_metadata": {"internal_note": "x"},
+    }
+    for name in ("alice", "bob", "carol", "anonymous", "nobody", "frank", "gina"):  # in the order they signed up
+        story.now += 1
+        story.add_user(name, kinds.get(name, "regular"), **(full if name == "frank" else {}))
+    story.restrict(client, "gina", "suspicious", "golden test")
+    story.sandbox.client_user_deletion_enabled = False
+
+
+def set_up_vault(story: Story, client: httpx.Client) -> None:
+    story.add_user("alice")
+    story.sandbox.define_vault_store("golden-store")
 
 
 STORIES: dict[str, Callable[[Story, httpx.Client], None]] = {
@@ -205,11 +239,17 @@ STORIES: dict[str, Callable[[Story, httpx.Client], None]] = {
     "team_permissions": set_up_permissions,
     "api_keys": set_up_permissions,
     "changes": set_up_changes,
+    "sign_in": set_up_nobody,
+    "sessions": set_up_alice,
+    "cli_login": set_up_alice,
+    "users": set_up_user_list,
+    "data_vault": set_up_vault,
 }
 
 
 def play(story: Story, client: httpx.Client, name: str) -> list[str]:
     recording = json.loads((DATA / f"recordings_{name}.json").read_text())
+    story.names["api"] = str(client.base_url).rstrip("/")
     STORIES[name](story, client)
     wrong = []
     for row in recording["rows"]:
@@ -221,13 +261,18 @@ def play(story: Story, client: httpx.Client, name: str) -> list[str]:
 
 def differences_of_row(story: Story, client: httpx.Client, row: dict[str, Any], shapes: dict[str, Any]) -> list[str]:
     method, path = row["request"]
-    body = {"json": story.fill(row["body"])} if "body" in row else {}
-    response = client.request(method, "/api/v1" + story.fill(path), headers=story.headers(row), **body)
+    kinds = {"body": "json", "form": "data", "raw": "content"}
+    body: dict[str, Any] = {kinds[key]: story.fill(row[key]) for key in kinds if key in row}
+    headers = story.headers(row) | ({"content-type": row["content_type"]} if "content_type" in row else {})
+    response = client.request(method, "/api/v1" + story.fill(path), headers=headers, **body)
     found = []
+    usual_caching = None if row["status"] == 405 else "no-store, max-age=0"
     for what, wanted, actual in [
         ("status", row["status"], response.status_code),
         ("known error", row.get("known_error"), response.headers.get("x-stack-known-error")),
         ("known error, new name", row.get("known_error"), response.headers.get("x-hexclave-known-error")),
+        ("caching", row.get("cache_control", usual_caching), response.headers.get("cache-control")),
+        ("origins", "*", response.headers.get("access-control-allow-origin")),
         ("actual status", row.get("actual_status"), response.headers.get("x-stack-actual-status")),
     ]:
         if wanted != actual:
@@ -235,6 +280,8 @@ def differences_of_row(story: Story, client: httpx.Client, row: dict[str, Any], 
     is_json = response.headers.get("content-type", "").startswith("application/json")
     reply: Any = response.json() if is_json else response.text
     wanted = expand(row["reply"], shapes)
+    if wanted != "*" and is_json == isinstance(wanted, str):
+        found.append(f"media type {response.headers.get('content-type')}")
     if row.get("unordered"):  # by team id, which differs each time
         reply, wanted = ordered(reply), ordered(story.fill(wanted))
     found += story.differences(wanted, reply)

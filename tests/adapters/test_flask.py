@@ -1216,6 +1216,22 @@ def test_misuse_is_refused_before_any_answer(world: World, misuse: Callable[[fla
             world.get(f"/teams/{world.team.id}", world.alice)
 
 
+def test_where_views_hide_their_class_nothing_is_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Flask whose class-based views cannot be looked at is named: their requirements are not taken for none."""
+    original = flask.views.View.__dict__["as_view"].__func__
+
+    def as_view(cls: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        view = original(cls, name, *args, **kwargs)
+        del view.view_class
+        return view
+
+    monkeypatch.setattr(flask.views.View, "as_view", classmethod(as_view))
+    world.app.add_url_rule("/open", view_func=lambda: "in", endpoint="open")
+
+    with pytest.raises(ConfigurationError, match="class-based views cannot be read"):
+        world.get("/open", world.alice)
+
+
 @pytest.mark.parametrize("what", [MethodView, require_user, require_team, "view", None])
 def test_only_functions_are_decorated(what: Any) -> None:
     """A class, another requirement or a factory is refused when it is written."""

@@ -419,7 +419,10 @@ def run(app: Callable[[Scope, Receive, Send], Awaitable[None]], scope: Scope) ->
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]  # a coroutine, in all applications here
+    async def connection() -> None:
+        await app(scope, receive, send)
+
+    asyncio.run(connection())
     return sent
 
 

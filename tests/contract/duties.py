@@ -12,7 +12,7 @@ from typing import Any
 from hexclave_integrations import ConfigurationError
 from hexclave_integrations.webhooks import Webhooks
 
-from .driving import AsgiServer, StartRefused, WsgiServer, denial
+from .driving import AsgiServer, Garbage, StartRefused, WsgiServer, denial
 from .frameworks import WEBHOOK_PATH, Framework, Guards, Route
 from .table import BAD_TOKEN, NOBODY, VARY, World, read_answer, unavailable
 from .views import PERMISSION
@@ -334,7 +334,7 @@ def a_request_leaves_nothing_behind(framework: Framework) -> None:
         alice = {**w.sandbox.headers(w.alice), "cookie": "a=b"}
         left, unavoidable = (server.garbage(path, alice, 10) for path in ("/me", "/open"))
 
-    assert left <= unavoidable + 0.5
+    assert adds_nothing(left, unavoidable)
 
 
 @duty()
@@ -345,4 +345,15 @@ def a_refusal_leaves_nothing_behind(framework: Framework) -> None:
         left = [server.garbage("/me", headers, 10) for headers in ({}, {TOKEN: "a.b.c"})]
         unavoidable = server.garbage("/refused", {}, 10)
 
-    assert max(left) <= unavoidable + 0.5
+    assert all(adds_nothing(one, unavoidable) for one in left)
+
+
+def adds_nothing(left: Garbage, unavoidable: Garbage) -> bool:
+    """Whether a guarded request leaves no more than one without a guard.
+
+    Where the framework makes a cycle through each request by itself (Django's handler for ASGI does, on Python 3.12
+    and newer), everything that belongs to the request hangs from it. Then the objects in cycles are what counts.
+    """
+    if unavoidable.objects < 1:
+        return left.objects <= unavoidable.objects + 0.5
+    return left.in_cycles <= unavoidable.in_cycles + 0.5

@@ -122,7 +122,8 @@ def serve_starlette(
         return StarletteRoute(route.path, guarded(answer, route.guards(adapter)), methods=list(route.methods))
 
     middleware = [Middleware(adapter.HexclaveMiddleware, config=config)]
-    with AsgiServer(Starlette(routes=[listed(route) for route in routes], middleware=middleware)) as server:
+    deliveries = [] if webhooks is None else [adapter.webhook_route(webhooks, WEBHOOK_PATH)]
+    with AsgiServer(Starlette(routes=[*map(listed, routes), *deliveries], middleware=middleware)) as server:
         yield server
 
 
@@ -292,7 +293,7 @@ def ninja(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
 _EVERYTHING = frozenset({"websocket", "lifespan", "webhooks", "stream"})
 
 FRAMEWORKS = [
-    Framework("starlette", "starlette", starlette, serve_starlette, _EVERYTHING - {"webhooks"}),
+    Framework("starlette", "starlette", starlette, serve_starlette, _EVERYTHING),
     Framework("fastapi", "fastapi", fastapi, serve_fastapi, _EVERYTHING),
     Framework("litestar", "litestar", litestar, litestar_columns.serve_litestar, _EVERYTHING),
     Framework("flask", "flask", flask, serve_flask(is_async=False), frozenset({"webhooks", "stream"})),

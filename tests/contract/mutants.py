@@ -18,7 +18,7 @@ import flask as flask_framework
 from starlette.requests import HTTPConnection, Request
 from starlette.websockets import WebSocket
 
-from hexclave_integrations import HexclaveConfig, litestar, starlette
+from hexclave_integrations import HexclaveConfig, django, litestar, starlette
 from hexclave_integrations.webhooks import Webhooks
 
 from .frameworks import FRAMEWORKS, Framework
@@ -133,12 +133,27 @@ def cookies_hold_the_scope() -> Mapping[str, Any]:
     return made_of(Careless)
 
 
+@mutant("django asgi", "a_request_leaves_nothing_behind", "a_refusal_leaves_nothing_behind")
+def requests_hold_what_holds_them() -> Mapping[str, Any]:
+    class Careless(django.DjangoRequirement):
+        def __call__(self, view: Any = None, /, *args: Any, **kwargs: Any) -> Any:
+            @functools.wraps(asking := super().__call__(view))
+            async def guarded(request: Any, *args: Any, **kwargs: Any) -> Any:
+                request.careless = lambda: request
+                return await asking(request, *args, **kwargs)
+
+            return guarded
+
+    return {"require_user": Careless()}
+
+
 @mutant(
     "starlette",
     "a_request_has_one_caller",
     # Each guard has a middleware of its own, with a client that nobody warmed, and what it leaves behind.
     "keys_are_there_before_the_first_request",
     "a_request_leaves_nothing_behind",
+    "a_webhook_makes_the_application_forget",
 )
 def each_guard_makes_an_attempt() -> Mapping[str, Any]:
     class Middleware(starlette.HexclaveMiddleware):

@@ -13,6 +13,7 @@ import pytest
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
 
 from hexclave_integrations import (
     RequestRefused,
@@ -24,6 +25,7 @@ from hexclave_integrations import (
 from hexclave_integrations.django import webhook_view
 from hexclave_integrations.fastapi import webhook_router
 from hexclave_integrations.flask import webhook_blueprint
+from hexclave_integrations.starlette import webhook_route
 from hexclave_integrations.stores import MemoryStore, StoreUnavailable
 from hexclave_integrations.testing import Sandbox
 from hexclave_integrations.webhooks import Webhooks
@@ -46,6 +48,17 @@ def _answer(status: int, content: bytes, headers: Any) -> Answer:
 def by_fastapi(webhooks: Webhooks) -> Post:
     app = fastapi_framework.FastAPI()
     app.include_router(webhook_router(webhooks, PATH))
+    client = TestClient(app)
+
+    def post(body: bytes, headers: dict[str, str]) -> Answer:
+        response = client.post(PATH, content=body, headers=headers)
+        return _answer(response.status_code, response.content, response.headers)
+
+    return post
+
+
+def by_starlette(webhooks: Webhooks) -> Post:
+    app = Starlette(routes=[webhook_route(webhooks, PATH)])
     client = TestClient(app)
 
     def post(body: bytes, headers: dict[str, str]) -> Answer:
@@ -103,6 +116,7 @@ def by_litestar(webhooks: Webhooks) -> Post:
 
 RECEIVERS: dict[str, Callable[[Webhooks], Post]] = {
     "fastapi": by_fastapi,
+    "starlette": by_starlette,
     "litestar": by_litestar,
     "flask": by_flask,
     "django": by_django,

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from .._base import strict
 from ..api_key import looks_like_api_key
 from ..config import HexclaveConfig
-from ..errors import ApiKeyNotFound, InvalidToken
+from ..errors import ApiKeyNotFound, ConfigurationError, InvalidToken
 
 __all__ = [
     "HEADER_NAMES",
@@ -41,6 +41,12 @@ STACK_TOKEN: Final = "x-stack-access-token"
 HEXCLAVE_TOKEN: Final = "x-hexclave-access-token"
 AUTHORIZATION: Final = "authorization"
 STACK_AUTH: Final = "x-stack-auth"
+# What only an environ or a scope holds, with values that no header can have.
+_FOREIGN: Final = {
+    "wsgi.version": "a WSGI environ",
+    "wsgi.multiprocess": "a WSGI environ, or request.META of Django",
+    "asgi": "an ASGI scope, or a whole request",
+}
 HEADER_NAMES: Final = (STACK_TOKEN, HEXCLAVE_TOKEN, AUTHORIZATION, STACK_AUTH)
 
 # Bearer credentials anywhere in the header: another scheme may have commas of its own (Digest, AWS4-HMAC-SHA256).
@@ -63,7 +69,7 @@ class Credential(str):
 def wanted_headers(config: HexclaveConfig) -> dict[str | bytes, str]:
     """The headers that credentials are read from, by their name as text and as bytes, in lower case."""
     names = (*HEADER_NAMES, config.api_key_header)
-    return {name: name for name in names} | {name.encode(): name for name in names}
+    return {name: name for name in (*names, *_FOREIGN)} | {name.encode(): name for name in names}
 
 
 def collect(headers: Iterable[tuple[Any, Any]], wanted: Mapping[str | bytes, str]) -> dict[str, str]:
@@ -74,6 +80,9 @@ def collect(headers: Iterable[tuple[Any, Any]], wanted: Mapping[str | bytes, str
 
     Args:
         wanted: from `wanted_headers`.
+
+    Raises:
+        ConfigurationError: it is a WSGI environ or an ASGI scope, in which nobody's credentials would be found.
     """
     found: dict[str, str] = {}
     repeated: dict[str, list[str]] = {}
@@ -82,6 +91,8 @@ def collect(headers: Iterable[tuple[Any, Any]], wanted: Mapping[str | bytes, str
         if known is None:
             continue
         text = value.decode("latin-1") if type(value) is bytes else value
+        if known in _FOREIGN:
+            _refuse_foreign(known, text)
         if known not in found:
             found[known] = text
             continue
@@ -91,6 +102,14 @@ def collect(headers: Iterable[tuple[Any, Any]], wanted: Mapping[str | bytes, str
     for known, parts in repeated.items():
         found[known] = ",".join(parts)
     return found
+
+
+def _refuse_foreign(name: str, value: object) -> None:
+    if not isinstance(value, str):  # a header of that name, which a stranger may send, is a text
+        raise ConfigurationError(
+            f"This takes the headers of a request, and got {_FOREIGN[name]}: pass request.headers. For a bare WSGI "
+            'environ that is werkzeug.datastructures.EnvironHeaders(environ), for a bare ASGI scope scope["headers"].'
+        )
 
 
 def read_cookies(headers: Iterable[str]) -> dict[str, str]:

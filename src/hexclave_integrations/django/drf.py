@@ -14,19 +14,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self, cast
 
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.permissions import (
-    AND,
-    NOT,
-    OR,
-    BasePermission,
-    BasePermissionMetaclass,
-    OperandHolder,
-    SingleOperandHolder,
-)
-from rest_framework.request import ForcedAuthentication, Request
-
+from .._base.extras import extra
 from ..api_key import HexclaveApiKey
 from ..errors import ConfigurationError, NotAuthenticated, RequestRefused
 from ..user import HexclaveUser
@@ -34,9 +22,24 @@ from ._caller import Caller, caller_of, find_caller, refuse_event_loop
 from ._conf import get_client
 from ._private import django_request
 from ._requirements import DjangoRequirement, require_user
-from ._rest import Misconfigured
-from ._rest import refuse as refuse_in
 from ._truth import NoAnswer, NoAnswerClass, refuse
+
+with extra("drf", "rest_framework"):
+    from rest_framework.authentication import BaseAuthentication
+    from rest_framework.exceptions import AuthenticationFailed
+    from rest_framework.permissions import (
+        AND,
+        NOT,
+        OR,
+        BasePermission,
+        BasePermissionMetaclass,
+        OperandHolder,
+        SingleOperandHolder,
+    )
+    from rest_framework.request import ForcedAuthentication, Request
+
+    from ._rest import Misconfigured
+    from ._rest import refuse as refuse_in
 
 __all__ = ["HexclaveAuthentication", "HexclavePermission"]
 

@@ -21,14 +21,18 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, NoReturn
 
 from django.http import HttpRequest
-from ninja.errors import HttpError
-from ninja.security.http import HttpAuthBase
 
+from .._base.extras import extra
 from ..errors import ConfigurationError, RequestRefused
 from ._caller import Caller, caller_of, in_event_loop
 from ._private import refuse_unsafe
 from ._requirements import DjangoRequirement, require_user
 from ._truth import NoAnswer, NoAnswerClass
+
+with extra("ninja", "ninja", "ninja.errors", "pydantic"):
+    # A build tool is imported as ninja as well, and has no errors.
+    from ninja.errors import HttpError
+    from ninja.security.http import HttpAuthBase
 
 __all__ = ["HexclaveAuth"]
 

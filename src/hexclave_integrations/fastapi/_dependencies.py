@@ -18,6 +18,7 @@ from .._asgi.caller import caller_of
 from ..errors import ConfigurationError
 from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 from ..user import HexclaveUser
+from ._deliveries import is_for_delivery
 
 __all__ = [
     "SCHEME_NAME",
@@ -58,6 +59,8 @@ class FastAPIRequirement(Requirement, SecurityBase):
         if not isinstance(connection, HTTPConnection):
             raise ConfigurationError("A requirement of FastAPI is no decorator: write Depends(require_user).")
         caller = caller_of(connection)
+        if is_for_delivery(self, connection.scope):
+            return _nobody()
         check = caller.check(self, connection)
         caller.watch(check)
         return check
@@ -65,6 +68,10 @@ class FastAPIRequirement(Requirement, SecurityBase):
     def __bool__(self) -> bool:
         """True: FastAPI itself takes a dependency for a truth value."""
         return True
+
+
+async def _nobody() -> None:
+    """What is resolved, and used by nobody, where a webhook is delivered."""
 
 
 # FastAPI runs a function in a thread unless it knows that it is a coroutine function. The check would then not be

@@ -18,10 +18,12 @@ commands = AppGroup("hexclave", help="Look after Hexclave authentication.")
 @click.option("--online", is_flag=True, help="Fetch the project's keys too.")
 def check(online: bool) -> None:
     """Check the settings and the requirements of all routes; exit with 1 if something is wrong."""
-    client = installation().client
-    found = list(problems(current_app, client.config))
-    if online and not client.warm():
-        found.append(f"The keys of project {client.config.project_id} cannot be fetched from {client.config.api_url}.")
+    with installation().client as client:  # leaves no connection open behind the answer
+        found = list(problems(current_app, client.config))
+        if online and not client.warm():
+            found.append(
+                f"The keys of project {client.config.project_id} cannot be fetched from {client.config.api_url}."
+            )
     for problem in found:
         click.echo(problem, err=True)
     if found:

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn, ParamSpec
 
 from flask import current_app
 
+from .._adapter.endpoints import webhooks_of
 from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
@@ -68,7 +69,8 @@ class FlaskRequirement(Requirement):
     def check(self) -> None:
         """Hold the caller of the current request against this: for `before_request`, or inside a view.
 
-        Flask's automatic answers to OPTIONS pass, for they run no view and a CORS preflight has no credentials.
+        Flask's automatic answers to OPTIONS pass, for they run no view and a CORS preflight has no credentials. So do
+        deliveries to a `webhook_blueprint`, which admits by signature: their sender has no access token.
 
         Raises:
             RequestRefused: the caller does not meet it, or it cannot be told now.
@@ -76,6 +78,8 @@ class FlaskRequirement(Requirement):
         """
         request = current_request()
         if request.method == "OPTIONS" and getattr(request.url_rule, "provide_automatic_options", False):
+            return
+        if request.endpoint is not None and webhooks_of(current_app.view_functions.get(request.endpoint)) is not None:
             return
         caller_of(request).admit(self, request.view_args or {}, request)
 

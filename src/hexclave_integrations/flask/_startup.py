@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from flask import Flask
+from flask.views import View
 from werkzeug.routing import Rule
 
 from .._adapter.guarded import guards_of
@@ -36,6 +37,11 @@ def problems(app: Flask, config: HexclaveConfig) -> Iterator[str]:
     A requirement needs a server key that is not set, or a route parameter that its route lacks; it stands where
     a view belongs; or it stands above the route decorator, and Flask has registered the view without it.
     """
+    if _class_of(View.as_view("probe")) is not View:
+        yield (
+            "The requirements of class-based views cannot be read in this version of Flask: use one that this version "
+            "of hexclave-integrations supports."
+        )
     for rule in app.url_map.iter_rules():
         view = app.view_functions.get(rule.endpoint)
         guard = getattr(view, "__hexclave_guarded_by__", None)
@@ -58,12 +64,17 @@ def _functions(app: Flask, rule: Rule, view: Callable[..., Any] | None) -> Itera
     for scope in scopes:
         yield from app.before_request_funcs.get(scope, ())
     entries = [view]
-    view_class = getattr(view, "view_class", None)
+    view_class = _class_of(view)
     if view_class is not None:
         methods = sorted(method.lower() for method in rule.methods or ())
         entries += [getattr(view_class, name, None) for name in (*methods, "dispatch_request")]
     for entry in entries:
         yield from layers(entry)
+
+
+def _class_of(view: Any) -> Any:
+    """The class that Flask made a view function of, or None."""
+    return getattr(view, "view_class", None)
 
 
 def _misuse(function: Any, rule: Rule) -> Iterator[str]:

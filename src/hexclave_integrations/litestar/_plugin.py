@@ -10,6 +10,7 @@ from typing import Any
 
 from litestar import Litestar, Request, Response
 from litestar.config.app import AppConfig
+from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
 from litestar.plugins import InitPlugin, ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
@@ -71,7 +72,8 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
             return
         for found in unmet([guard], route.path, route.path_parameters, self.client.config):
             raise ConfigurationError(found.text)
-        if getattr(handler, "cache", False) and getattr(handler, "cache_key_builder", None) is None:
+        # Without a default: a Litestar that calls them something else does not start, and no page is cached unseen.
+        if isinstance(handler, HTTPRouteHandler) and handler.cache and handler.cache_key_builder is None:
             raise ConfigurationError(
                 f"The route {route.path} is cached inside its guard, where one caller's answer is for all others: "
                 "take cache away, or give it a cache_key_builder that tells callers apart."

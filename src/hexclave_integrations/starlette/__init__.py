@@ -11,18 +11,22 @@
 The middleware refuses nobody: only a requirement does.
 """
 
+from .._base.extras import extra
 from ..requirements import SELECTED_TEAM
-from ._middleware import HexclaveMiddleware
-from ._requirements import (
-    StarletteRequirement,
-    optional_user,
-    require_api_key,
-    require_permission,
-    require_project_permission,
-    require_team,
-    require_user,
-)
-from ._supabase import supabase_route
+
+with extra("starlette", "starlette"):
+    from ._middleware import HexclaveMiddleware
+    from ._requirements import (
+        StarletteRequirement,
+        optional_user,
+        require_api_key,
+        require_permission,
+        require_project_permission,
+        require_team,
+        require_user,
+    )
+    from ._supabase import supabase_route
+    from ._webhooks import webhook_route
 
 __all__ = [
     "SELECTED_TEAM",
@@ -35,4 +39,5 @@ __all__ = [
     "require_team",
     "require_user",
     "supabase_route",
+    "webhook_route",
 ]

@@ -10,7 +10,18 @@
 from __future__ import annotations
 
 from ._deliveries import WebhookEndpoint
-from ._handles import SandboxApiKey, SandboxDelivery, SandboxRequest, SandboxSession, SandboxTeam, SandboxUser
+from ._handles import (
+    SandboxApiKey,
+    SandboxDelivery,
+    SandboxRefused,
+    SandboxRequest,
+    SandboxSession,
+    SandboxSignIn,
+    SandboxTeam,
+    SandboxUser,
+)
+from ._holdings import SandboxItems
+from ._mailbox import SandboxEmail
 from ._outage import Outage
 from .sandbox import Sandbox
 
@@ -19,8 +30,12 @@ __all__ = [
     "Sandbox",
     "SandboxApiKey",
     "SandboxDelivery",
+    "SandboxEmail",
+    "SandboxItems",
+    "SandboxRefused",
     "SandboxRequest",
     "SandboxSession",
+    "SandboxSignIn",
     "SandboxTeam",
     "SandboxUser",
     "WebhookEndpoint",

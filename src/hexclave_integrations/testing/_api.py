@@ -7,7 +7,26 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from . import _api_keys, _permissions, _sessions, _teams, _users
+from . import (
+    _accounts,
+    _api_keys,
+    _auth,
+    _cli_login,
+    _contact_channels,
+    _definitions,
+    _emails,
+    _invitations,
+    _items,
+    _members,
+    _permissions,
+    _products,
+    _service,
+    _sessions,
+    _teams,
+    _users,
+    _vault,
+)
+from ._cors import HEALTH_HEADERS
 from ._gate import admit, header_reader
 from ._project import Project
 from ._routing import BOOLEAN_TEXT, Call, Caller, Field, Route, read_body, validate
@@ -15,7 +34,26 @@ from ._wire import Refusal, Reply, json_reply, text_reply
 
 __all__ = ["handle"]
 
-_ROUTES = _users.ROUTES + _teams.ROUTES + _permissions.ROUTES + _api_keys.ROUTES + _sessions.ROUTES
+_MODULES = (
+    _users,
+    _teams,
+    _members,
+    _invitations,
+    _permissions,
+    _definitions,
+    _api_keys,
+    _sessions,
+    _auth,
+    _contact_channels,
+    _cli_login,
+    _items,
+    _products,
+    _vault,
+    _accounts,
+    _emails,
+    _service,
+)
+_ROUTES = tuple(route for module in _MODULES for route in module.ROUTES)
 _PREFIXES = ("/api/v1/", "/api/latest/")
 
 
@@ -39,6 +77,8 @@ def handle(project: Project, method: str, path: str, query: str, headers: Mappin
 
 
 def _dispatch(project: Project, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    if (method, path) == ("GET", "/health"):
+        return json_reply({"status": "ok"}, headers=HEALTH_HEADERS)
     prefix = next((prefix for prefix in _PREFIXES if path.startswith(prefix)), None)
     segments = ["", *(unquote(part) for part in path[len(prefix) :].split("/"))] if prefix else []
     values = dict(parse_qsl(query, keep_blank_values=True))
@@ -64,7 +104,7 @@ def _call(
     header = header_reader(headers)
     value = read_body(route, headers, body)
     caller = admit(project, header, route.access) if route.access else Caller(access="client")
-    fields = dict(validate(route, path, params, query, value))
+    fields = dict(validate(route, caller.access, path, params, query, value))
     places: list[dict[str, Any]] = [params, query, fields]
     for place in places:
         for name in ("user_id", "creator_user_id"):

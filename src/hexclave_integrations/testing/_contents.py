@@ -9,6 +9,7 @@ from typing import Any
 
 from ..user import UserKind
 from ._handles import AnyTeam, AnyUser, SandboxApiKey, SandboxSession, SandboxTeam, SandboxUser
+from ._passwords import hash_password
 from ._project import SYSTEM_PERMISSIONS, Project
 from ._records import Permission, RestrictedReason, Scope, Team, User
 from ._routing import PERMISSION
@@ -33,6 +34,7 @@ class SandboxContents:
         display_name: str | None = None,
         primary_email: str | None = None,
         primary_email_verified: bool = False,
+        password: str | None = None,
         profile_image_url: str | None = None,
         client_metadata: Any = None,
         client_read_only_metadata: Any = None,
@@ -41,9 +43,10 @@ class SandboxContents:
         country_code: str | None = None,
         restricted_reason: RestrictedReason | None = None,
     ) -> SandboxUser:
-        """Sign a user up. With an e-mail address the user has a password and may sign in with it.
+        """Sign a user up. With an e-mail address the user has a password; which one, only `password` says.
 
         Args:
+            password: with which the user can sign in. Keeping its hash takes a while.
             restricted_reason: for kind `restricted` only, where it defaults to `email_not_verified`.
 
         Raises:
@@ -66,7 +69,8 @@ class SandboxContents:
                 primary_email=primary_email,
                 primary_email_verified=primary_email_verified,
                 primary_email_auth_enabled=primary_email is not None,
-                has_password=primary_email is not None,
+                has_password=primary_email is not None or password is not None,
+                password_hash=None if password is None else hash_password(password),
                 profile_image_url=profile_image_url,
                 client_metadata=client_metadata,
                 client_read_only_metadata=client_read_only_metadata,

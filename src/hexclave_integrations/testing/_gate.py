@@ -8,7 +8,7 @@ from typing import Any
 from ._project import Project
 from ._routing import AccessType, Caller
 from ._signing import BadToken, ExpiredToken, Verified
-from ._wire import Refusal, known_error, text_reply
+from ._wire import Refusal, access_token_expired, known_error, text_reply
 
 __all__ = ["admit", "header_reader"]
 
@@ -77,16 +77,12 @@ def _verify(project: Project, token: str) -> Verified:
     except BadToken:
         raise known_error("UNPARSABLE_ACCESS_TOKEN") from None
     except ExpiredToken as error:
-        raise known_error("ACCESS_TOKEN_EXPIRED", **_expiry_details(error.claims)) from None
+        raise _expired(error.claims) from None
 
 
-def _expiry_details(claims: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "expired_at_millis": int(claims["exp"] * 1000),
-        "project_id": claims["aud"].partition(":")[0],
-        "user_id": claims.get("sub"),
-        "refresh_token_id": claims.get("refresh_token_id"),
-    }
+def _expired(claims: Mapping[str, Any]) -> Refusal:
+    ids = {name: claims.get(claim) for name, claim in (("user_id", "sub"), ("refresh_token_id", "refresh_token_id"))}
+    return access_token_expired(int(claims["exp"] * 1000), ids={"project_id": claims["aud"].partition(":")[0]} | ids)
 
 
 def _check_token(token: Verified, project_id: str, header: Callable[[str], str | None]) -> None:

@@ -11,8 +11,10 @@ __all__ = [
     "AnyUser",
     "SandboxApiKey",
     "SandboxDelivery",
+    "SandboxRefused",
     "SandboxRequest",
     "SandboxSession",
+    "SandboxSignIn",
     "SandboxTeam",
     "SandboxUser",
 ]
@@ -38,6 +40,41 @@ class SandboxSession:
 
     id: str
     refresh_token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSignIn:
+    """What signing up or in gave: who it was, and the tokens a frontend keeps.
+
+    Attributes:
+        is_new_user: whether the account was made by it.
+    """
+
+    user: SandboxUser
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    is_new_user: bool
+
+    def headers(self) -> dict[str, str]:
+        """The header in which a frontend sends the access token (contract 1.1)."""
+        return {"x-stack-access-token": self.access_token}
+
+
+class SandboxRefused(Exception):
+    """The sandbox refused what a method asked, as its API does.
+
+    Attributes:
+        status: of the API's answer.
+        code: the known error, `EMAIL_PASSWORD_MISMATCH` for instance; None for an answer in plain text.
+    """
+
+    def __init__(self, status: int, code: str | None) -> None:
+        super().__init__(status, code)
+        self.status = status
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.code or 'Refused'} ({self.status})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..user import UserKind
+from ._ledger import CustomerType, Holding, Item, Purchase
 from ._mailbox import SandboxEmail
-from ._records import ApiKey, KeyOwner, Permission, Session, Team, User
+from ._records import (
+    ApiKey,
+    CliLogin,
+    ContactChannel,
+    Invitation,
+    KeyOwner,
+    OAuthAccount,
+    Permission,
+    Session,
+    Team,
+    User,
+    VerificationCode,
+)
 from ._signing import SigningKeys, audience, issuer
 from ._wire import random_text
 
@@ -39,6 +52,8 @@ class Project:
 
     Attributes:
         emit: told of each webhook, its type and data, within the change that sends it.
+        require_email_verification: whether who signs up is restricted until they verified their address.
+        domains: origins besides localhost that a link in an e-mail may lead to.
     """
 
     def __init__(self, project_id: str, base_url: str, clock: Callable[[], float]) -> None:
@@ -50,13 +65,30 @@ class Project:
         self.publishable_client_key = f"pck_{random_text(45)}"
         self.secret_server_key = f"ssk_{random_text(45)}"
         self.super_secret_admin_key = f"sak_{random_text(45)}"
+        self.require_email_verification = False
+        self.domains: list[str] = []
         self.keys = SigningKeys()
         self.users: dict[str, User] = {}
         self.teams: dict[str, Team] = {}
         self.members: dict[tuple[str, str], None] = {}  # (team id, user id), in the order they joined
         self.sessions: dict[str, Session] = {}
         self.api_keys: dict[str, ApiKey] = {}
+        self.contact_channels: dict[str, ContactChannel] = {}  # without the primary ones, which are the users' own
+        self.codes: list[VerificationCode] = []
+        self.cli_logins: list[CliLogin] = []
         self.emails: list[SandboxEmail] = []  # oldest first
+        self.client_user_deletion_enabled = True
+        self.member_profiles: dict[str, dict[str, dict[str, Any]]] = {}  # team id -> user id -> what differs there
+        self.invitations: dict[str, Invitation] = {}
+        self.oauth_accounts: dict[str, OAuthAccount] = {}
+        self.notifications: dict[str, dict[str, bool]] = {}  # user id -> category id -> enabled, where the user chose
+        self.items: dict[str, Item] = {}
+        self.products: dict[str, dict[str, Any]] = {}  # in the shape that the API calls an inline product
+        self.purchases: dict[str, Purchase] = {}  # oldest first
+        self.holdings: dict[str, Holding] = {}  # by `Holding.key_of`
+        self.vault_stores: dict[str, dict[str, str]] = {}  # store id -> hashed key -> encrypted value
+        self.accepts_any_vault_store = True
+        self.accepts_any_item = False
         self.team_grants: set[tuple[str, str, str]] = set()  # (team id, user id, permission id)
         self.project_grants: set[tuple[str, str]] = set()  # (user id, permission id)
         definitions = [Permission(name, "team") for name in SYSTEM_PERMISSIONS]
@@ -97,6 +129,7 @@ class Project:
     def _drop_member(self, team_id: str, user_id: str) -> None:
         """Forget a membership, with the grants and the selection that hung on it."""
         self.members.pop((team_id, user_id), None)
+        self.member_profiles.get(team_id, {}).pop(user_id, None)
         self.team_grants = {grant for grant in self.team_grants if grant[:2] != (team_id, user_id)}
         if self.users[user_id].selected_team_id == team_id:
             self.users[user_id].selected_team_id = None
@@ -107,6 +140,9 @@ class Project:
             if member_team == team_id:
                 self._drop_member(team_id, user_id)
         self._drop_api_keys(team_id)
+        self._drop_holdings("team", team_id)
+        self.invitations = {key: item for key, item in self.invitations.items() if item.team_id != team_id}
+        self.member_profiles.pop(team_id, None)
         del self.teams[team_id]
         self.emit("team.deleted", {"id": team_id})
 
@@ -116,14 +152,28 @@ class Project:
 
     # Users and sessions
 
+    def server_view(self, user: User) -> dict[str, Any]:
+        """The user as server and admin access read it."""
+        return user.server_shape(self.selected_team(user), self.accounts_of(user.id))
+
+    def client_view(self, user: User) -> dict[str, Any]:
+        """The user as client access reads itself."""
+        return user.client_shape(self.selected_team(user), self.accounts_of(user.id))
+
+    def accounts_of(self, user_id: str) -> list[OAuthAccount]:
+        """The user's accounts at OAuth providers, oldest first."""
+        return [account for account in self.oauth_accounts.values() if account.user_id == user_id]
+
     def add_user(self, user: User) -> None:
         """Let a user begin."""
         self.users[user.id] = user
-        self.emit("user.created", user.server_shape(self.selected_team(user)))
+        self.emit("user.created", self.server_view(user))
 
     def user_changed(self, user: User) -> None:
-        """Tell of a user who was saved, changed or not."""
-        self.emit("user.updated", user.server_shape(self.selected_team(user)))
+        """Tell of a user who was saved, changed or not. A channel that became primary is no other channel any more."""
+        if user.primary_email is not None:
+            self._drop_channels(user.id, user.primary_email)
+        self.emit("user.updated", self.server_view(user))
 
     def delete_user(self, user_id: str) -> None:
         """Remove a user and everything that belongs to them. Their tokens live on until they expire."""
@@ -133,6 +183,10 @@ class Project:
         self.project_grants = {grant for grant in self.project_grants if grant[0] != user_id}
         self.end_sessions(user_id)
         self._drop_api_keys(user_id)
+        self._drop_channels(user_id)
+        self._drop_holdings("user", user_id)
+        self.oauth_accounts = {key: item for key, item in self.oauth_accounts.items() if item.user_id != user_id}
+        self.notifications.pop(user_id, None)
         del self.users[user_id]
         self.emit("user.deleted", {"id": user_id, "teams": [{"id": team_id} for team_id in team_ids]})
 
@@ -148,13 +202,24 @@ class Project:
             created_at=now,
             expires_at=now + lifetime_millis,
             is_impersonation=is_impersonation,
+            last_used_at=now,
         )
         self.sessions[session.id] = session
         return session
 
-    def end_sessions(self, user_id: str) -> None:
-        """Sign a user out everywhere."""
-        self.sessions = {key: session for key, session in self.sessions.items() if session.user_id != user_id}
+    def end_sessions(self, user_id: str, *, but: str | None = None) -> None:
+        """Sign a user out everywhere, except where the refresh token is `but`."""
+        self.sessions = {
+            key: session
+            for key, session in self.sessions.items()
+            if session.user_id != user_id or session.refresh_token == but
+        }
+
+    def find_session(self, refresh_token: str) -> Session | None:
+        """The session of a refresh token, unless it has ended or expired."""
+        now = self.now_millis()
+        found = (item for item in self.sessions.values() if item.refresh_token == refresh_token)
+        return next((item for item in found if item.expires_at > now), None)
 
     def live_sessions(self, user_id: str) -> list[Session]:
         """The user's sessions that have neither ended nor expired, oldest first."""
@@ -237,7 +302,7 @@ class Project:
     def team_permissions(self, *, recursive: bool) -> set[tuple[str, str, str]]:
         """Everything held in teams as (team id, user id, permission id)."""
         if not recursive:
-            return set(self.team_grants)
+            return {grant for grant in self.team_grants if grant[2] in self.permissions}
         return {
             (team_id, user_id, held)
             for team_id, user_id, granted in self.team_grants
@@ -247,7 +312,7 @@ class Project:
     def project_permissions(self, *, recursive: bool) -> set[tuple[str, str]]:
         """Everything held in the project as (user id, permission id)."""
         if not recursive:
-            return set(self.project_grants)
+            return {grant for grant in self.project_grants if grant[1] in self.permissions}
         return {(user_id, held) for user_id, granted in self.project_grants for held in self.with_contained(granted)}
 
     # API keys
@@ -286,6 +351,19 @@ class Project:
         )
         self.api_keys[key.id] = key
         return key
+
+    def _drop_channels(self, user_id: str, value: str | None = None) -> None:
+        """Forget a user's channels besides the primary one: all of them, or the one with that address."""
+        self.contact_channels = {
+            key: item
+            for key, item in self.contact_channels.items()
+            if item.user_id != user_id or (value is not None and item.value != value)
+        }
+
+    def _drop_holdings(self, customer_type: CustomerType, customer_id: str) -> None:
+        owner = customer_type, customer_id
+        self.purchases = {key: item for key, item in self.purchases.items() if item.customer != owner}
+        self.holdings = {key: item for key, item in self.holdings.items() if item.customer != owner}
 
     def _drop_api_keys(self, owner_id: str) -> None:
         self.api_keys = {key: item for key, item in self.api_keys.items() if item.owner_id != owner_id}

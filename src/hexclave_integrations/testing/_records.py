@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from ..user import UserKind
 
-__all__ = ["ApiKey", "KeyOwner", "Permission", "RestrictedReason", "Scope", "Session", "Team", "User"]
+__all__ = [
+    "ApiKey",
+    "CliLogin",
+    "CodeKind",
+    "ContactChannel",
+    "Invitation",
+    "KeyOwner",
+    "OAuthAccount",
+    "Permission",
+    "RestrictedReason",
+    "Scope",
+    "Session",
+    "Team",
+    "User",
+    "VerificationCode",
+]
 
 RestrictedReason: TypeAlias = Literal["email_not_verified", "restricted_by_administrator"]
 KeyOwner: TypeAlias = Literal["user", "team"]
 Scope: TypeAlias = Literal["team", "project"]
+CodeKind: TypeAlias = Literal["sign_in", "email_verification", "password_reset"]
 
 # What the server sees of a user and the browser does not (contract 4.1).
 _SERVER_ONLY = (
@@ -26,7 +44,10 @@ _SERVER_ONLY = (
 
 @dataclass(slots=True, kw_only=True)
 class User:
-    """An account. `must_verify_email` stands for a project that restricts users until they did."""
+    """An account. `must_verify_email` stands for a project that restricts users until they did.
+
+    The primary address is kept here alone; `_channels.py` shows it as the contact channel `primary_channel_id`.
+    """
 
     id: str
     signed_up_at_millis: int
@@ -35,14 +56,21 @@ class User:
     primary_email: str | None = None
     primary_email_verified: bool = False
     primary_email_auth_enabled: bool = False
+    primary_channel_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    primary_channel_since: int = 0  # epoch milliseconds; the order of channels in a list
     has_password: bool = False
+    password_hash: str | None = field(default=None, repr=False)  # None also where a test gave the user no password
+    otp_auth_enabled: bool = False
     profile_image_url: str | None = None
     selected_team_id: str | None = None
     client_metadata: Any = None
     client_read_only_metadata: Any = None
     server_metadata: Any = None
     requires_totp_mfa: bool = False
+    totp_secret_base64: str | None = field(default=None, repr=False)
     country_code: str | None = None
+    bot_score: int = 0
+    free_trial_abuse_score: int = 0
     is_anonymous: bool = False
     must_verify_email: bool = False
     restricted_by_admin: bool = False
@@ -65,8 +93,9 @@ class User:
             return "anonymous"
         return "restricted" if self.restricted_reason else "regular"
 
-    def server_shape(self, selected_team: Team | None) -> dict[str, Any]:
+    def server_shape(self, selected_team: Team | None, accounts: Iterable[OAuthAccount] = ()) -> dict[str, Any]:
         """The user as server and admin access read it."""
+        scores = {"bot": self.bot_score, "free_trial_abuse": self.free_trial_abuse_score}
         return {
             "id": self.id,
             "display_name": self.display_name,
@@ -79,11 +108,14 @@ class User:
             "client_read_only_metadata": self.client_read_only_metadata,
             "server_metadata": self.server_metadata,
             "has_password": self.has_password,
-            "otp_auth_enabled": False,
-            "auth_with_email": self.has_password and self.primary_email_auth_enabled,
+            "otp_auth_enabled": self.otp_auth_enabled,
+            "auth_with_email": (self.has_password or self.otp_auth_enabled) and self.primary_email_auth_enabled,
             "requires_totp_mfa": self.requires_totp_mfa,
             "passkey_auth_enabled": False,
-            "oauth_providers": [],
+            "oauth_providers": [
+                {"id": account.provider, "account_id": account.account_id, "email": account.email}
+                for account in accounts
+            ],
             "selected_team_id": self.selected_team_id,
             "selected_team": selected_team and selected_team.server_shape(),
             "last_active_at_millis": self.last_active_at_millis,
@@ -94,12 +126,12 @@ class User:
             "restricted_by_admin_reason": self.restricted_by_admin_reason,
             "restricted_by_admin_private_details": self.restricted_by_admin_private_details,
             "country_code": self.country_code,
-            "risk_scores": {"sign_up": {"bot": 0, "free_trial_abuse": 0}},
+            "risk_scores": {"sign_up": scores},
         }
 
-    def client_shape(self, selected_team: Team | None) -> dict[str, Any]:
+    def client_shape(self, selected_team: Team | None, accounts: Iterable[OAuthAccount] = ()) -> dict[str, Any]:
         """The user as client access reads itself."""
-        shape = self.server_shape(selected_team)
+        shape = self.server_shape(selected_team, accounts)
         for name in _SERVER_ONLY:
             del shape[name]
         return shape | {"selected_team": selected_team and selected_team.client_shape()}
@@ -133,6 +165,50 @@ class Team:
         return self.client_shape() | extra
 
 
+@dataclass(slots=True, kw_only=True)
+class Invitation:
+    """An invitation to a team, which the code in an e-mail accepts once."""
+
+    id: str
+    team_id: str
+    email: str
+    code: str = field(repr=False)
+    expires_at_millis: int
+    used: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class OAuthAccount:
+    """A user's account at an OAuth provider, with the access token that the provider gave for it."""
+
+    id: str
+    user_id: str
+    provider: str
+    account_id: str
+    email: str | None = None
+    access_token: str | None = field(default=None, repr=False)
+    scopes: list[str] = field(default_factory=list)
+    allow_sign_in: bool = True
+    allow_connected_accounts: bool = True
+
+    def shape(self, *, with_account: bool) -> dict[str, Any]:
+        """The account as it is read; client access does not see the id that the provider knows it by."""
+        email = {} if self.email is None else {"email": self.email}
+        account = {"account_id": self.account_id} if with_account else {}
+        return (
+            {
+                "user_id": self.user_id,
+                "id": self.id,
+                "provider_config_id": self.provider,
+                "type": self.provider,
+                "allow_sign_in": self.allow_sign_in,
+                "allow_connected_accounts": self.allow_connected_accounts,
+            }
+            | email
+            | account
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Permission:
     """A permission definition: holding it is holding everything in `contains`, too."""
@@ -140,6 +216,7 @@ class Permission:
     id: str
     scope: Scope
     contains: tuple[str, ...] = ()
+    description: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -148,7 +225,7 @@ class Session:
 
     id: str
     user_id: str
-    refresh_token: str
+    refresh_token: str = field(repr=False)
     created_at: int
     expires_at: int
     is_impersonation: bool = False
@@ -172,7 +249,7 @@ class ApiKey:
     id: str
     type: KeyOwner
     owner_id: str
-    value: str
+    value: str = field(repr=False)
     description: str
     created_at_millis: int
     is_public: bool
@@ -195,3 +272,53 @@ class ApiKey:
         if self.revoked_at_millis is not None:
             shape["manually_revoked_at_millis"] = self.revoked_at_millis
         return shape
+
+
+@dataclass(slots=True, kw_only=True)
+class ContactChannel:
+    """An address of a user. Rows are kept of those that are not primary; the primary one is part of its user."""
+
+    id: str
+    user_id: str
+    value: str
+    created_at_millis: int
+    is_verified: bool = False
+    used_for_auth: bool = False
+    is_primary: bool = False
+
+    def shape(self) -> dict[str, Any]:
+        """The channel as it is read (contract 4.8)."""
+        return {
+            "user_id": self.user_id,
+            "id": self.id,
+            "type": "email",
+            "value": self.value,
+            "is_primary": self.is_primary,
+            "is_verified": self.is_verified,
+            "used_for_auth": self.used_for_auth,
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class VerificationCode:
+    """A one-time code that an e-mail brought; `user_id` is None for a sign-in, which may make the user."""
+
+    code: str = field(repr=False)
+    kind: CodeKind
+    email: str
+    user_id: str | None
+    expires_at: int
+    used: bool = False
+    attempts: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class CliLogin:
+    """A command line that waits until somebody confirms its login in a browser."""
+
+    polling_code: str = field(repr=False)
+    login_code: str = field(repr=False)
+    expires_at: int
+    anon_refresh_token: str | None = field(default=None, repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    used: bool = False

@@ -1,26 +1,23 @@
-"""`/auth/sessions` and `/projects/current` of the sandbox (contract 3.5, 4.8)."""
+"""`/auth/sessions` of the sandbox (contract 3.5, 4.8)."""
 
 from __future__ import annotations
 
-from ._records import Session
-from ._routing import BOOLEAN, NUMBER, USER, AccessType, Call, Field, Route, required
-from ._wire import Refusal, Reply, json_reply, known_error, text_reply
+from ._routing import BOOLEAN, EVERYBODY, NUMBER, USER, Call, Field, Route, required
+from ._wire import Refusal, Reply, access_token_expired, json_reply, known_error, text_reply
 
 __all__ = ["ROUTES"]
 
-_EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
 _YEAR_MILLIS = 365 * 86_400_000
 
 
 def _list(call: Call) -> Reply:
-    """A user's sessions. Impersonations show to an admin only."""
-    _check_owner(call)
+    """A user's sessions, newest first. Impersonations show to an admin only."""
+    _check_owner(call, "list")
     items = []
-    for session in call.project.live_sessions(call.query["user_id"]):
+    for session in reversed(call.project.live_sessions(call.query["user_id"])):
         if session.is_impersonation and call.caller.access != "admin":
             continue
-        current = {"is_current_session": session.id == call.caller.session_id} if call.caller.is_client else {}
-        items.append(session.shape() | current)
+        items.append(session.shape() | {"is_current_session": session.id == call.caller.session_id})
     return json_reply({"items": items, "is_paginated": False})
 
 
@@ -34,11 +31,11 @@ def _create(call: Call) -> Reply:
         is_impersonation=call.body.get("is_impersonation", False),
     )
     token = call.project.mint(user, session.id)
-    return json_reply({"refresh_token": session.refresh_token, "access_token": token})
+    return json_reply({"refresh_token": session.refresh_token, "access_token": token, "user_id": user.id})
 
 
 def _delete(call: Call) -> Reply:
-    _check_owner(call)
+    _check_owner(call, "delete")
     session = call.project.sessions.get(call.params["session_id"])
     if session is None or session.user_id != call.query["user_id"]:
         raise Refusal(text_reply("Session not found.", 404))
@@ -49,9 +46,12 @@ def _delete(call: Call) -> Reply:
 
 
 def _delete_current(call: Call) -> Reply:
-    """Sign out. The access token stays good until it expires; signing out twice fails (contract 11)."""
+    """Sign out. The access token stays good until it expires; signing out twice fails (contract 11).
+
+    Without an access token the real server says that it has expired, just now.
+    """
     if call.caller.session_id is None:
-        raise known_error("REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
+        raise access_token_expired(call.project.now_millis())
     if call.project.sessions.pop(call.caller.session_id, None) is None:
         raise Refusal(text_reply("Internal Server Error.", 500))
     return json_reply({"success": True})
@@ -63,37 +63,16 @@ def _refresh(call: Call) -> Reply:
     if refresh_token is None:
         text = "Request validation failed on POST /api/v1/auth/sessions/current/refresh:"
         raise known_error("SCHEMA_ERROR", message=f"{text}\n  - headers.x-stack-refresh-token must be defined")
-    session = _find_by_refresh_token(call, refresh_token)
+    session = call.project.find_session(refresh_token)
+    if session is None:
+        raise known_error("REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
     session.last_used_at = call.project.now_millis()
     return json_reply({"access_token": call.project.mint(call.project.users[session.user_id], session.id)})
 
 
-def _find_by_refresh_token(call: Call, refresh_token: str) -> Session:
-    for session in call.project.sessions.values():
-        if session.refresh_token == refresh_token and session.expires_at > call.project.now_millis():
-            return session
-    raise known_error("REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED")
-
-
-def _check_owner(call: Call) -> None:
+def _check_owner(call: Call, verb: str) -> None:
     if call.caller.is_client and call.query["user_id"] != call.caller.require_user().id:
-        raise Refusal(text_reply("Client can only manage their own sessions.", 403))
-
-
-def _read_project(call: Call) -> Reply:
-    config = {
-        "sign_up_enabled": True,
-        "credential_enabled": True,
-        "magic_link_enabled": True,
-        "passkey_enabled": False,
-        "client_team_creation_enabled": True,
-        "client_user_deletion_enabled": True,
-        "allow_user_api_keys": True,
-        "allow_team_api_keys": True,
-        "enabled_oauth_providers": [],
-        "domains": [],
-    }
-    return json_reply({"id": call.project.id, "display_name": "Sandbox", "config": config})
+        raise Refusal(text_reply(f"Client can only {verb} sessions for their own user.", 403))
 
 
 _CURRENT = "/auth/sessions/current"
@@ -104,16 +83,15 @@ _CREATE_FIELDS = {
     "is_impersonation": Field(BOOLEAN),
 }
 ROUTES = (
-    Route(method="POST", pattern=f"{_CURRENT}/refresh", handler=_refresh, access=_EVERYBODY),
-    Route(method="DELETE", pattern=_CURRENT, handler=_delete_current, access=_EVERYBODY),
-    Route(method="GET", pattern="/auth/sessions", handler=_list, access=_EVERYBODY, query=_OWNER_QUERY),
+    Route(method="POST", pattern=f"{_CURRENT}/refresh", handler=_refresh, access=EVERYBODY),
+    Route(method="DELETE", pattern=_CURRENT, handler=_delete_current, access=EVERYBODY),
+    Route(method="GET", pattern="/auth/sessions", handler=_list, access=EVERYBODY, query=_OWNER_QUERY),
     Route(method="POST", pattern="/auth/sessions", handler=_create, body=_CREATE_FIELDS),
     Route(
         method="DELETE",
         pattern="/auth/sessions/{session_id}",
         handler=_delete,
-        access=_EVERYBODY,
+        access=EVERYBODY,
         query=_OWNER_QUERY,
     ),
-    Route(method="GET", pattern="/projects/current", handler=_read_project, access=_EVERYBODY),
 )

@@ -16,9 +16,21 @@ from typing import Any, Final, Literal, Union
 
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
+from ._ledger import Holding, Item, Purchase
 from ._mailbox import SandboxEmail
 from ._project import Project
-from ._records import ApiKey, Permission, Session, Team, User
+from ._records import (
+    ApiKey,
+    CliLogin,
+    ContactChannel,
+    Invitation,
+    OAuthAccount,
+    Permission,
+    Session,
+    Team,
+    User,
+    VerificationCode,
+)
 from ._signing import SigningKeys
 
 __all__ = ["KEPT", "TRANSIENT", "Unreadable", "dump", "dump_project", "load", "restore_project"]
@@ -35,6 +47,23 @@ KEPT: Final[Mapping[str, Any]] = {
     "members": dict[tuple[str, str], None],
     "sessions": dict[str, Session],
     "api_keys": dict[str, ApiKey],
+    "require_email_verification": bool,
+    "domains": list[str],
+    "client_user_deletion_enabled": bool,
+    "contact_channels": dict[str, ContactChannel],
+    "codes": list[VerificationCode],
+    "cli_logins": list[CliLogin],
+    "member_profiles": dict[str, dict[str, dict[str, Any]]],
+    "invitations": dict[str, Invitation],
+    "oauth_accounts": dict[str, OAuthAccount],
+    "notifications": dict[str, dict[str, bool]],
+    "items": dict[str, Item],
+    "products": dict[str, dict[str, Any]],
+    "purchases": dict[str, Purchase],
+    "holdings": dict[str, Holding],
+    "vault_stores": dict[str, dict[str, str]],
+    "accepts_any_vault_store": bool,
+    "accepts_any_item": bool,
     "emails": list[SandboxEmail],
     "team_grants": set[tuple[str, str, str]],
     "project_grants": set[tuple[str, str]],

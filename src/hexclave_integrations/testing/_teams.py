@@ -1,4 +1,4 @@
-"""`/teams`, `/team-memberships` and `/team-member-profiles` of the sandbox (contract 4.2)."""
+"""`/teams` and `/team-memberships` of the sandbox (contract 4.2)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ from typing import Any
 
 from ._project import Project
 from ._records import Team
-from ._routing import ANYTHING, STRING, USER, UUID, AccessType, Call, Field, Route, nullable, required
+from ._routing import (
+    ANYTHING,
+    BOOLEAN_TEXT,
+    PAGE_SIZE,
+    STRING,
+    USER,
+    UUID,
+    AccessType,
+    Call,
+    Field,
+    Route,
+    nullable,
+    one_of,
+    required,
+)
 from ._wire import Refusal, Reply, json_reply, known_error, text_reply
 
 __all__ = ["ROUTES", "require_member", "require_permission"]
@@ -18,8 +32,16 @@ _SERVER_FIELDS = _CLIENT_FIELDS | {
     "client_read_only_metadata": Field(ANYTHING),
     "server_metadata": Field(ANYTHING),
 }
-_CREATE_FIELDS = {"display_name": required(STRING), "creator_user_id": Field(USER)} | _SERVER_FIELDS
-_UPDATE_FIELDS = {"display_name": Field(STRING)} | _SERVER_FIELDS
+_TO_CREATE = {"display_name": required(STRING), "creator_user_id": Field(USER)}
+_TO_UPDATE = {"display_name": Field(STRING)}
+_LIST_QUERY = {
+    "user_id": Field(USER),
+    "order_by": Field(one_of("created_at")),
+    "desc": Field(BOOLEAN_TEXT),
+    "limit": Field(PAGE_SIZE),
+    "cursor": Field(UUID),
+    "query": Field(STRING),
+}
 
 
 def require_member(project: Project, team_id: str, user_id: str) -> None:
@@ -44,7 +66,19 @@ def _list(call: Call) -> Reply:
     teams = [
         team for team in call.project.teams.values() if user_id is None or (team.id, user_id) in call.project.members
     ]
-    return json_reply({"items": [_shape(call, team) for team in teams], "is_paginated": False})
+    words = call.query.get("query", "").lower()
+    teams = [team for team in teams if words in ("", team.id) or words in team.display_name.lower()]
+    if call.query.get("desc") == "true":
+        teams.reverse()
+    if "limit" not in call.query:
+        return json_reply({"items": [_shape(call, team) for team in teams], "is_paginated": False})
+    if "cursor" in call.query:
+        ids = [team.id for team in teams]
+        teams = teams[ids.index(call.query["cursor"]) :] if call.query["cursor"] in ids else []
+    limit = int(float(call.query["limit"]))
+    following = teams[limit].id if len(teams) > limit else None
+    items = [_shape(call, team) for team in teams[:limit]]
+    return json_reply({"items": items, "is_paginated": True, "pagination": {"next_cursor": following}})
 
 
 def _read(call: Call) -> Reply:
@@ -115,69 +149,27 @@ def _remove_member(call: Call) -> Reply:
     return json_reply({"success": True})
 
 
-def _list_profiles(call: Call) -> Reply:
-    team_id, user_id = call.query.get("team_id"), call.query.get("user_id")
-    if call.caller.is_client:
-        if team_id is None:
-            raise Refusal(text_reply("team_id is required for access type client", 400))
-        _check_reader(call, team_id, user_id)
-    members = [
-        member for member in call.project.members if team_id in (None, member[0]) and user_id in (None, member[1])
-    ]
-    return json_reply({"items": [_profile(call, *member) for member in members], "is_paginated": False})
-
-
-def _read_profile(call: Call) -> Reply:
-    team_id, user_id = call.params["team_id"], call.params["user_id"]
-    if call.caller.is_client:
-        _check_reader(call, team_id, user_id)
-    if user_id not in call.project.users:
-        raise known_error("USER_NOT_FOUND")
-    require_member(call.project, team_id, user_id)
-    return json_reply(_profile(call, team_id, user_id))
-
-
-def _check_reader(call: Call, team_id: str, user_id: str | None) -> None:
-    reader = call.caller.require_user()
-    require_member(call.project, team_id, reader.id)
-    if user_id != reader.id:
-        require_permission(call.project, team_id, reader.id, "$read_members")
-
-
-def _profile(call: Call, team_id: str, user_id: str) -> dict[str, Any]:
-    user = call.project.users[user_id]
-    profile: dict[str, Any] = {
-        "team_id": team_id,
-        "user_id": user_id,
-        "display_name": user.display_name,
-        "profile_image_url": user.profile_image_url,
-    }
-    if not call.caller.is_client:
-        profile["user"] = user.server_shape(call.project.selected_team(user))
-    return profile
-
-
 _MEMBERSHIP = "/team-memberships/{team_id}/{user_id}"
-_PROFILE_QUERY = {"team_id": Field(UUID), "user_id": Field(USER)}
 ROUTES = (
-    Route(method="GET", pattern="/teams", handler=_list, access=_EVERYBODY, query={"user_id": Field(USER)}),
-    Route(method="POST", pattern="/teams", handler=_create, access=_EVERYBODY, body=_CREATE_FIELDS),
+    Route(method="GET", pattern="/teams", handler=_list, access=_EVERYBODY, query=_LIST_QUERY),
+    Route(
+        method="POST",
+        pattern="/teams",
+        handler=_create,
+        access=_EVERYBODY,
+        body=_TO_CREATE | _SERVER_FIELDS,
+        client_body=_TO_CREATE | _CLIENT_FIELDS,
+    ),
     Route(method="GET", pattern="/teams/{team_id}", handler=_read, access=_EVERYBODY),
-    Route(method="PATCH", pattern="/teams/{team_id}", handler=_update, access=_EVERYBODY, body=_UPDATE_FIELDS),
+    Route(
+        method="PATCH",
+        pattern="/teams/{team_id}",
+        handler=_update,
+        access=_EVERYBODY,
+        body=_TO_UPDATE | _SERVER_FIELDS,
+        client_body=_TO_UPDATE | _CLIENT_FIELDS,
+    ),
     Route(method="DELETE", pattern="/teams/{team_id}", handler=_delete, access=_EVERYBODY),
     Route(method="POST", pattern=_MEMBERSHIP, handler=_add_member, body={}),
     Route(method="DELETE", pattern=_MEMBERSHIP, handler=_remove_member, access=_EVERYBODY),
-    Route(
-        method="GET",
-        pattern="/team-member-profiles",
-        handler=_list_profiles,
-        access=_EVERYBODY,
-        query=_PROFILE_QUERY,
-    ),
-    Route(
-        method="GET",
-        pattern="/team-member-profiles/{team_id}/{user_id}",
-        handler=_read_profile,
-        access=_EVERYBODY,
-    ),
 )

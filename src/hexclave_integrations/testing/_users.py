@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from ._accounts import add_account
+from ._profiles import CREATE_FIELDS, OWN_FIELDS, UPDATE_FIELDS, create_user, update_user
 from ._project import Project
 from ._records import User
-from ._routing import ANYTHING, BOOLEAN, BOOLEAN_TEXT, STRING, UUID, AccessType, Call, Field, Route, nullable, one_of
-from ._wire import Reply, json_reply, known_error
+from ._routing import BOOLEAN_TEXT, PAGE_SIZE, STRING, UUID, AccessType, Call, Field, Route, one_of
+from ._wire import Refusal, Reply, json_reply, known_error, text_reply
 
 __all__ = ["ROUTES"]
 
 _EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
-
-_CLIENT_FIELDS = {
-    "display_name": Field(nullable(STRING)),
-    "profile_image_url": Field(nullable(STRING)),
-    "client_metadata": Field(ANYTHING),
-    "selected_team_id": Field(nullable(UUID)),
-    "primary_email": Field(nullable(STRING)),
-}
-_SERVER_FIELDS = _CLIENT_FIELDS | {
-    "client_read_only_metadata": Field(ANYTHING),
-    "server_metadata": Field(ANYTHING),
-    "primary_email_verified": Field(BOOLEAN),
-    "primary_email_auth_enabled": Field(BOOLEAN),
-    "is_anonymous": Field(one_of(False)),
-    "restricted_by_admin": Field(BOOLEAN),
-    "restricted_by_admin_reason": Field(nullable(STRING)),
-    "restricted_by_admin_private_details": Field(nullable(STRING)),
-    "country_code": Field(nullable(STRING)),
-}
 _LIST_QUERY = {
     "team_id": Field(UUID),
-    "limit": Field(lambda value: None if value.isdecimal() and int(value) > 0 else "must be a positive integer"),
+    "limit": Field(PAGE_SIZE),
     "cursor": Field(UUID),
-    "order_by": Field(one_of("signed_up_at")),
+    "order_by": Field(one_of("signed_up_at", "last_active_at")),
     "desc": Field(BOOLEAN_TEXT),
     "query": Field(STRING),
     "include_restricted": Field(BOOLEAN_TEXT),
@@ -50,21 +32,25 @@ def _read_me(call: Call) -> Reply:
 
 
 def _update_me(call: Call) -> Reply:
-    user = call.caller.require_user()
-    unknown = [name for name in call.body if call.caller.is_client and name not in _CLIENT_FIELDS]
-    if unknown:
-        names = ", ".join(unknown)
-        raise known_error(
-            "SCHEMA_ERROR",
-            message="Request validation failed on PATCH /api/v1/users/me:"
-            f"\n  - body contains unknown properties: {names}",
-        )
-    return _update(call, user)
+    return _update(call, call.caller.require_user())
 
 
 def _delete_me(call: Call) -> Reply:
-    call.project.delete_user(call.caller.require_user().id)
+    user = call.caller.require_user()
+    if call.caller.is_client and not call.project.client_user_deletion_enabled:
+        raise Refusal(text_reply("Client user deletion is not enabled for this project", 400))
+    call.project.delete_user(user.id)
     return json_reply({"success": True})
+
+
+def _create(call: Call) -> Reply:
+    fields = dict(call.body)
+    accounts = fields.pop("oauth_providers", [])
+    user = create_user(call.project, fields)
+    for account in accounts:
+        add_account(call.project, user.id, account["id"], account["account_id"], email=account.get("email"))
+    call.project.add_user(user)
+    return json_reply(call.project.server_view(user), 201)
 
 
 def _read(call: Call) -> Reply:
@@ -83,14 +69,17 @@ def _delete(call: Call) -> Reply:
 def _list(call: Call) -> Reply:
     """A page in order of sign-up; restricted and anonymous users only if asked for (contract 9.16)."""
     query = call.query
+    if query.get("only_anonymous") == "true" and query.get("include_anonymous") != "true":
+        raise Refusal(text_reply("only_anonymous=true requires include_anonymous=true", 400))
+    by = f"{query.get('order_by', 'signed_up_at')}_millis"
     users = [user for user in call.project.users.values() if _is_listed(call.project, user, query)]
-    users.sort(key=lambda user: (user.signed_up_at_millis, user.id), reverse=query.get("desc") == "true")
+    users.sort(key=lambda user: (getattr(user, by), user.id), reverse=query.get("desc") == "true")
     if "cursor" in query:
         start = next((index for index, user in enumerate(users) if user.id == query["cursor"]), len(users))
         users = users[start:]
-    limit = int(query.get("limit", len(users)))
+    limit = int(float(query.get("limit", len(users))))
     following = users[limit].id if len(users) > limit else None
-    items = [user.server_shape(call.project.selected_team(user)) for user in users[:limit]]
+    items = [call.project.server_view(user) for user in users[:limit]]
     return json_reply({"items": items, "is_paginated": True, "pagination": {"next_cursor": following}})
 
 
@@ -104,7 +93,8 @@ def _is_listed(project: Project, user: User, query: Mapping[str, str]) -> bool:
     if "team_id" in query and (query["team_id"], user.id) not in project.members:
         return False
     words = query.get("query", "").lower()
-    return not words or any(words in (text or "").lower() for text in (user.id, user.display_name, user.primary_email))
+    texts = ((text or "").lower() for text in (user.display_name, user.primary_email))
+    return words in ("", user.id) or any(words in text for text in texts)
 
 
 def _find(call: Call) -> User:
@@ -115,33 +105,29 @@ def _find(call: Call) -> User:
 
 
 def _show(call: Call, user: User) -> Reply:
-    team = call.project.selected_team(user)
-    return json_reply(user.client_shape(team) if call.caller.is_client else user.server_shape(team))
+    return json_reply(call.project.client_view(user) if call.caller.is_client else call.project.server_view(user))
 
 
 def _update(call: Call, user: User) -> Reply:
-    changes: dict[str, Any] = dict(call.body)
-    team_id = changes.get("selected_team_id")
-    if team_id is not None and (team_id, user.id) not in call.project.members:
-        raise known_error("TEAM_MEMBERSHIP_NOT_FOUND", team_id=team_id, user_id=user.id)
-    is_restricted = changes.get("restricted_by_admin", user.restricted_by_admin)
-    for name in ("restricted_by_admin_reason", "restricted_by_admin_private_details"):
-        if not is_restricted and changes.get(name) is not None:
-            raise known_error("SCHEMA_ERROR", message=f"{name} must be null unless restricted_by_admin is true")
-        if not is_restricted:
-            changes[name] = None
-    for name, value in changes.items():
-        setattr(user, name, value)
+    update_user(call.project, user, call.body)
     call.project.user_changed(user)
     return _show(call, user)
 
 
 ROUTES = (
     Route(method="GET", pattern="/users/me", handler=_read_me, access=_EVERYBODY),
-    Route(method="PATCH", pattern="/users/me", handler=_update_me, access=_EVERYBODY, body=_SERVER_FIELDS),
+    Route(
+        method="PATCH",
+        pattern="/users/me",
+        handler=_update_me,
+        access=_EVERYBODY,
+        body=UPDATE_FIELDS,
+        client_body=OWN_FIELDS,
+    ),
     Route(method="DELETE", pattern="/users/me", handler=_delete_me, access=_EVERYBODY),
+    Route(method="POST", pattern="/users", handler=_create, body=CREATE_FIELDS),
     Route(method="GET", pattern="/users/{user_id}", handler=_read),
-    Route(method="PATCH", pattern="/users/{user_id}", handler=_update_one, body=_SERVER_FIELDS),
+    Route(method="PATCH", pattern="/users/{user_id}", handler=_update_one, body=UPDATE_FIELDS),
     Route(method="DELETE", pattern="/users/{user_id}", handler=_delete),
     Route(method="GET", pattern="/users", handler=_list, query=_LIST_QUERY),
 )

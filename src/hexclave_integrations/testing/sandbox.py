@@ -17,13 +17,15 @@ from standardwebhooks import Webhook
 
 from ..config import HexclaveConfig
 from ._api import handle
-from ._contents import SandboxContents
+from ._cors import is_preflight, preflight, with_cors
 from ._deliveries import Message, Receiver, WebhookEndpoint
 from ._explain import explain
 from ._gate import header_reader
 from ._handles import SandboxDelivery, SandboxRequest
+from ._holdings import SandboxHoldings
 from ._outage import Outage, OutageKind
 from ._page import answer_page, is_page
+from ._people import SandboxPeople
 from ._project import Project
 from ._recent import RecentList
 from ._server import loopback_names, serving
@@ -35,7 +37,7 @@ __all__ = ["Sandbox"]
 _IN_PROCESS_URL = "https://sandbox.hexclave.invalid"
 
 
-class Sandbox(SandboxContents):
+class Sandbox(SandboxPeople, SandboxHoldings):
     """One Hexclave project in memory: users, teams, permissions, sessions, API keys, tokens and the REST API.
 
     `config` connects a client to it without any socket; `serve()` opens it on real HTTP. Keys are made anew
@@ -44,10 +46,21 @@ class Sandbox(SandboxContents):
     Args:
         project_id: a UUID; a new one when None.
         clock: the time, epoch seconds.
+        require_email_verification: whether whoever signs up is restricted until they verified their address.
+        domains: origins, such as `https://app.example.com`, that links in e-mails may lead to besides localhost.
     """
 
-    def __init__(self, *, project_id: str | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        project_id: str | None = None,
+        clock: Callable[[], float] = time.time,
+        require_email_verification: bool = False,
+        domains: Sequence[str] = (),
+    ) -> None:
         super().__init__(Project((project_id or str(uuid.uuid4())).lower(), _IN_PROCESS_URL, clock))
+        self._project.require_email_verification = require_email_verification
+        self._project.domains = [domain.rstrip("/") for domain in domains]
         self._webhook_secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
         self._outages: list[Outage] = []
         self._transport = SandboxTransport(self._answer)
@@ -213,6 +226,8 @@ class Sandbox(SandboxContents):
         with self._lock:
             outage = next((outage for outage in self._outages if outage.covers(path)), None)
             reply = outage.reply() if outage else handle(self._project, method, path, query, headers, body)
+            if reply is not None:  # a browser shows a page what went wrong only if the headers of CORS are there
+                reply = preflight() if is_preflight(method, path) else with_cors(path, reply)
             status = None if reply is None else _real_status(reply)
             code, reason = explain(self._project, headers, reply, status, outage.kind if outage else None)
             request = SandboxRequest(
