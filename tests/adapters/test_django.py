@@ -1073,7 +1073,7 @@ AT_IMPORT: dict[str, Callable[[], object]] = {
     "bare require_permission": lambda: require_permission(view),  # type: ignore[call-arg]  # the mistake
     "bare require_project_permission": lambda: require_project_permission(view),  # type: ignore[arg-type]  # the mistake
     "bare live": lambda: require_user.live(view),  # type: ignore[call-arg]  # the mistake
-    "bare allow": lambda: require_user.allow(view),  # type: ignore[call-arg]  # the mistake
+    "bare allow": lambda: require_user.allow(view),  # type: ignore[call-arg, arg-type]  # the mistake
     "on a class": lambda: require_user(OnMethod),
     "on a requirement": lambda: require_user(require_user),
     "on a factory": lambda: require_user(require_team),
