@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._drivers import AsyncDriver
 from .._policy.state import Core
+from ..errors import HexclaveError
 from ..user import Sealed
 from . import _access, _others, _payments, _users, _vault
 from ._colours import AsyncGroup, Awaiting, AwaitingPages
@@ -105,12 +106,18 @@ class AsyncVault(AsyncGroup):
 
     async def get(self, key: str) -> str | None:
         """As `Vault.get`."""
-        return await self._driver.run(_vault.get(self._core, _vault.key_of(self._path, self._secret, key)))
+        about = _vault.key_of(self._path, self._secret, key)
+        del key  # as in `set`
+        if isinstance(about, HexclaveError):
+            raise about
+        return await self._driver.run(_vault.get(self._core, about))
 
     async def set(self, key: str, value: str) -> None:
         """As `Vault.set`."""
         about = _vault.key_of(self._path, self._secret, key, value)
         del key, value  # as local variables, error reports would show them
+        if isinstance(about, HexclaveError):
+            raise about
         await self._driver.run(_vault.set_value(self._core, about))
 
 
@@ -173,4 +180,6 @@ class AsyncServer(AsyncGroup):
         """A store of the data vault; as `Server.vault`, and not awaited itself."""
         sealed = _vault.sealed_secret(secret)
         del secret  # as a local variable, error reports would show it
+        if isinstance(sealed, HexclaveError):
+            raise sealed
         return AsyncVault(self._core, self._driver, _vault.store_path(store_id), sealed)

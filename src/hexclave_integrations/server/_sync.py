@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._drivers import SyncDriver
 from .._policy.state import Core
+from ..errors import HexclaveError
 from ..user import Sealed
 from . import _access, _others, _payments, _users, _vault
 from ._colours import Blocking, BlockingPages, Group
@@ -111,7 +112,11 @@ class Vault(Group):
             VaultValueDamaged: what is kept cannot be decrypted.
             Unavailable: it cannot be told now.
         """
-        return self._driver.run(_vault.get(self._core, _vault.key_of(self._path, self._secret, key)))
+        about = _vault.key_of(self._path, self._secret, key)
+        del key  # as in `set`
+        if isinstance(about, HexclaveError):
+            raise about
+        return self._driver.run(_vault.get(self._core, about))
 
     def set(self, key: str, value: str) -> None:
         """Keep a value under a key, in place of what was there.
@@ -125,6 +130,8 @@ class Vault(Group):
         """
         about = _vault.key_of(self._path, self._secret, key, value)
         del key, value  # as local variables, error reports would show them
+        if isinstance(about, HexclaveError):
+            raise about
         self._driver.run(_vault.set_value(self._core, about))
 
 
@@ -196,4 +203,6 @@ class Server(Group):
         """
         sealed = _vault.sealed_secret(secret)
         del secret  # as a local variable, error reports would show it
+        if isinstance(sealed, HexclaveError):
+            raise sealed
         return Vault(self._core, self._driver, _vault.store_path(store_id), sealed)

@@ -8,7 +8,7 @@ from typing import Final
 from .._policy.effects import Compute, Flow
 from .._policy.state import Core
 from ..config import HexclaveConfig
-from ..errors import ConfigurationError, HexclaveApiError, InvalidArgument, VaultValueDamaged
+from ..errors import ConfigurationError, HexclaveApiError, HexclaveError, InvalidArgument, VaultValueDamaged
 from ..user import Sealed
 from . import _vault_crypto
 from ._arguments import name_in_path
@@ -22,19 +22,19 @@ _MISSING: Final = "DATA_VAULT_STORE_HASHED_KEY_DOES_NOT_EXIST"
 _MAX_VALUE: Final = 512 * 1024
 
 
-def sealed_secret(secret: str | None) -> Sealed:
-    """The secret, where neither a log nor an error report shows it.
+def sealed_secret(secret: str | None) -> Sealed | HexclaveError:
+    """The secret, where neither a log nor an error report shows it; or the error, for the caller to raise.
+
+    It is not raised here, so that the caller can delete its own variable first: error reports show the local variables
+    of every function that an exception passes through.
 
     Args:
         secret: read from the environment when None.
-
-    Raises:
-        ConfigurationError: there is none, or it is no text.
     """
     if secret is None:
         secret = HexclaveConfig.data_vault_secret_from_env()
     if not isinstance(secret, str) or not secret:
-        raise ConfigurationError(
+        return ConfigurationError(
             "The data vault has no secret: pass secret=... or set HEXCLAVE_DATA_VAULT_SECRET "
             "(or the legacy STACK_DATA_VAULT_SECRET). Keep it: nobody else can decrypt what it encrypted."
         )
@@ -67,16 +67,16 @@ class VaultKey:
         self.value = value
 
 
-def key_of(path: str, secret: Sealed, key: str, value: str = "") -> VaultKey:
-    """What a call is about.
-
-    Raises:
-        InvalidArgument: key or value are no text that UTF-8 can write, or the value is too large.
-    """
-    found = VaultKey(path, secret, _sealed("key", key), _sealed("value", value))
-    if len(found.value.text) > _MAX_VALUE:
-        raise InvalidArgument(f"value is larger than {_MAX_VALUE} bytes.")
-    return found
+def key_of(path: str, secret: Sealed, key: str, value: str = "") -> VaultKey | HexclaveError:
+    """What a call is about; or the error, as from `sealed_secret`: a key or value that is no text, or too large."""
+    name, content = _sealed("key", key), _sealed("value", value)
+    if isinstance(name, HexclaveError):
+        return name
+    if isinstance(content, HexclaveError):
+        return content
+    if len(content.text) > _MAX_VALUE:
+        return InvalidArgument(f"value is larger than {_MAX_VALUE} bytes.")
+    return VaultKey(path, secret, name, content)
 
 
 def get(core: Core, key: VaultKey) -> Flow[str | None]:
@@ -130,9 +130,8 @@ def _decrypted(derived: Sealed, encrypted: str) -> str:
         raise VaultValueDamaged from None
 
 
-def _sealed(name: str, text: str) -> Sealed:
+def _sealed(name: str, text: object) -> Sealed | HexclaveError:
     try:
-        return Sealed(text.encode())
-    except (UnicodeEncodeError, AttributeError):
-        problem = InvalidArgument(f"{name} has to be a text that UTF-8 can write.")
-    raise problem from None
+        return Sealed(text.encode()) if isinstance(text, str) else InvalidArgument(f"{name} has to be a text.")
+    except UnicodeEncodeError:
+        return InvalidArgument(f"{name} has to be a text that UTF-8 can write.")
