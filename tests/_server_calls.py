@@ -28,13 +28,14 @@ class Calls:
         else:
             self.client = AsyncHexclaveClient(config, **options)
 
-    def do(self, call: Callable[[Any], Any]) -> Any:
+    def do(self, call: Callable[..., Any], *args: Any) -> Any:
         """The result of a call; a list of what an iterator gives.
 
         Args:
             call: is given `client.server`.
+            args: what else it is given.
         """
-        return self.ask(lambda client: call(client.server))
+        return self.ask(lambda client: call(client.server, *args))
 
     def ask(self, call: Callable[[Any], Any]) -> Any:
         """As `do`, with the client itself."""

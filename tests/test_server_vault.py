@@ -89,10 +89,13 @@ class TestOutcomes:
 
     def test_set_and_get(self, calls: Calls, hexclave_sandbox: Sandbox) -> None:
         """What was kept comes back, the last one; Hexclave has seen neither key nor value."""
-        vault = lambda server: server.vault("keys", SECRET)  # noqa: E731
+
+        def vault(server: Any) -> Any:
+            return server.vault("keys", SECRET)
+
         assert calls.do(lambda server: vault(server).get(KEY)) is None
         for value in (VALUE, "", "日本\0🎉", VALUE * 1000):
-            assert calls.do(lambda server, value=value: vault(server).set(KEY, value)) is None
+            assert calls.do(lambda server, value: vault(server).set(KEY, value), value) is None
             assert calls.do(lambda server: vault(server).get(KEY)) == value
 
         (entry,) = stored(hexclave_sandbox).items()
@@ -163,7 +166,9 @@ class TestSecret:
             """Which secret a vault without an argument has."""
             calls.do(lambda server: server.vault("keys").set(KEY, VALUE))
             known = ("new", "legacy")
-            (found,) = [name for name in known if calls.do(lambda server, n=name: server.vault("keys", n).get(KEY))]
+            (found,) = [
+                name for name in known if calls.do(lambda server, name: server.vault("keys", name).get(KEY), name)
+            ]
             return found
 
         monkeypatch.setenv("STACK_DATA_VAULT_SECRET", "legacy")

@@ -145,9 +145,12 @@ class TeamMemberData(TeamMembershipData):
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> Self:
-        """As `Record.read`; a `user` that is none is an error too."""
-        member, user = super().read(raw), raw.get("user")
-        return dataclasses.replace(member, user=UserData.read(user) if isinstance(user, dict) else None)
+        """As `Record.read`; a `user` that is none, or another one, is an error too."""
+        member, about = super().read(raw), raw.get("user")
+        user = UserData.read(about) if isinstance(about, dict) else None
+        if user is not None and user.id != member.user_id:
+            raise ValueError("another user")
+        return dataclasses.replace(member, user=user)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

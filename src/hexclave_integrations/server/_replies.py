@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from .._wire.messages import Reply
-from ..records import Record, UserData
+from ..records import Record, TeamMemberData, UserData
 
 __all__ = ["Page", "done", "page_of", "record", "records", "text_in"]
 
 R = TypeVar("R", bound=Record)
+_KIND: Final = ("is_anonymous", "is_restricted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,7 @@ def _read(kind: type[R], row: object, expected: dict[str, str]) -> R:
     if any(row.get(name) != value for name, value in expected.items()):
         raise ValueError("about something else")
     # Whoever asks a user's kind must not take a missing answer for "regular"; webhooks are read more leniently.
-    if isinstance(found, UserData) and not all(
-        isinstance(row.get(name), bool) for name in ("is_anonymous", "is_restricted")
-    ):
+    user = found.user if isinstance(found, TeamMemberData) else found
+    if isinstance(user, UserData) and not all(type(user.get(name)) is bool for name in _KIND):
         raise ValueError("a user of no kind")
     return found
