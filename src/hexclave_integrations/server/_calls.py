@@ -36,6 +36,7 @@ class _Failure:
     """An attempt without an outcome.
 
     Attributes:
+        reason: why there is none, for the developer.
         retry_after: what Hexclave asked for, seconds, or None.
         is_unclear: whether Hexclave may have done what it was asked to.
     """
