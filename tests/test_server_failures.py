@@ -9,6 +9,7 @@ import json
 import logging
 import pickle
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -464,20 +465,34 @@ def test_a_log_names_nobody(hexclave_sandbox: Sandbox, colour: str, caplog: pyte
         assert text not in caplog.text
 
 
+def test_an_answer_is_not_shown(hexclave_sandbox: Sandbox, colour: str) -> None:
+    """The words of a refusal may name somebody: no local variable of ours shows them."""
+    body = {"code": "USER_EMAIL_ALREADY_EXISTS", "error": "ada@example.com", "details": {"email": "ada@example.com"}}
+    calls = answered(colour, hexclave_sandbox, body, 409, x_stack_known_error="USER_EMAIL_ALREADY_EXISTS")
+    with pytest.raises(AlreadyExists) as caught:
+        calls.do(lambda s: s.users.create())
+
+    assert caught.value.details == {"email": "ada@example.com"}
+    assert "ada@" not in shown_by(caught.value)
+
+
+def shown_by(error: BaseException) -> str:
+    """What error reports show of our own functions."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = [frame for frame in frames if "hexclave_integrations" in frame.f_code.co_filename]
+    assert len(ours) > 3
+    return str([[repr(value) for value in frame.f_locals.values()] for frame in ours])
+
+
 def test_a_password_is_not_shown(hexclave_sandbox: Sandbox, colour: str) -> None:
     """Error reports show local variables: of a call that failed they do not show what it was given."""
-    import traceback
-
     hexclave_sandbox.outage("error")
     secret = "".join(["correct", "-horse-", "battery"])
     calls = Calls(colour, hexclave_sandbox.config)
     with pytest.raises(Unavailable) as caught:
         calls.do(lambda s: s.users.update(ID, password=secret))
-    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
-    ours = [frame for frame in frames if "hexclave_integrations" in frame.f_code.co_filename]
 
-    assert len(ours) > 3
-    assert secret not in str([[repr(value) for value in frame.f_locals.values()] for frame in ours])
+    assert secret not in shown_by(caught.value)
 
 
 # --- what is forgotten ----------------------------------------------------------------------------------------
