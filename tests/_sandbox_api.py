@@ -26,6 +26,15 @@ class Api:
         key = {"x-stack-secret-server-key": str(self.sandbox.config.secret_server_key)}
         return self._ask("server", key, method, path, body)
 
+    def raw(self, method: str, path: str, body: str) -> httpx.Response:
+        """Ask with the secret server key, and with these characters as the JSON body."""
+        headers = {
+            "x-stack-access-type": "server",
+            "x-stack-secret-server-key": str(self.sandbox.config.secret_server_key),
+            "content-type": "application/json",
+        }
+        return self._http.request(method, path, content=body, headers=headers)
+
     def admin(self, method: str, path: str, body: Any = None) -> httpx.Response:
         """Ask with the super secret admin key."""
         key = {"x-stack-super-secret-admin-key": self.sandbox.super_secret_admin_key}

@@ -7,12 +7,14 @@ import inspect
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
+from werkzeug.test import EnvironBuilder
 
 from hexclave_integrations import (
     AnonymousNotAllowed,
@@ -624,3 +626,52 @@ def test_twin_shares_the_state_and_makes_none(sandbox: Sandbox) -> None:
     assert twin._driver.flights is client._driver.flights
     assert asyncio.run(twin.verify_token(token)).id == user.id
     assert sandbox.requests == []
+
+
+def _no_headers(name: str) -> Any:
+    token = {"x-stack-access-token": "x"}
+    scope: Any = {"type": "http", "asgi": {"version": "3.0"}, "headers": [(b"x-stack-access-token", b"x")]}
+    makers: dict[str, Callable[[], Any]] = {
+        "environ": lambda: EnvironBuilder(headers=list(token.items())).get_environ(),
+        "request.META under ASGI": lambda: {"HTTP_X_STACK_ACCESS_TOKEN": "x", "wsgi.multiprocess": True},
+        "scope": lambda: scope,
+        "request of Starlette": lambda: Request(scope),
+        "request of Werkzeug": lambda: EnvironBuilder(headers=list(token.items())).get_request(),
+        "request of httpx": lambda: httpx.Request("GET", "http://test", headers=token),
+    }
+    return makers[name]()
+
+
+NO_HEADERS = ["environ", "request.META under ASGI", "scope"]
+NO_HEADERS += ["request of Starlette", "request of Werkzeug", "request of httpx"]
+
+
+@pytest.mark.parametrize("name", NO_HEADERS)
+@pytest.mark.parametrize("use", ["attempt", "authenticate", "access_token"])
+def test_what_is_no_headers(name: str, use: str) -> None:
+    """An environ, a scope or a whole request is refused in words: nobody's token would be found in it."""
+    config = Sandbox().config
+    with HexclaveClient(config) as client, pytest.raises(ConfigurationError, match=r"pass request\.headers"):
+        getattr(client, use)(_no_headers(name))
+
+    async def with_loop() -> None:
+        async with AsyncHexclaveClient(config) as client:
+            found = getattr(client, use)(_no_headers(name))
+            if use != "attempt":
+                await found
+
+    with pytest.raises(ConfigurationError, match=r"pass request\.headers"):
+        asyncio.run(with_loop())
+
+
+@pytest.mark.parametrize("header", ["wsgi.version", "asgi", "wsgi.multiprocess"])
+def test_headers_that_are_called_like_that(header: str) -> None:
+    """A stranger who sends such headers is who they are."""
+    sandbox = Sandbox()
+    alice = sandbox.create_user()
+    for headers in ({}, sandbox.headers(alice)):
+        for value in ("True", "(1, 0)", ""):
+            with HexclaveClient(sandbox.config) as client:
+                found = client.authenticate({header: value, **headers})
+                repeated = client.authenticate([(header, value), (header.encode(), b"x"), *headers.items()])
+            assert (found and found.id) == (repeated and repeated.id) == (alice.id if headers else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import json
 import os
@@ -29,19 +30,19 @@ from .adapters._django import COLOURS
 
 # isort: split
 from django.core.asgi import get_asgi_application
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import DatabaseError, IntegrityError, connections, transaction
 from django.db.models.signals import pre_delete
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
-from django.urls import path
+from django.urls import include, path
 
 from hexclave_integrations import ConfigurationError
 from hexclave_integrations.django import webhook_view
 from hexclave_integrations.django.models import Delivery as Row
 from hexclave_integrations.django.signals import webhook_received
 from hexclave_integrations.django.stores import DatabaseStore, DjangoCacheStore
-from hexclave_integrations.stores import Claim, StoreUnavailable
+from hexclave_integrations.stores import Claim, MemoryStore, StoreUnavailable
 from hexclave_integrations.webhooks import WebhookEvent, Webhooks
 
 TTL = 60.0
@@ -211,6 +212,10 @@ class Subject:
     def release(self, key: str, token: str) -> None:
         self.store.release(key, token)
 
+    def forget(self, key: str) -> Claim | None:
+        found: Claim | None = self.store.forget(key)
+        return found
+
 
 @pytest.fixture(params=["locmem", "redis", "sqlite", "postgres"])
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
@@ -310,6 +315,26 @@ class TestEveryStore:
         subject.release(key, "a")
         subject.release(f"{key}x", "a")
         assert subject.claim(key, "b") is Claim.DONE
+
+    def test_forget(self, subject: Subject, key: str) -> None:
+        """What is done can be handled again; what is being handled, or unknown, is left as it is."""
+        assert subject.forget(key) is None
+        subject.claim(key, "a")
+        assert subject.forget(key) is Claim.BUSY
+        assert Claim.BUSY is subject.claim(key, "b")
+        assert subject.done(key, "a")
+        assert [subject.forget(key), subject.forget(key)] == [Claim.DONE, None]
+        assert Claim.CLAIMED is subject.claim(key, "b")
+        assert Claim.BUSY is subject.claim(key, "c")
+
+    def test_forget_what_is_over(self, subject: Subject, key: str) -> None:
+        """A mark or a claim whose time is over is nothing."""
+        for is_done in (False, True):
+            subject.claim(key, "a", 30)
+            if is_done:
+                subject.done(key, "a", 30)
+            subject.pass_time(31)
+            assert subject.forget(key) is None
 
     @pytest.mark.parametrize("was_expired", [False, True], ids=["new", "expired"])
     def test_atomic(self, subject: Subject, key: str, was_expired: bool) -> None:
@@ -711,6 +736,82 @@ class TestProcesses:
         name = new_id()
         with closing(Worker(postgres_database, "deliver", 60)) as worker:
             assert (worker.receive(event(name)), postgres_database.effects(name)) == ("200", 1)
+
+
+class TestAgain:
+    """`manage.py hexclave_webhook_again`."""
+
+    def run(self, *ids: str) -> tuple[str, str | None]:
+        """What is written, and the error that it ends with."""
+        out = io.StringIO()
+        try:
+            call_command("hexclave_webhook_again", *ids, stdout=out, stderr=out)
+        except CommandError as error:
+            return out.getvalue(), str(error)
+        return out.getvalue(), None
+
+    def test_again(self, database: Database, key: str) -> None:
+        """The repetition of a delivery that the command was given is handled, and its writes happen again."""
+        webhooks = database.webhooks(lambda event: database.write(event.id))
+        deliveries = [event(), event()]
+        ids = [headers["svix-id"] for _, headers in deliveries]
+        patterns = (path("in/", include([path("hooks", webhook_view(webhooks))])),)
+        assert [post("wsgi", webhooks, each) for each in deliveries] == [200, 200]
+        with override_settings(ROOT_URLCONF=patterns):
+            written, error = self.run(ids[0])
+            assert (written, error) == (f"{ids[0]}: the next repetition of it will be handled.\n", None)
+            written, error = self.run(*ids[:1], "msg_unknown", ids[1])
+        assert error == "2 of 3 deliveries were not forgotten."
+        assert [line.partition(":")[2][:20] for line in written.splitlines()] == [
+            " it is not known as ",
+            " it is not known as ",
+            " the next repetition",
+        ]
+        assert [post("wsgi", webhooks, each) for each in deliveries * 2] == [200] * 4
+        assert [database.effects(each) for each in ids] == [2, 2]
+
+    def test_while_it_is_handled(self, database: Database) -> None:
+        """It says so and changes nothing."""
+        said: list[Any] = []
+
+        def handler(event: WebhookEvent) -> None:
+            thread = threading.Thread(target=ask, args=(event.id,))
+            thread.start()
+            thread.join(LIMIT)
+
+        def ask(delivery_id: str) -> None:
+            said.append(self.run(delivery_id))
+            connections[database.alias].close()
+
+        webhooks = database.webhooks(handler)
+        delivery = event()
+        with override_settings(ROOT_URLCONF=(path("hooks", webhook_view(webhooks)),)):
+            body, headers = delivery
+            assert Client().generic("POST", "/hooks", body, "application/json", headers=headers).status_code == 200
+        assert "being handled at this moment" in said[0][0]
+        assert said[0][1] == "1 of 1 deliveries were not forgotten."
+        assert post("wsgi", webhooks, delivery) == 200
+        assert len(said) == 1
+
+    @pytest.mark.parametrize("store", [MemoryStore, DjangoCacheStore])
+    def test_memory_of_another_process(self, store: Any) -> None:
+        """A command cannot forget what another process remembers, and says what to do."""
+        patterns = (path("hooks", webhook_view(Webhooks([SECRET], store()))),)
+        with override_settings(ROOT_URLCONF=patterns, CACHES={"default": {"BACKEND": LOCMEM}}):
+            assert "restart them, or use DatabaseStore" in str(self.run("msg_1")[1])
+
+    def test_no_endpoint(self) -> None:
+        """A project without webhooks."""
+        with override_settings(ROOT_URLCONF=()):
+            assert str(self.run("msg_1")[1]).startswith("No webhook_view(...)")
+
+    def test_a_store_that_cannot_be_asked(self) -> None:
+        """Nothing can be told."""
+        settings = {"ENGINE": "django.db.backends.postgresql", "NAME": "x", "HOST": "127.0.0.1", "PORT": free_port()}
+        with in_settings("away", **settings) as database:
+            patterns = (path("hooks", webhook_view(database.webhooks())),)
+            with override_settings(ROOT_URLCONF=patterns):
+                assert "cannot be asked now" in str(self.run("msg_1")[1])
 
 
 class TestDatabaseStore:

@@ -1,36 +1,45 @@
-"""Every Python example of the README runs."""
+"""Every example of the README runs, and those of the guides that need more than a page can say."""
 
 from __future__ import annotations
 
+import asyncio
+import io
+import json
 import os
 import re
 import shlex
 import sys
 import time
+from doctest import ELLIPSIS, OutputChecker
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from hexclave_integrations._tools.console import main
 from hexclave_integrations.testing import Sandbox
 
 from ._sandbox_command import LIMIT, running
 from ._services import free_port
 
-README = Path(__file__).resolve().parents[1] / "README.md"
-BLOCKS = re.findall(r"^##+ (.+?)$|^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+GUIDES = ROOT / "docs" / "guides"
+PAGES = ("local-development", "browsers", "webhooks", "supabase", "convex", "testing", "troubleshooting", "server")
 
 
 def examples() -> dict[str, str]:
-    """The blocks by the heading they stand under; a further one has a number behind it."""
+    """The blocks by their heading, or the title of their page; a further one has a number behind it."""
     found: dict[str, str] = {}
-    heading = "Start"
-    for title, code in BLOCKS:
-        heading = title or heading
-        if code:
-            number = sum(name.startswith(heading) for name in found) + 1
-            found[heading if number == 1 else f"{heading} {number}"] = code
+    for path in (README, *(GUIDES / f"{page}.md" for page in PAGES)):
+        text = path.read_text(encoding="utf-8")
+        heading = "Start" if path == README else text.partition("\n")[0].removeprefix("# ")
+        for title, code in re.findall(r"^##+ (.+?)$|^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            heading = title or heading
+            if code:
+                number = sum(name.startswith(heading) for name in found) + 1
+                found[heading if number == 1 else f"{heading} {number}"] = code
     return found
 
 
@@ -62,7 +71,7 @@ def test_application_examples(heading: str, monkeypatch: pytest.MonkeyPatch, hex
 
 def test_local_development_example(tmp_path: Path) -> None:
     """The command runs the application against a sandbox of its own, and Vite's page may ask it."""
-    section = README.read_text().partition("## Local development")[2].partition("\n## ")[0]
+    section = (GUIDES / "local-development.md").read_text(encoding="utf-8")
     hexclave, sandbox, *words = shlex.split(re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0])
     assert (hexclave, sandbox) == ("hexclave", "sandbox")
     (tmp_path / "main.py").write_text(examples()["Local development"])
@@ -182,6 +191,39 @@ def test_client_example(
     assert capsys.readouterr().out == "Alice alice@example.com\n"
 
 
+def output_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a console command of the README prints."""
+    capsys.readouterr()
+    main(command.split(" hexclave ")[-1].removeprefix("hexclave ").split())
+    return capsys.readouterr().out
+
+
+def test_console_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands print what stands there, about a clock and a server key that are wrong, and a token that is over."""
+    blocks = re.findall(
+        r"^```console\n\$ (.*?)\n(.*?)^```", (GUIDES / "troubleshooting.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    expired_at = 1767225600
+    now = time.time()
+    sandbox = Sandbox(project_id="3f2b8a51-6c1d-4b7e-9d0a-2f5c7e1b9a64", clock=lambda: now)
+    alice = sandbox.create_user()
+    with sandbox.serve() as url:
+        monkeypatch.setenv("HEXCLAVE_API_URL", url)
+        monkeypatch.setenv("HEXCLAVE_PROJECT_ID", sandbox.config.project_id)
+        monkeypatch.setenv("HEXCLAVE_SECRET_SERVER_KEY", "ssk_another")
+        monkeypatch.setenv("HEXCLAVE_WEBHOOK_SECRET", sandbox.config.webhook_secrets[0])
+        (check, checked), (explain, explained) = blocks
+        now = time.time() + 900.5
+        found = re.sub(r"it is \d+ seconds", "it is 900 seconds", output_of(check, capsys))
+        now = expired_at - 600
+        token = f"x-stack-access-token: {sandbox.token(alice)}"
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(token.encode())))
+        explanation = output_of(f"{explain} --at {expired_at + 3000}", capsys)
+
+    assert checked == found.replace(url, "https://api.hexclave.com")
+    assert OutputChecker().check_output(explained, explanation, ELLIPSIS), explanation
+
+
 def test_server_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Every group of the server's own calls does what the example says."""
     sandbox = Sandbox(domains=["https://app.example.com"])
@@ -205,6 +247,17 @@ def test_testing_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sand
     namespace = run(examples()["Testing your application"], monkeypatch, hexclave_sandbox, "https://unused.invalid")
 
     namespace["test_me"](hexclave_sandbox)
+
+
+def test_example_of_a_test_of_an_application_made_at_import(
+    monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox
+) -> None:
+    """It passes for one test and for the next, with a sandbox of its own."""
+    url = "https://unused.invalid"
+    namespace = run(examples()["Testing your application 2"], monkeypatch, hexclave_sandbox, url)
+
+    namespace["test_me"](hexclave_sandbox)
+    namespace["test_me"](Sandbox())
 
 
 def test_supabase_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox, postgres_url: str) -> None:
@@ -250,6 +303,67 @@ def test_convex_examples(number: str, monkeypatch: pytest.MonkeyPatch, hexclave_
             answer = client.get("/whoami", headers=hexclave_sandbox.headers(alice))
             assert client.get("/whoami").status_code == 401
             assert (answer.status_code, answer.get_json() if number else answer.json()) == (200, {"in_convex": "Alice"})
+
+
+def test_convex_refusals(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:
+    """What Convex refuses, or a function that fails, is a bad gateway and no error of this server."""
+    from starlette.testclient import TestClient
+
+    from hexclave_integrations.convex import providers_config
+
+    from ._convex import Deployment
+
+    code = examples()["Convex"]
+    with hexclave_sandbox.serve() as url:
+        headers = hexclave_sandbox.headers(hexclave_sandbox.create_user())
+        own, others = hexclave_sandbox.config.project_id, "c7c61f2b-0bb3-4e4c-9c43-d2a2f1e2b6f1"
+        for project_id, function in ((others, "whoami:get"), (own, "whoami:vanished"), (own, "whoami:get")):
+            with Deployment(providers_config(project_id, url)).serve() as convex:
+                monkeypatch.setenv("CONVEX_URL", convex)
+                app = run(code.replace("whoami:get", function), monkeypatch, hexclave_sandbox, url)["app"]
+                expected = 200 if (project_id, function) == (own, "whoami:get") else 502
+                assert TestClient(app).get("/whoami", headers=headers).status_code == expected
+
+
+def test_realtime_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:
+    """The connection speaks for the user, by a token that Supabase accepts."""
+    import jwt
+    from websockets.asyncio.server import ServerConnection, serve
+
+    from hexclave_integrations import HexclaveClient
+    from hexclave_integrations.supabase import SupabaseSigner
+
+    secret = "a secret of enough letters for HS256"
+    alice = hexclave_sandbox.create_user()
+    with HexclaveClient(hexclave_sandbox.config) as client:
+        user = client.authenticate(hexclave_sandbox.headers(alice))
+    joined: list[dict[str, Any]] = []
+
+    async def answer(connection: ServerConnection) -> None:
+        async for text in connection:
+            message = json.loads(text)
+            if message["event"] == "phx_join":
+                joined.append(message["payload"])
+            changes = message["payload"].get("config", {}).get("postgres_changes", [])
+            found = {"postgres_changes": [{**change, "id": number} for number, change in enumerate(changes)]}
+            reply: dict[str, Any] = {"status": "ok", "response": found}
+            reply = {"topic": message["topic"], "event": "phx_reply", "payload": reply, "ref": message["ref"]}
+            await connection.send(json.dumps(reply))
+
+    async def watch() -> None:
+        async with serve(answer, "127.0.0.1", 0) as server:
+            monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}")
+            monkeypatch.setenv("SUPABASE_ANON_KEY", "sb_publishable_x")
+            names = {"os": os, "signer": SupabaseSigner(secret)}
+            example = run(examples()["Supabase 2"], monkeypatch, hexclave_sandbox, "https://unused.invalid", **names)
+            realtime = await example["watch_notes"](user, print)
+            await realtime.close()
+
+    asyncio.run(watch())
+    (payload,) = joined
+    claims = jwt.decode(payload["access_token"], secret, algorithms=["HS256"])
+    assert (claims["sub"], claims["role"]) == (alice.id, "authenticated")
+    assert payload["config"]["postgres_changes"][0]["table"] == "data"
 
 
 def test_protected_route_comes_early() -> None:

@@ -21,7 +21,7 @@ import jwt
 import pytest
 from standardwebhooks import Webhook
 
-from hexclave_integrations import testing
+from hexclave_integrations import ApiKeyRevoked, HexclaveClient, testing
 from hexclave_integrations.testing import Sandbox, SandboxSession, SandboxUser
 
 NOW = 1_800_000_000.0
@@ -778,3 +778,49 @@ class TestPackage:
         assert session.refresh_token not in repr(session)
         with pytest.raises(AttributeError):
             session.id = "other"  # type: ignore[misc]  # the point
+
+
+def test_the_fixtures_changes_are_noticed_at_once(hexclave_sandbox: Sandbox) -> None:
+    """A test that grants and revokes need not wait until an answer is forgotten; a plain sandbox is as production."""
+    alice, team = hexclave_sandbox.create_user(), hexclave_sandbox.create_team()
+    key = hexclave_sandbox.create_api_key(user=alice)
+    with HexclaveClient(hexclave_sandbox.config) as client:
+        assert not client.has_permission(alice.id, "export", team.id)
+        hexclave_sandbox.grant(alice, "export", team=team)
+        assert client.has_permission(alice.id, "export", team.id)
+        hexclave_sandbox.define_permission("download")
+        hexclave_sandbox.define_permission("export", contains=["download"])
+        assert client.has_permission(alice.id, "download", team.id)
+        with hexclave_sandbox.outage():  # what does not change is remembered
+            assert client.has_permission(alice.id, "export", team.id)
+        assert client.is_team_member(alice.id, team.id)
+        hexclave_sandbox.remove_member(team, alice)
+        assert not client.has_permission(alice.id, "export", team.id)
+        assert not client.is_team_member(alice.id, team.id)
+
+        assert client.check_api_key(key.value).user_id == alice.id
+        hexclave_sandbox.revoke_api_key(key)
+        with pytest.raises(ApiKeyRevoked):
+            client.check_api_key(key.value)
+
+
+def test_a_hidden_status_is_recorded_as_what_it_is(client: httpx.Client, sandbox: Sandbox) -> None:
+    """The JavaScript SDK asks for every refusal as a 200; what was refused is seen all the same."""
+    overridden = {"x-stack-override-error-status": "true"}
+    for headers, seen in (({}, 400), (overridden, 200)):
+        assert client.get("/users/me", headers=headers).status_code == seen
+        assert sandbox.requests[-1].status == 400
+
+
+def test_what_is_recorded_is_bounded() -> None:
+    """A sandbox that is served for days keeps the newest requests, which are a list as ever."""
+    sandbox = Sandbox()
+    transport: Any = sandbox.config.transport
+    with httpx.Client(transport=transport, base_url=sandbox.config.api_url) as client:
+        for number in range(10_003):
+            client.get(f"/{number}")
+    assert len(sandbox.requests) == 10_000
+    assert [request.path for request in sandbox.requests[:2]] == ["/3", "/4"]
+    assert sandbox.requests[-1].path == "/10002"
+    sandbox.requests.clear()
+    assert sandbox.requests == []

@@ -263,6 +263,19 @@ def test_signal_ends_command_and_what_it_started(number: int) -> None:
 
 
 @posix
+def test_what_the_command_leaves_behind_ends_too() -> None:
+    """A server that it started in the background does not outlive the sandbox."""
+    leave = (
+        "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid)"
+    )
+    with running("--", PYTHON, "-c", leave) as sandbox:
+        assert sandbox.process.stdout is not None
+        child = int(sandbox.process.stdout.readline())
+        assert sandbox.process.wait(LIMIT) == 0
+    wait_for(lambda: not _is_alive(child))
+
+
+@posix
 def test_command_that_ignores_the_signal_is_killed_when_it_comes_again() -> None:
     """A second SIGTERM does not wait any longer."""
     stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
@@ -295,18 +308,15 @@ for number in (0, 1, 2):
 os.execv(sys.argv[2], sys.argv[2:])
 """
 INTERRUPTS: Final = """
-import sys, time
-count = 0
-end = time.monotonic() + 20
-while time.monotonic() < end:
-    try:
-        if not count:
-            print("ready", sys.stdin.isatty(), flush=True)
-        time.sleep(0.5 if count else 20)
-        break
-    except KeyboardInterrupt:
-        count += 1
-print("interrupts", count, flush=True)
+import os, select, signal, sys
+reader, writer = os.pipe()
+os.set_blocking(writer, False)
+signal.set_wakeup_fd(writer)  # a byte for each signal, however close they come
+signal.signal(signal.SIGINT, lambda number, frame: None)
+print("ready", sys.stdin.isatty(), flush=True)
+count, pause = 0, 20
+while select.select([reader], [], [], pause)[0]:
+    count, pause = count + len(os.read(reader, 100)), 0.5
 sys.exit(count + 40)
 """
 
@@ -322,6 +332,8 @@ def test_interrupt_at_a_terminal_reaches_the_command_once() -> None:
             shown = b""
             while b"ready True" not in shown:
                 shown += os.read(master, 4096)
+            os.kill(process.pid, signal.SIGINT)  # what is sent to the sandbox alone is not passed on
+            time.sleep(0.2)
             os.write(master, b"\x03")
             assert process.wait(LIMIT) == 41
         finally:
@@ -362,6 +374,20 @@ def test_state_survives_a_restart(tmp_path: Path) -> None:
             assert client.check_api_key(key).user_id == user
 
 
+def test_last_change_before_the_end_is_kept(tmp_path: Path) -> None:
+    """What was answered was stored when the process has ended, also where a large state is written seldom."""
+    file = tmp_path / "state"
+    large = Sandbox()
+    for _ in range(1000):
+        large.create_user()
+    file.write_text(json.dumps(_valid() | {"project": dump_project(large._project)}))
+    with running("--port", "0", "--state", str(file)) as sandbox:
+        users = [sandbox.act("create-user", kind="regular")["id"] for _ in range(20)]
+        sandbox.end(signal.SIGTERM)
+
+    assert list(json.loads(file.read_text())["project"]["users"])[1000:] == users
+
+
 def test_refresh_token_survives_a_restart(tmp_path: Path) -> None:
     """A page that stayed open renews its access token with the refresh token it has."""
     options = ("--port", str(free_port()), "--state", str(tmp_path / "state"))
@@ -383,6 +409,30 @@ def test_refresh_token_survives_a_restart(tmp_path: Path) -> None:
         assert judge(second.config, answer.json()["access_token"]) == user
 
 
+def test_items_need_no_definition_and_balances_survive_a_restart(tmp_path: Path) -> None:
+    """A server names an item and gives of it; what is left is there the next time, and the vault's values are."""
+    options = ("--port", str(free_port()), "--state", str(tmp_path / "state"))
+    with running(*options) as first:
+        user = first.act("create-user", kind="regular")["id"]
+        headers = {
+            "x-stack-access-type": "server",
+            "x-stack-project-id": first.variables["HEXCLAVE_PROJECT_ID"],
+            "x-stack-secret-server-key": first.variables["HEXCLAVE_SECRET_SERVER_KEY"],
+        }
+        item, key = f"/api/v1/payments/items/user/{user}/credits", {"hashed_key": "h"}
+        store = "/api/v1/data-vault/stores/secrets"
+        with httpx.Client(base_url=first.url, headers=headers, trust_env=False) as client:
+            for delta in (10, -3):
+                changed = client.post(f"{item}/update-quantity?allow_negative=false", json={"delta": delta})
+                assert changed.status_code == 200
+            assert client.post(f"{store}/set", json=key | {"encrypted_value": "v"}).status_code == 200
+        first.end(signal.SIGTERM)
+
+    with running(*options) as second, httpx.Client(base_url=second.url, headers=headers, trust_env=False) as client:
+        assert client.get(item).json() == {"id": "credits", "display_name": "credits", "quantity": 7}
+        assert client.post(f"{store}/get", json=key).json() == {"encrypted_value": "v"}
+
+
 def test_state_is_written_soon_after_each_change(tmp_path: Path) -> None:
     """A process that is killed has lost nothing that was there for a moment; the file is its owner's alone."""
     file = tmp_path / "state.json"
@@ -397,6 +447,35 @@ def test_state_is_written_soon_after_each_change(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["state.json", "state.json.lock"]
     with running(*options) as again:
         assert [one["id"] for one in again.state()["users"]["items"]] == [user]
+
+
+def test_state_that_cannot_be_written_is_told_and_tried_again(tmp_path: Path) -> None:
+    """The sandbox goes on, says so once, and what was stored before is still there."""
+    file = tmp_path / "state"
+    with running("--port", "0", "--state", str(file)) as sandbox:
+        user = sandbox.act("create-user", kind="regular")["id"]
+        wait_for(lambda: user in file.read_text())
+        headers = {
+            "x-stack-access-type": "server",
+            "x-stack-project-id": sandbox.variables["HEXCLAVE_PROJECT_ID"],
+            "x-stack-secret-server-key": sandbox.variables["HEXCLAVE_SECRET_SERVER_KEY"],
+            "content-type": "application/json",
+        }
+        deep = b"[" * 600 + b"]" * 600
+        url = f"{sandbox.url}/api/v1/users/{user}"
+        with httpx.Client(headers=headers, trust_env=False) as client:
+            client.patch(url, content=b'{"client_metadata":' + deep + b"}")
+            client.patch(url, content=b'{"display_name":"Ada"}')
+            time.sleep(0.3)
+            stored = json.loads(file.read_text())
+            assert user in stored["project"]["users"]
+            assert client.patch(url, content=b'{"client_metadata":null}').status_code == 200
+            wait_for(lambda: '"Ada"' in file.read_text())
+        code, err = sandbox.end(signal.SIGTERM)
+
+    assert code == 0
+    assert "Traceback" not in err
+    assert err.count("the state cannot be written") == err.count("the state is written again") == 1
 
 
 def _valid() -> dict[str, Any]:
@@ -524,7 +603,18 @@ def test_everything_in_a_sandbox_is_restored() -> None:
     sandbox.new_session(ada)
     sandbox.revoke_api_key(sandbox.create_api_key(team=teams[0]))
     sandbox.create_api_key(user=ada, expires_in=60)
+    sandbox.define_item("seats", customer_type="team")
+    sandbox.define_product("pro", items={"credits": 9}, prices={"m": {"USD": "9", "interval": [1, "month"]}})
+    sandbox.grant_product("pro", ada)
+    sandbox.items.set("credits", ada, 7)
+    sandbox.items.set("calls", "acme", -3)
+    sandbox.invite(teams[0], "bob@example.com")
+    sandbox.connect_account(ada, "google", access_token="gt-1", scopes=["mail"])
+    sandbox.define_vault_store("store")
     project = sandbox._project
+    project.vault_stores["store"]["hash"] = "encrypted"
+    project.notifications[ada.id] = {"marketing": False}
+    project.member_profiles[teams[1].id] = {bob.id: {"display_name": "Bobby"}}
     project.emails.append(SandboxEmail(to="ada@example.com", kind="sign_in_code", subject="Code", code="ABCDEF"))
     stored = json.loads(json.dumps(dump_project(project)))
     restored = Project(str(uuid.uuid4()), "http://127.0.0.1:1", time.time)

@@ -296,7 +296,7 @@ def test_everything_can_be_done_by_keyboard(browser: Browser) -> None:
     with sandbox.serve() as url, opened(browser, url, 375) as page:
         page.locator("#webhook-list > li").first.wait_for()
         wanted = page.evaluate(
-            "[...document.querySelectorAll('a, button, input, select, summary')]"
+            "[...document.querySelectorAll('a, button, input, select, summary, .log')]"
             ".filter((node) => !node.disabled && node.checkVisibility()).length"
         )
         names: list[str] = []

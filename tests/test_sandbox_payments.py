@@ -124,6 +124,7 @@ class TestItems:
             (0.5, "true", {}),
             ("1", "true", {}),
             (2**31, "true", {}),
+            (10**400, "true", {}),
             (1, "true", {"expires_at": "soon"}),
             (1, "true", {"expires_at": 1}),
             (1, "true", {"idempotency_key": "a"}),
@@ -156,6 +157,16 @@ class TestItems:
         assert code(world.api.server("GET", path)) == answer
         change = world.api.server("POST", f"{path}/update-quantity?allow_negative=true", {"delta": 1})
         assert code(change) == answer
+
+    def test_a_server_that_nobody_configures_defines_what_is_named(self, world: World) -> None:
+        """For customers of that type; until it is told to, there is no such item."""
+        path = f"/payments/items/team/{world.team.id}/stars"
+        assert code(world.api.server("GET", path)) == (404, "ITEM_NOT_FOUND")
+        world.sandbox.accepts_any_item = True
+        assert world.sandbox.accepts_any_item
+        assert world.api.server("GET", path).json() == {"id": "stars", "display_name": "stars", "quantity": 0}
+        mine = world.api.server("GET", f"/payments/items/user/{world.ada.id}/stars")
+        assert code(mine) == (400, "ITEM_CUSTOMER_TYPE_DOES_NOT_MATCH")
 
     def test_teams_and_custom_customers_hold_items_of_their_own(self, world: World) -> None:
         """A custom customer is whoever is named."""
@@ -308,6 +319,7 @@ class TestProducts:
             ({"product_id": "credits"}, (400, "PRODUCT_DOES_NOT_EXIST")),
             ({}, (400, None)),
             ({"product_id": "pro", "quantity": 0}, (400, "SCHEMA_ERROR")),
+            ({"product_id": "pack", "quantity": 10**400}, (400, "SCHEMA_ERROR")),
             ({"product_inline": {"display_name": "X"}}, (400, "SCHEMA_ERROR")),
             (
                 {"product_inline": {"display_name": "X", "customer_type": "user", "prices": {"p": {}}}},

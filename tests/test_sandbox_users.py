@@ -100,6 +100,12 @@ class TestCreating:
         assert code(api.server("POST", "/users", fields)) == (400, "SCHEMA_ERROR")
         assert not sandbox._project.users
 
+    @pytest.mark.parametrize("body", ['{"risk_scores": ' * 5000 + "0" + "}" * 5000, '{"risk_scores": 1e999}', "[", ""])
+    def test_a_body_that_is_no_sensible_json_is_refused(self, api: Api, sandbox: Sandbox, body: str) -> None:
+        """400, however deep and large what is in it."""
+        assert api.raw("POST", "/users", body).status_code == 400
+        assert not sandbox._project.users
+
     @pytest.mark.parametrize(
         "fields",
         [
@@ -193,6 +199,31 @@ class TestChanging:
         assert code(response) == (409, "USER_EMAIL_ALREADY_EXISTS")
         assert api.server("GET", f"/users/{bob.id}").json()["display_name"] == "Bob"
         assert sandbox._project.users[bob.id].password_hash is None
+
+    def test_an_address_is_compared_when_it_begins_to_sign_somebody_in(self, api: Api, sandbox: Sandbox) -> None:
+        """Then 409; a change of anything else goes through, whoever has the same address."""
+        ada, twin = (sandbox.create_user(primary_email="Ada@example.test") for _ in range(2))
+        for user in (ada, twin):
+            assert api.server("PATCH", f"/users/{user.id}", {"display_name": "Ada"}).status_code == 200
+        off, on = {"primary_email_auth_enabled": False}, {"primary_email_auth_enabled": True}
+        assert api.server("PATCH", f"/users/{twin.id}", off).status_code == 200
+        assert code(api.server("PATCH", f"/users/{twin.id}", on)) == (409, "USER_EMAIL_ALREADY_EXISTS")
+
+    def test_the_old_address_stays_one_of_the_users(self, api: Api, sandbox: Sandbox) -> None:
+        """As a channel that is not primary; back again, it is as verified as it was, and nothing is there twice."""
+        user = sandbox.create_user(primary_email="ada@example.test", primary_email_verified=True)
+
+        def channels(email: str | None) -> dict[str, tuple[bool, bool]]:
+            body = api.server("PATCH", f"/users/{user.id}", {"primary_email": email}).json()
+            assert body["primary_email"] == email
+            items = api.server("GET", f"/contact-channels?user_id={user.id}").json()["items"]
+            assert len({item["id"] for item in items}) == len(items)
+            return {item["value"]: (item["is_primary"], item["is_verified"]) for item in items}
+
+        both = channels("new@example.test")
+        assert both == {"ada@example.test": (False, True), "new@example.test": (True, False)}
+        assert channels("ada@example.test") == {"ada@example.test": (True, True), "new@example.test": (False, False)}
+        assert channels(None) == {"ada@example.test": (False, True), "new@example.test": (False, False)}
 
     def test_lifting_a_restriction_clears_its_reasons(self, api: Api, sandbox: Sandbox) -> None:
         """Reason and details go with the restriction."""

@@ -13,13 +13,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from hexclave_integrations import ConfigurationError, HexclaveClient, WebhookInProgress, WebhookStoreUnavailable
 from hexclave_integrations.stores import Claim, MemoryStore, RedisStore, StoreUnavailable
 from hexclave_integrations.testing import Sandbox
 from hexclave_integrations.webhooks import WebhookEvent, Webhooks
@@ -284,6 +285,109 @@ class TestAfterCommit:
         assert (first.begun, later.begun) == (1, 1)
 
 
+class TestForget:
+    """A done delivery can be handled once more, when its handler was mended."""
+
+    def forget(self, place: Place, webhooks: Webhooks, delivery_id: str) -> bool:
+        if isinstance(place.runner, AsyncRunner):
+            return asyncio.run(webhooks.aforget(delivery_id))
+        return webhooks.forget(delivery_id)
+
+    def test_again(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        """The repetition runs all handlers, and the log has said which id that is."""
+        caplog.set_level("INFO", "hexclave_integrations")
+        webhooks = place.webhooks()
+        first, later = Effects(), Effects()
+        webhooks.on("*")(first)
+        webhooks.on("*", after_commit=True)(later)
+        delivery = event()
+        assert [place.receive(webhooks, delivery) for _ in range(2)] == [200, 200]
+        delivery_id = delivery[1]["svix-id"]
+        assert [record.getMessage().partition(delivery_id)[2] for record in caplog.records] == [
+            " ('user.deleted'): handled",
+            " ('user.deleted'): duplicate",
+        ]
+
+        assert self.forget(place, webhooks, delivery_id)
+        assert not self.forget(place, webhooks, delivery_id)
+        assert [place.receive(webhooks, delivery) for _ in range(2)] == [200, 200]
+        assert (first.ended, later.ended) == (2, 2)
+
+    def test_others_stay_done(self, place: Place) -> None:
+        """Nothing else is forgotten: no other delivery, and nothing of another endpoint."""
+        webhooks, neighbour = place.webhooks(), place.webhooks(endpoint="neighbour")
+        effects = counting(webhooks)
+        other, delivery = event(), event()
+        for each in (other, delivery):
+            place.receive(webhooks, each)
+        assert not self.forget(place, neighbour, delivery[1]["svix-id"])
+        assert not self.forget(place, webhooks, new_id())
+        assert self.forget(place, webhooks, delivery[1]["svix-id"])
+        place.receive(webhooks, other)
+        assert effects.ended == 2
+
+    @pytest.mark.parametrize("after_commit", [False, True])
+    def test_while_it_is_handled(self, place: Place, after_commit: bool) -> None:
+        """Handlers that run are not joined by others, whichever they are."""
+        webhooks = replace(place, claim_ttl=60).webhooks()
+        effects = Effects()
+        webhooks.on("*", after_commit=after_commit)(effects)
+        effects.gate.clear()
+        delivery = event()
+        background = InBackground(webhooks, delivery, is_async=isinstance(place.runner, AsyncRunner))
+        assert effects.entered.wait(LIMIT)
+        try:
+            with pytest.raises(WebhookInProgress):
+                self.forget(place, webhooks, delivery[1]["svix-id"])
+            assert place.receive(webhooks, delivery) == 409
+        finally:
+            effects.gate.set()
+        assert background.join() == 200
+        assert place.receive(webhooks, delivery) == 200
+        assert effects.begun == 1
+
+    def test_a_failure_in_between(self, place: Place) -> None:
+        """Of a delivery whose later handlers failed, the first ones run again as well."""
+        webhooks = place.webhooks()
+        first, later = Effects(), Effects()
+        later.errors = [ValueError()]
+        webhooks.on("*")(first)
+        webhooks.on("*", after_commit=True)(later)
+        delivery = event()
+        assert place.receive(webhooks, delivery) == 500
+        assert self.forget(place, webhooks, delivery[1]["svix-id"])
+        assert place.receive(webhooks, delivery) == 200
+        assert (first.ended, later.ended) == (2, 1)
+
+    @pytest.mark.parametrize("make_runner", RUNNERS, ids=["sync", "async"])
+    def test_the_store_is_down(self, make_runner: type[Runner]) -> None:
+        """That is no "not known": nothing can be told."""
+        webhooks = Webhooks([SECRET], RedisStore(f"redis://127.0.0.1:{free_port()}/0"))
+        with pytest.raises(WebhookStoreUnavailable):
+            asyncio.run(webhooks.aforget("msg_1")) if make_runner is AsyncRunner else webhooks.forget("msg_1")
+
+    def test_a_store_that_cannot(self) -> None:
+        """An application's own store need not be able to."""
+        with pytest.raises(ConfigurationError, match="forget"):
+            Webhooks([SECRET], SlowAsyncStore()).forget("msg_1")
+
+    def test_secrets_of_the_application(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the secrets are in a configuration, the endpoint knows it, or is told."""
+        for name in ("HEXCLAVE_WEBHOOK_SECRET", "STACK_WEBHOOK_SECRET"):
+            monkeypatch.delenv(name, raising=False)
+        sandbox, store = Sandbox(), MemoryStore()
+        body, headers = sandbox.webhook("user.deleted", {"id": "x"})
+        webhooks = Webhooks(store=store)
+        with HexclaveClient(sandbox.config) as client:
+            webhooks.receive(body, headers, client)
+            assert webhooks.forget(headers["svix-id"])
+            webhooks.receive(body, headers, client)
+            elsewhere = Webhooks(store=store)  # in another process, a shell for example
+            with pytest.raises(ConfigurationError, match="webhook_secrets"):
+                elsewhere.forget(headers["svix-id"])
+            assert elsewhere.forget(headers["svix-id"], sandbox.config)
+
+
 class TestNothingLost:
     """What was not handled to its end is handled again."""
 
@@ -359,7 +463,9 @@ class TestNothingLost:
         assert effects.begun == 1
         assert [runner.receive(webhooks, delivery) for _ in range(2)] == [200, 200]
         assert effects.ended == 2
-        assert {"The webhook store cannot be asked: ConnectionError"} == {record.message for record in caplog.records}
+        assert {"The webhook store cannot be asked: Redis: nobody listens there (connection refused)"} == {
+            record.message for record in caplog.records
+        }
         runner.close()
         store.close()
 

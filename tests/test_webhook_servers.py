@@ -21,6 +21,10 @@ from ._webhooks import LIMIT, SECRET, Delivery, event
 ROOT = Path(__file__).parent.parent
 # The last words are put before the port; the pause is how long a server takes to lose patience after a hang-up.
 SERVERS = {
+    "gunicorn, several": ["gunicorn", "--workers", "2", "--bind", "127.0.0.1:"],
+    "gunicorn, preloaded": ["gunicorn", "--preload", "--bind", "127.0.0.1:"],
+    "uvicorn, several": ["uvicorn", "--workers=2", "--port"],
+    "hypercorn, several": ["hypercorn", "-w", "2", "--bind", "127.0.0.1:"],
     "uvicorn": ["uvicorn", "--log-level", "warning", "--timeout-graceful-shutdown", "1", "--port"],
     "hypercorn": ["hypercorn", "--bind", "127.0.0.1:"],
     "gunicorn": ["gunicorn", "--threads", "8", "--worker-class", "gthread", "--bind", "127.0.0.1:"],
@@ -73,6 +77,15 @@ class Application:
         path = self._directory / "effects"
         return [line for line in path.read_text().splitlines() if line != "gone"] if path.exists() else []
 
+    def end(self) -> None:
+        """End it, and first of all its workers, if it has some."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(LIMIT)
+
     def open_gate(self) -> None:
         """Let the handler end."""
         (self._directory / "gate").touch()
@@ -115,8 +128,7 @@ def application(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Appl
     try:
         yield found
     finally:
-        found.process.kill()
-        found.process.wait(LIMIT)
+        found.end()
 
 
 @pytest.mark.parametrize(("application", "pause"), [
@@ -173,3 +185,25 @@ def test_coroutines_under_gevent(application: Application) -> None:
         application.open_gate()
         assert list(answers) == [(200, b'{"status": "handled"}')] * 8, application.log
     assert sorted(application.effects) == ["begun"] * 8 + ["ended"] * 8 + ["second"] * 8
+
+
+SEVERAL = [
+    *((framework, "gunicorn, several") for framework in ("django wsgi", "flask")),
+    *((framework, f"{server}, several") for framework in ("django", "fastapi") for server in ("uvicorn", "hypercorn")),
+]
+ALONE = [
+    *((framework, server) for framework in ("django wsgi", "flask") for server in ("gunicorn", "gunicorn, preloaded")),
+    *((framework, server) for framework in ("django", "fastapi") for server in ("uvicorn", "hypercorn")),
+]
+
+
+@pytest.mark.parametrize("application", [
+    pytest.param((*case, "none"), id=", ".join(case)) for case in [*SEVERAL, *ALONE]
+], indirect=True)  # fmt: skip
+def test_a_memory_that_others_do_not_share(application: Application, request: pytest.FixtureRequest) -> None:
+    """Where several processes receive deliveries, each with its own memory, the log says so, and else it does not."""
+    for _ in range(2):
+        assert application.deliver(event()) == (200, b'{"status": "handled"}'), application.log
+    application.end()
+    warnings = application.log.count("remembered in the memory of this process alone")
+    assert warnings in ((1, 2) if "several" in request.node.name else (0,)), application.log

@@ -56,7 +56,7 @@ class HexclaveConfig:
         api_key_header: the header that API keys are sent in, besides `Authorization: Bearer`.
         token_cache_size: how many verified tokens are remembered; 0 turns the cache off.
         webhook_secrets: `whsec_...` secrets of the webhook endpoint, newest first.
-        redis_url: where state is shared between processes.
+        redis_url: where state is shared between processes: a URL, or a client of the package redis.
         transport: how to reach Hexclave instead of real HTTP; the sandbox and tests set it.
 
     Raises:
@@ -79,7 +79,7 @@ class HexclaveConfig:
     api_key_header: str = "x-api-key"
     token_cache_size: int = 4096
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
-    redis_url: str | None = field(default=None, repr=False)
+    redis_url: Any = field(default=None, repr=False)
     transport: SyncTransport | AsyncTransport | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -308,6 +308,12 @@ def _optional_string(name: str, value: object) -> str | None:
     return value
 
 
+def _redis(name: str, value: object) -> object:
+    # A client, which a Sentinel may have made; the package redis need not be there to tell.
+    is_client = callable(getattr(value, "eval", None)) and hasattr(value, "connection_pool")
+    return value if is_client and not isinstance(value, type) else _optional_string(name, value)
+
+
 def _header_name(name: str, value: object) -> str:
     # No underscore: WSGI cannot tell it from a dash, and proxies drop such headers.
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", value):
@@ -366,6 +372,6 @@ _CLEANERS: dict[str, Callable[[str, Any], object]] = {
     "api_key_header": _header_name,
     "token_cache_size": _integer(0, 1_000_000),
     "webhook_secrets": _webhook_secrets,
-    "redis_url": _optional_string,
+    "redis_url": _redis,
     "transport": _transport,
 }

@@ -52,6 +52,11 @@ class DeliveryStore(Protocol):
     A store may also have `transaction()`, which returns a context manager: the handlers and `done` then run inside of
     it, on one thread, and `done` raises `TransactionBroken` where a handler has left it unusable.
 
+    A store may also have `forget(key)`, for `Webhooks.forget`: it forgets in one step that a delivery is done, and
+    returns what it was: `Claim.DONE`, forgotten now; `Claim.BUSY`, left alone; or None, which is nothing at all.
+
+    A store whose `is_local` is true is in the memory of one process; `Webhooks` warns where there seem to be several.
+
     An operation may come twice with one token, after an answer that was lost: the second time changes nothing.
     """
 
@@ -81,6 +86,8 @@ class MemoryStore(ForkAware):
     Args:
         clock: gives seconds.
     """
+
+    is_local: Final = True
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -112,6 +119,15 @@ class MemoryStore(ForkAware):
             if self._holder(key) == token:
                 del self._entries[key]
 
+    def forget(self, key: str) -> Claim | None:
+        """Forget that a delivery is done, unless somebody is working on it; return what it was, None for nothing."""
+        with self._lock:
+            holder = self._holder(key)
+            if holder.startswith(_DONE):
+                del self._entries[key]
+                return Claim.DONE
+            return Claim.BUSY if holder else None
+
     def _holder(self, key: str) -> str:
         until, holder = self._entries.get(key, (0.0, ""))
         return holder if until > self._clock() else ""
@@ -127,6 +143,10 @@ class MemoryStore(ForkAware):
     async def arelease(self, key: str, token: str) -> None:
         """As `release`."""
         self.release(key, token)
+
+    async def aforget(self, key: str) -> Claim | None:
+        """As `forget`."""
+        return self.forget(key)
 
 
 # KEYS[1] the delivery, ARGV[1] token, ARGV[2] milliseconds. One script is one atomic step in Redis.
@@ -147,21 +167,30 @@ _RELEASE: Final = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """
+_FORGET: Final = """
+local holder = redis.call('GET', KEYS[1])
+if not holder then return false end
+if string.sub(holder, 1, 5) ~= 'done:' then return 'busy' end
+redis.call('DEL', KEYS[1])
+return 'done'
+"""
 
 
 class RedisStore:
     """Claims in Redis, shared by every process that uses the same URL and prefix; for sync and asyncio.
 
     Args:
-        url: `redis://` or `rediss://`, with the password if there is one.
+        url: `redis://` or `rediss://`, with the password if there is one. Or a client of the package redis, such as
+            `Sentinel(...).master_for(...)` makes: a `redis.Redis`, or in an application for asyncio alone a
+            `redis.asyncio.Redis`. It keeps its own time-outs, and is closed by whoever made it.
         prefix: what the keys begin with.
-        timeout: longest wait for Redis, seconds.
+        timeout: longest wait for Redis, seconds, where `url` is one.
 
     Raises:
         ConfigurationError: the package `redis` is missing, or the URL is none.
     """
 
-    def __init__(self, url: str, *, prefix: str = "hexclave:", timeout: float = 2) -> None:
+    def __init__(self, url: Any, *, prefix: str = "hexclave:", timeout: float = 2) -> None:
         self._scripts = RedisScripts(url, timeout)
         self._prefix = prefix
 
@@ -189,6 +218,15 @@ class RedisStore:
         """
         self._run(_RELEASE, key, token)
 
+    def forget(self, key: str) -> Claim | None:
+        """Forget that a delivery is done, unless somebody is working on it; return what it was, None for nothing.
+
+        Raises:
+            StoreUnavailable: Redis cannot be asked now.
+        """
+        found = self._run(_FORGET, key)
+        return None if found is None else Claim(found)
+
     async def aclaim(self, key: str, token: str, ttl: float) -> Claim:
         """As `claim`."""
         return Claim(await self._arun(_CLAIM, key, token, _milliseconds(ttl)))
@@ -201,6 +239,11 @@ class RedisStore:
         """As `release`."""
         await self._arun(_RELEASE, key, token)
 
+    async def aforget(self, key: str) -> Claim | None:
+        """As `forget`."""
+        found = await self._arun(_FORGET, key)
+        return None if found is None else Claim(found)
+
     def close(self) -> None:
         """Close connections; a later call opens new ones."""
         self._scripts.close()
@@ -209,13 +252,13 @@ class RedisStore:
         try:
             return self._scripts.run(script, [self._prefix + key], list(arguments))
         except RedisUnavailable as error:
-            raise StoreUnavailable(str(error)) from None
+            raise StoreUnavailable(f"Redis: {error}") from None
 
     async def _arun(self, script: str, key: str, *arguments: str) -> Any:
         try:
             return await self._scripts.arun(script, [self._prefix + key], list(arguments))
         except RedisUnavailable as error:
-            raise StoreUnavailable(str(error)) from None
+            raise StoreUnavailable(f"Redis: {error}") from None
 
 
 def _milliseconds(seconds: float) -> str:

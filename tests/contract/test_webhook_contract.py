@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
 
 from hexclave_integrations import (
     RequestRefused,
@@ -21,13 +23,16 @@ from hexclave_integrations import (
     WebhookStoreUnavailable,
     WebhookVerificationFailed,
 )
+from hexclave_integrations import _reasons as reasons
 from hexclave_integrations.django import webhook_view
 from hexclave_integrations.fastapi import webhook_router
 from hexclave_integrations.flask import webhook_blueprint
+from hexclave_integrations.starlette import webhook_route
 from hexclave_integrations.stores import MemoryStore, StoreUnavailable
 from hexclave_integrations.testing import Sandbox
 from hexclave_integrations.webhooks import Webhooks
 
+from .driving import listening
 from .litestar_columns import post_to_litestar
 
 Answer = tuple[int, bytes, dict[str, str]]
@@ -46,6 +51,17 @@ def _answer(status: int, content: bytes, headers: Any) -> Answer:
 def by_fastapi(webhooks: Webhooks) -> Post:
     app = fastapi_framework.FastAPI()
     app.include_router(webhook_router(webhooks, PATH))
+    client = TestClient(app)
+
+    def post(body: bytes, headers: dict[str, str]) -> Answer:
+        response = client.post(PATH, content=body, headers=headers)
+        return _answer(response.status_code, response.content, response.headers)
+
+    return post
+
+
+def by_starlette(webhooks: Webhooks) -> Post:
+    app = Starlette(routes=[webhook_route(webhooks, PATH)])
     client = TestClient(app)
 
     def post(body: bytes, headers: dict[str, str]) -> Answer:
@@ -103,6 +119,7 @@ def by_litestar(webhooks: Webhooks) -> Post:
 
 RECEIVERS: dict[str, Callable[[Webhooks], Post]] = {
     "fastapi": by_fastapi,
+    "starlette": by_starlette,
     "litestar": by_litestar,
     "flask": by_flask,
     "django": by_django,
@@ -254,3 +271,17 @@ def test_a_store_that_is_down(receive: Callable[[Webhooks], Post], hexclave_sand
 
     assert [first, post(*delivery)] == [refused(WebhookStoreUnavailable()), handled()]
     assert len(seen) == 1
+
+
+def test_a_refused_delivery_says_why_in_the_log_alone(
+    receive: Callable[[Webhooks], Post], hexclave_sandbox: Sandbox
+) -> None:
+    """One warning with the reason, whichever framework answers, and no reason in the answer."""
+    post = receive(Webhooks(hexclave_sandbox.config.webhook_secrets))
+    body, headers = hexclave_sandbox.webhook("team.deleted", DATA)
+    with listening() as said:
+        answers = [post(json.dumps(json.loads(body)).encode(), headers), post(b"", headers), post(body, {})]
+    why = [reasons.WEBHOOK_REWRITTEN, reasons.WEBHOOK_EMPTY, reasons.WEBHOOK_NO_HEADERS]
+
+    assert said == [f"A webhook delivery was refused: {reason}" for reason in why]
+    assert answers == [refused(WebhookVerificationFailed())] * 3

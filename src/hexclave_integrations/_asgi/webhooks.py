@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from .._adapter.bodies import is_short
 from ..webhooks import Webhooks
 from .caller import SCOPE_KEY
 
@@ -17,15 +18,23 @@ async def receive_webhook(webhooks: Webhooks, request: Request) -> Response:
     Args:
         webhooks: verifies and handles it.
     """
-    body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > webhooks.max_body:
-                break  # longer than it may be: it is refused for that, and nothing more is read
+        body = await _read(request, webhooks.max_body)
     except ClientDisconnect:
-        body.clear()  # half a body is not a delivery, and nobody waits for the answer
+        body = b""  # half a body is not a delivery, and nobody waits for the answer
     caller = request.scope.get(SCOPE_KEY)
     client = None if caller is None else caller.client
-    status, headers, content = await webhooks.areceive(bytes(body), request.scope["headers"], client)
+    status, headers, content = await webhooks.areceive(body, request.scope["headers"], client)
     return Response(content, status, dict(headers))
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """The body, or enough of it to show that it is longer than it may be."""
+    if is_short(request.headers.get("content-length"), limit):
+        return await request.body()  # which is kept for whoever reads it afterwards
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            break
+    return bytes(body)

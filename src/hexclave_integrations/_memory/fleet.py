@@ -124,7 +124,7 @@ class FleetMemory:
         Raises:
             ConfigurationError: `redis_url` is no Redis URL, or the package is missing.
         """
-        scripts = RedisScripts(str(config.redis_url), min(config.http_timeout, _TIMEOUT))
+        scripts = RedisScripts(config.redis_url, min(config.http_timeout, _TIMEOUT))
         return cls(scripts, config.api_url, config.project_id)
 
     def recall(self, key: str, tags: Sequence[str]) -> Recalled:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .. import _reasons as reasons
 from .._memory.redis import RedisUnavailable
 from ..errors import Unavailable
 from .effects import Flow, UseFleet
@@ -41,7 +42,7 @@ def forget_tags(core: Core, tags: Sequence[str]) -> Flow[None]:
             yield UseFleet(core.fleet, "forget", (tags,))
     except RedisUnavailable as error:
         core.log.error("Redis cannot be told what is not true any more: %s", error)
-        raise Unavailable(retry_after=5) from None
+        raise Unavailable(retry_after=5, reason=reasons.FLEET_UNAVAILABLE) from None
     finally:
         forget_here(core, tags)
 

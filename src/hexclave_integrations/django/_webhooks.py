@@ -31,10 +31,12 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from .._adapter.endpoints import register_endpoint
 from ..client import HexclaveClient
 from ..errors import ConfigurationError
 from ..webhooks import Handler, WebhookEvent, Webhooks
 from ..webhooks._running import has_greenlets
+from ._commands import answers_no_requests
 from ._conf import get_client
 from ._private import keep_body, kept_body
 from .signals import send_signals
@@ -75,7 +77,8 @@ def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase
     if not isinstance(webhooks, Webhooks):
         raise ConfigurationError('webhook_view() takes a Webhooks: path("webhooks/hexclave", webhook_view(webhooks)).')
     client = _client()
-    webhooks.check_secrets(None if client is None else client.config)
+    if not answers_no_requests():
+        webhooks.check_secrets(None if client is None else client.config)
     if all(handler is not send_signals for _, handler in webhooks._handlers):
         webhooks.on("*")(send_signals)
 
@@ -83,12 +86,13 @@ def webhook_view(webhooks: Webhooks) -> Callable[[HttpRequest], HttpResponseBase
         body, fields = _read(request, webhooks.max_body), _delivery_headers(request.META)
 
         def receive() -> tuple[int, list[tuple[str, str]], bytes]:
-            return webhooks.receive(body, fields, _client(), call=_call)
+            return webhooks.receive(body, fields, _client(), call=_call, multiprocess=_multiprocess(request))
 
         is_cancellable = isinstance(request, ASGIRequest)
         status, headers, content = async_to_sync(_to_the_end)(receive) if is_cancellable else receive()
         return HttpResponse(content, status=status, headers=dict(headers))
 
+    register_endpoint(receive_webhook, webhooks)
     view: Callable[[HttpRequest], HttpResponseBase] = require_POST(receive_webhook)
     for alias in connections:
         view = transaction.non_atomic_requests(using=alias)(view)
@@ -120,6 +124,12 @@ def _read_up_to(stream: Any, size: int) -> bytes:
     except Exception:  # noqa: BLE001  # every server has errors of its own; whoever sent half waits for no answer
         return b""
     return bytes(body)
+
+
+def _multiprocess(request: HttpRequest) -> bool | None:
+    """Whether the server says that it runs several processes. Django says so for ASGI, and its client for tests."""
+    is_said = not isinstance(request, ASGIRequest) and request.META.get("SERVER_NAME") != "testserver"
+    return bool(request.META["wsgi.multiprocess"]) if is_said and "wsgi.multiprocess" in request.META else None
 
 
 def _delivery_headers(meta: Mapping[str, Any]) -> list[tuple[str, str]]:

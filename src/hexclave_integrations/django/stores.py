@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.apps import apps
 from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
 from django.db import Error, InternalError, connections, transaction
 from django.db.models import Q, QuerySet
 
@@ -60,6 +61,11 @@ class DjangoCacheStore:
         self._alias = alias
         self._prefix = prefix
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the cache is in the memory of this process."""
+        return isinstance(caches[self._alias], LocMemCache)
+
     def claim(self, key: str, token: str, ttl: float) -> Claim:
         """Claim a delivery for `ttl` seconds, unless it is done or somebody else's.
 
@@ -100,6 +106,22 @@ class DjangoCacheStore:
             cache, name = caches[self._alias], self._name(key)
             if cache.get(name) == token:
                 cache.delete(name)
+
+    def forget(self, key: str) -> Claim | None:
+        """Forget that a delivery is done, unless somebody is working on it; return what it was, None for nothing.
+
+        Raises:
+            StoreUnavailable: the cache cannot be asked now.
+        """
+        with _cache_errors():
+            cache, name = caches[self._alias], self._name(key)
+            holder = cache.get(name)
+            if holder is None:
+                return None
+            if not str(holder).startswith(_DONE):
+                return Claim.BUSY
+            cache.delete(name)  # nobody can claim it before: what is done stays done
+            return Claim.DONE
 
     def _name(self, key: str) -> str:
         return self._prefix + _hash(key)  # Memcached takes 250 characters and no spaces
@@ -186,6 +208,18 @@ class DatabaseStore:
         """
         with _database_errors():
             self._row(key).filter(token=token, is_done=False).update(expires_at=0)
+
+    def forget(self, key: str) -> Claim | None:
+        """Forget that a delivery is done, unless somebody is working on it; return what it was, None for nothing.
+
+        Raises:
+            StoreUnavailable: the database cannot be asked now.
+        """
+        with _database_errors():
+            now = self._clock()
+            if self._row(key).filter(is_done=True, expires_at__gt=now).update(expires_at=0):
+                return Claim.DONE
+            return Claim.BUSY if self._row(key).filter(is_done=False, expires_at__gt=now).exists() else None
 
     @contextlib.contextmanager
     def _broken_transaction(self) -> Iterator[None]:

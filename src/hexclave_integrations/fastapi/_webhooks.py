@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from fastapi.requests import Request
 from fastapi.responses import Response
 
+from .._adapter.endpoints import register_endpoint
 from .._asgi.webhooks import receive_webhook
 from ..webhooks import Webhooks
 
@@ -15,6 +16,8 @@ def webhook_router(webhooks: Webhooks, path: str = "/webhooks/hexclave") -> APIR
 
     With `Hexclave(app)` on the same application, permissions that an event made untrue are forgotten at once.
     A `Webhooks()` without secrets takes those of that application's configuration, or of the environment.
+    Requirements in the application's `dependencies=[...]` let the endpoint pass; whatever else guards all routes has
+    to leave it out.
 
     Args:
         webhooks: verifies and handles the deliveries.
@@ -26,4 +29,5 @@ def webhook_router(webhooks: Webhooks, path: str = "/webhooks/hexclave") -> APIR
     async def receive(request: Request) -> Response:
         return await receive_webhook(webhooks, request)
 
+    register_endpoint(receive, webhooks)
     return router

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, current_app, request
 from flask.sansio.blueprints import BlueprintSetupState
 
+from .._adapter.endpoints import register_endpoint
 from ..client import HexclaveClient
 from ..webhooks import Webhooks
 from ._caller import EXTENSION
@@ -19,7 +20,8 @@ def webhook_blueprint(
 
     With `Hexclave(app)` on the same application, permissions that an event made untrue are forgotten at once.
     A `Webhooks()` without secrets takes those of that application's configuration, or of the environment.
-    If the application has CSRF protection of its own, exempt this blueprint: deliveries are signed.
+    `before_request(require_user.check)` lets the endpoint pass. If the application has CSRF protection of its own,
+    exempt this blueprint, as in Flask-WTF's `csrf.exempt(blueprint)`: deliveries are signed.
 
     Args:
         webhooks: verifies and handles the deliveries.
@@ -42,9 +44,13 @@ def webhook_blueprint(
         body = _read(webhooks.max_body)
         installation = current_app.extensions.get(EXTENSION)
         client: HexclaveClient | None = None if installation is None else installation.client
-        status, headers, content = webhooks.receive(body, request.headers.items(), client)
+        multiprocess = request.environ.get("wsgi.multiprocess")
+        status, headers, content = webhooks.receive(
+            body, request.headers.items(), client, multiprocess=None if multiprocess is None else bool(multiprocess)
+        )
         return Response(content, status, headers)
 
+    register_endpoint(receive, webhooks)
     return blueprint
 
 

@@ -11,6 +11,8 @@ from litestar import Request, Response, get, post
 from litestar.exceptions import InternalServerException
 from litestar.handlers import HTTPRouteHandler
 
+from .._adapter.bodies import is_short
+from .._adapter.endpoints import register_endpoint
 from .._adapter.token_endpoint import guard_for
 from ..webhooks import Webhooks
 from ._caller import SCOPE_KEY
@@ -26,28 +28,37 @@ def webhook_handler(webhooks: Webhooks, path: str = "/webhooks/hexclave") -> HTT
     """The handler for Hexclave's deliveries: `Litestar([webhook_handler(webhooks), ...])`.
 
     With `HexclavePlugin` on the same application, permissions that an event made untrue are forgotten at once.
+    Requirements among the application's guards let the handler pass.
 
     Args:
         webhooks: verifies and handles the deliveries.
         path: where they are sent to.
     """
 
-    @post(path, include_in_schema=False, request_max_body_size=None, exclude_from_csrf=True)
     async def receive_webhook(request: Request[Any, Any, Any]) -> Response[bytes]:
-        body = bytearray()
         try:
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > webhooks.max_body:
-                    break  # too much to be genuine: it is refused by its length
+            body = await _read(request, webhooks.max_body)
         except InternalServerException:  # the sender has gone: what has arrived is no delivery
-            body.clear()
+            body = b""
         caller: Any = request.scope.get(SCOPE_KEY)
         client = None if caller is None else caller.client
-        status, headers, content = await webhooks.areceive(bytes(body), request.scope["headers"], client)
+        status, headers, content = await webhooks.areceive(body, request.scope["headers"], client)
         return _respond(status, dict(headers), content)
 
-    return receive_webhook
+    register_endpoint(receive_webhook, webhooks)
+    return post(path, include_in_schema=False, request_max_body_size=None, exclude_from_csrf=True)(receive_webhook)
+
+
+async def _read(request: Request[Any, Any, Any], limit: int) -> bytes:
+    """The body, or enough of it to show that it is longer than it may be."""
+    if is_short(request.headers.get("content-length"), limit):
+        return await request.body()  # which is kept for whoever reads it afterwards
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            break
+    return bytes(body)
 
 
 def supabase_handler(signer: SupabaseSigner, path: str = "/supabase-token") -> HTTPRouteHandler:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
+from .. import _reasons as reasons
 from .._policy import events
 from .._policy.effects import Fetch, Flow, Once, Pause
 from .._policy.state import Core
@@ -35,10 +36,12 @@ class _Failure:
     """An attempt without an outcome.
 
     Attributes:
+        reason: why there is none, for the developer.
         retry_after: what Hexclave asked for, seconds, or None.
         is_unclear: whether Hexclave may have done what it was asked to.
     """
 
+    reason: str
     retry_after: float | None = None
     is_unclear: bool = True
 
@@ -122,37 +125,37 @@ def _send(core: Core, request: Request, read: Callable[[Reply], T], *, may_repea
         if not isinstance(outcome, _Failure):
             return outcome
         is_unclear |= outcome.is_unclear
-        wait = outcome.retry_after or 1.0
+        wait, reason = outcome.retry_after or 1.0, outcome.reason
         if pause is None or core.clock() + max(pause, outcome.retry_after or 0) > last_start:
             break
         yield Pause(max(pause, outcome.retry_after or 0))
-    raise Unavailable(retry_after=wait)
+    raise Unavailable(retry_after=wait, reason=reason)
 
 
 def _attempt(core: Core, request: Request, read: Callable[[Reply], T]) -> Flow[T | _Failure]:
     silence = core.paused_until.get(_QUIET, 0.0) - core.clock()
     if 0 < silence <= api.MAX_RETRY_AFTER + 1:  # a longer one: the clock was set back
-        return _Failure(silence, is_unclear=False)
+        return _Failure(reasons.RATE_LIMITED, silence, is_unclear=False)
     try:
         reply = yield Fetch(request)
     except TransportError as error:
         core.log.warning("Hexclave could not be asked for %s: %s", request.what, error)
-        return _Failure()
+        return _Failure(error.reason)
     asked_for = api.retry_after(reply, core.clock()) if "retry-after" in reply.headers else None
     if reply.real_status == 429:
         pause = 1.0 if asked_for is None else asked_for
         core.paused_until[_QUIET] = core.clock() + pause
-        return _Failure(pause, is_unclear=False)
+        return _Failure(reasons.RATE_LIMITED, pause, is_unclear=False)
     if is_refusal(reply):
         refused = refusal(reply)
         if isinstance(refused, ServerKeyRefused):
             core.log.error("Hexclave refused secret_server_key, asked for %s", request.what)
         raise refused
-    problem = f"status {reply.real_status}"
+    problem, reason = f"status {reply.real_status}", reasons.API_STATUS
     if reply.real_status in (200, 201):
         try:
             return read(reply)
         except ValueError as error:
-            problem = str(error)
+            problem, reason = str(error), reasons.API_UNUSABLE
     core.log.warning("Hexclave gave no usable answer, asked for %s: %s", request.what, problem)
-    return _Failure(asked_for)
+    return _Failure(reason, asked_for)

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
+from .. import _reasons as reasons
 from .._drivers import AsyncDriver, SyncDriver
 from .._policy.effects import Flow
 from .._policy.state import Core
@@ -121,7 +122,7 @@ class _Place(Generic[R]):
             Unavailable: it was read already: such a list has no end.
         """
         if self._cursor in self._seen:
-            raise Unavailable
+            raise Unavailable(reason=reasons.API_UNUSABLE)
         return self._listing(self._cursor)
 
     def turn(self, page: Page[R]) -> None:

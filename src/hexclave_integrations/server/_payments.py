@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
+from .. import _reasons as reasons
 from .._policy.effects import Flow
 from .._policy.state import Core
 from .._wire.messages import Reply
@@ -130,7 +131,7 @@ def owned(
             if page.next_cursor is None:
                 return found
             if page.next_cursor in seen:  # a list without an end
-                raise Unavailable
+                raise Unavailable(reason=reasons.API_UNUSABLE)
             seen.add(page.next_cursor)
             query = {"limit": _PAGE_SIZE, "cursor": page.next_cursor}
 

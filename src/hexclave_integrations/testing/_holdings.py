@@ -11,8 +11,8 @@ from ._accounts import PROVIDERS, add_account
 from ._contents import SandboxContents
 from ._handles import AnyTeam, AnyUser, SandboxTeam, SandboxUser
 from ._invitations import invite
-from ._items import change_quantity, quantity
-from ._ledger import Customer, CustomerType, Item
+from ._items import change_quantity, define_item, quantity
+from ._ledger import Customer, CustomerType
 from ._mailbox import SandboxEmail
 from ._products import cancel, grant, product_of
 from ._project import Project
@@ -73,12 +73,6 @@ class SandboxHoldings(SandboxContents):
         self.items = SandboxItems(project, self._lock)
 
     @property
-    def emails(self) -> list[SandboxEmail]:
-        """The e-mails that would have been sent, oldest first."""
-        with self._lock:
-            return list(self._project.emails)
-
-    @property
     def client_user_deletion_enabled(self) -> bool:
         """Whether users may delete themselves, which a new project does not allow and a sandbox does."""
         return self._project.client_user_deletion_enabled
@@ -86,6 +80,18 @@ class SandboxHoldings(SandboxContents):
     @client_user_deletion_enabled.setter
     def client_user_deletion_enabled(self, is_enabled: bool) -> None:
         self._project.client_user_deletion_enabled = is_enabled
+
+    @property
+    def accepts_any_item(self) -> bool:
+        """Whether the API defines an item when it is first named, for customers like the one named with it.
+
+        A sandbox does not, so that a slip in a name is noticed; True suits a server that nobody configures.
+        """
+        return self._project.accepts_any_item
+
+    @accepts_any_item.setter
+    def accepts_any_item(self, accepts: bool) -> None:
+        self._project.accepts_any_item = accepts
 
     # Items and products
 
@@ -244,9 +250,3 @@ def customer_of(project: Project, customer: AnyUser | AnyTeam) -> Customer:
     if isinstance(customer, SandboxTeam) or customer_id in project.teams:
         return "team", customer_id
     return "custom", customer_id
-
-
-def define_item(project: Project, item_id: str, customer_type: CustomerType, display_name: str | None = None) -> None:
-    """Define an item unless there is one of that id."""
-    item = Item(id=item_id, display_name=display_name or item_id, customer_type=customer_type)
-    project.items.setdefault(item_id, item)

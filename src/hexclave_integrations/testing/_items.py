@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ._ledger import Customer, Holding, Item
+from ._ledger import Customer, CustomerType, Holding, Item
 from ._project import Project
 from ._routing import (
     BOOLEAN_TEXT,
@@ -19,9 +19,15 @@ from ._routing import (
 from ._teams import require_permission
 from ._wire import Refusal, Reply, json_reply, known_error, text_reply
 
-__all__ = ["ROUTES", "change_quantity", "check_client", "check_customer", "customer_of", "quantity"]
+__all__ = ["ROUTES", "change_quantity", "check_client", "check_customer", "customer_of", "define_item", "quantity"]
 
 _EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
+
+
+def define_item(project: Project, item_id: str, customer_type: CustomerType, display_name: str | None = None) -> None:
+    """Define an item unless there is one of that id."""
+    item = Item(id=item_id, display_name=display_name or item_id, customer_type=customer_type)
+    project.items.setdefault(item_id, item)
 
 
 def quantity(project: Project, customer: Customer, item_id: str) -> float:
@@ -100,9 +106,12 @@ def _holding(project: Project, customer: Customer, item_id: str) -> Holding:
 
 
 def _find(call: Call, customer: Customer) -> Item:
-    item = call.project.items.get(call.params["item_id"])
+    item_id = call.params["item_id"]
+    if call.project.accepts_any_item:
+        define_item(call.project, item_id, customer[0])
+    item = call.project.items.get(item_id)
     if item is None:
-        raise known_error("ITEM_NOT_FOUND", item_id=call.params["item_id"])
+        raise known_error("ITEM_NOT_FOUND", item_id=item_id)
     if item.customer_type != customer[0]:
         raise known_error(
             "ITEM_CUSTOMER_TYPE_DOES_NOT_MATCH",

@@ -223,7 +223,7 @@ def _invoices(call: Call) -> Reply:
 
 
 def _interval(value: object) -> str | None:
-    if isinstance(value, list) and len(value) == 2 and integer(least=1)(value[0]) is None and value[1] in _UNITS:
+    if isinstance(value, list) and len(value) == 2 and integer(1, 1000)(value[0]) is None and value[1] in _UNITS:
         return None
     return f"must be a number and one of {', '.join(_UNITS)}"
 
@@ -278,7 +278,7 @@ _OF_CUSTOMER = "{customer_type}/{customer_id}"
 _PRODUCTS = f"/payments/products/{_OF_CUSTOMER}"
 ROUTES = (
     Route(method="GET", pattern=_PRODUCTS, handler=_list, access=_EVERYBODY, query=_PAGE),
-    Route(method="POST", pattern=_PRODUCTS, handler=_grant, body=_CHOICE | {"quantity": Field(integer(least=1))}),
+    Route(method="POST", pattern=_PRODUCTS, handler=_grant, body=_CHOICE | {"quantity": Field(integer(1, 2**31 - 1))}),
     Route(
         method="DELETE",
         pattern=f"{_PRODUCTS}/{{product_id}}",

@@ -88,6 +88,7 @@ class Project:
         self.holdings: dict[str, Holding] = {}  # by `Holding.key_of`
         self.vault_stores: dict[str, dict[str, str]] = {}  # store id -> hashed key -> encrypted value
         self.accepts_any_vault_store = True
+        self.accepts_any_item = False
         self.team_grants: set[tuple[str, str, str]] = set()  # (team id, user id, permission id)
         self.project_grants: set[tuple[str, str]] = set()  # (user id, permission id)
         definitions = [Permission(name, "team") for name in SYSTEM_PERMISSIONS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -175,7 +176,7 @@ def integer(least: int | None = None, most: int | None = None) -> Rule:
     def rule(value: Any) -> str | None:
         if type(value) not in (int, float):
             return "must be a number"
-        if not float(value).is_integer():
+        if isinstance(value, float) and not value.is_integer():
             return "must be an integer"
         if least is not None and value < least:
             return f"must be greater than or equal to {least}"
@@ -241,6 +242,12 @@ def _url(value: object) -> str | None:
     return None if parts.scheme and (parts.netloc or parts.path) else "is not a valid URL"
 
 
+def _number(value: object) -> str | None:
+    """JSON spells numbers that a float cannot hold, which `json` reads as infinite."""
+    is_number = type(value) is int or (type(value) is float and math.isfinite(value))
+    return None if is_number else "must be a number"
+
+
 def PAGE_SIZE(value: str) -> str | None:  # noqa: N802 - a rule among rules
     """How many items of a list are wanted, as a query says it."""
     if not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]+)?", value):
@@ -268,7 +275,7 @@ BASE64 = _matching(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}
 COUNTRY = _matching(r"\s*[A-Za-z]{2}\s*", "must be a 2-letter country code")
 CUSTOMER_TYPE = one_of("user", "team", "custom")
 INTEGER = integer()
-NUMBER = _instance("must be a number", int, float)
+NUMBER: Rule = _number
 PERMISSION: Rule = _permission
 STRING = _instance("must be a string", str)
 USER = _matching(rf"me|{_UUID_PATTERN}", "must be a valid UUID")
@@ -298,7 +305,7 @@ def read_body(route: Route, headers: Mapping[str, str], body: bytes) -> object:
         return dict(parse_qsl(body.decode("utf-8", "replace")))
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise known_error("BODY_PARSING_ERROR", {"problem": "Invalid JSON in request body"}) from None
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ __all__ = ["Saver", "StateFile", "StateFileError"]
 _KIND: Final = "hexclave-sandbox"
 _FORMAT: Final = 1
 _PAUSE: Final = 0.05
+_SHARE: Final = 5
 _RETRY: Final = 2.0
 
 
@@ -72,7 +74,7 @@ class StateFile:
         Raises:
             OSError: it could not be written; the old one is still there.
         """
-        text = json.dumps({"kind": _KIND, "format": _FORMAT} | value, indent=1, ensure_ascii=True) + "\n"
+        text = json.dumps({"kind": _KIND, "format": _FORMAT} | value) + "\n"
         if text == self._text:
             return False
         handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)  # mode 0600
@@ -141,17 +143,23 @@ class Saver:
         while not self._ended.is_set():
             self._changed.wait()
             self._changed.clear()
-            if not self._ended.is_set() and not self._save():
+            if self._ended.is_set():
+                return
+            began = time.monotonic()
+            if self._save():
+                # Changes come in crowds, and a large state holds the API up while it is copied.
+                self._ended.wait(max(_PAUSE, _SHARE * (time.monotonic() - began)))
+            else:
                 self._changed.set()
                 self._ended.wait(_RETRY)
-            self._ended.wait(_PAUSE)  # changes come in crowds
 
     def _save(self) -> bool:
         try:
             self._file.write(self._state())
-        except OSError as error:
+        except (OSError, RecursionError) as error:
             if not self._failing:
-                self._report(f"{self._file.path}: the state cannot be written: {error.strerror}. It is tried again.")
+                problem = getattr(error, "strerror", None) or "something in it is nested too deeply"
+                self._report(f"{self._file.path}: the state cannot be written: {problem}. It is tried again.")
             self._failing = True
             return False
         if self._failing:

@@ -11,6 +11,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final, Literal, Union
 
 from ..config import HexclaveConfig
@@ -62,6 +63,7 @@ KEPT: Final[Mapping[str, Any]] = {
     "holdings": dict[str, Holding],
     "vault_stores": dict[str, dict[str, str]],
     "accepts_any_vault_store": bool,
+    "accepts_any_item": bool,
     "emails": list[SandboxEmail],
     "team_grants": set[tuple[str, str, str]],
     "project_grants": set[tuple[str, str]],
@@ -69,6 +71,8 @@ KEPT: Final[Mapping[str, Any]] = {
 }
 # What is made anew by every process.
 TRANSIENT: Final = frozenset({"base_url", "clock", "emit", "issuer_bases"})
+
+_PLAIN: Final = (str, int, float, bool)
 
 
 class Unreadable(ValueError):
@@ -103,10 +107,14 @@ def restore_project(project: Project, stored: object) -> None:
 
 def dump(value: Any) -> Any:
     """A value as JSON can hold it."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    kind: Any = type(value)
+    names = _field_names(kind)
+    if names is not None:
+        return {name: dump(getattr(value, name)) for name in names}
     if isinstance(value, SigningKeys):
         return value.export()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: dump(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, dict):
         if all(isinstance(key, str) for key in value):
             return {key: dump(item) for key, item in value.items()}
@@ -115,9 +123,17 @@ def dump(value: Any) -> Any:
         return sorted((dump(item) for item in value), key=repr)  # so that the same state is the same text
     if isinstance(value, list | tuple):
         return [dump(item) for item in value]
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
     raise TypeError(f"A {type(value).__name__} cannot be stored: it is no dataclass and no JSON value.")
+
+
+@cache
+def _field_names(kind: type[Any]) -> tuple[str, ...] | None:
+    return tuple(item.name for item in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
+
+
+@cache
+def _types_of_fields(kind: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def load(kind: Any, value: Any, place: str) -> Any:
@@ -130,9 +146,9 @@ def load(kind: Any, value: Any, place: str) -> Any:
     Raises:
         Unreadable: it is none.
     """
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
+    if kind is Any or (kind in _PLAIN and type(value) is kind):
         return value
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is SigningKeys:
         try:
             return SigningKeys.restore(value)
@@ -157,12 +173,14 @@ def load(kind: Any, value: Any, place: str) -> Any:
     elif kind in (None, type(None)):
         if value is None:
             return None
-    elif type(value) is kind or (kind is float and type(value) is int):
+    elif kind is float and type(value) is int:
         return value
     raise Unreadable(f"{place} is not of the expected type")
 
 
 def _load_union(kinds: tuple[Any, ...], value: Any, place: str) -> Any:
+    if type(value) in kinds:
+        return value
     for kind in kinds:
         try:
             return load(kind, value, place)
@@ -182,10 +200,10 @@ def _load_dict(kinds: tuple[Any, ...], value: Any, place: str) -> dict[Any, Any]
     return {load(key_kind, key, f"{place} key"): load(item_kind, item, f"{place}[]") for key, item in pairs}
 
 
-def _load_dataclass(kind: type[Any], value: Any, place: str) -> Any:
+def _load_dataclass(kind: Any, value: Any, place: str) -> Any:
     if not isinstance(value, dict):
         raise Unreadable(f"{place} is no object")
-    hints = typing.get_type_hints(kind)
+    hints = _types_of_fields(kind)
     fields = {item.name: item for item in dataclasses.fields(kind)}
     unknown = sorted(set(value) - set(fields))
     if unknown:

@@ -24,26 +24,30 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import RequestRefused, WebhookHandlerFailed, WebhookInProgress, WebhookStoreUnavailable
 from ..stores import Claim, StoreUnavailable, TransactionBroken
 from ._events import WebhookEvent
 from ._running import Flow, Handler, RunHandler, UseStore
 
-__all__ = ["Outcome", "Transaction", "deliver"]
+__all__ = ["AFTER", "Outcome", "Transaction", "deliver", "forget"]
 
 logger = logging.getLogger("hexclave_integrations")
+
+AFTER: Final = ":after"
+"""What the key of the second piece of work has behind that of the first."""
 
 Outcome: TypeAlias = Literal["handled", "duplicate"]
 Transaction: TypeAlias = Callable[[], AbstractContextManager[Any]]
 
 _FAILED = "A webhook handler for %r failed; the sender will try again"
 _AT_THE_END = (
-    "The transaction of the webhook handlers for %r ended with an error. If it was rolled back the sender will try "
-    "again; if the error is from transaction.on_commit() it will not be repeated: register such work with "
-    "on(..., after_commit=True)"
+    "The transaction of the webhook handlers for %r ended with an error. If it was rolled back the "
+    "sender will try again; if the error is from transaction.on_commit() it will not be repeated: register such work "
+    "with on(..., after_commit=True)"
 )
+_TOO_LONG = "Handlers for %r took longer than claim_ttl; %s"
 _BROKEN = (
     "A webhook handler for %r caught an error of the database that had ended its transaction, so nothing was saved; "
     "wrap the statement that may fail in transaction.atomic(). The sender will try again"
@@ -111,13 +115,38 @@ def deliver(
     return "handled"
 
 
+def forget(key: str) -> Flow[bool]:
+    """Forget that a delivery is done; return whether it was.
+
+    The second piece of work is forgotten first: whoever delivers in between then finds the first one done, and the
+    second is repeated without it, which it can bear. The other way around, it would be left out.
+
+    Args:
+        key: what the store knows the first piece of work by.
+
+    Raises:
+        WebhookInProgress: one of them is being done, and nothing was forgotten.
+        WebhookStoreUnavailable: the store cannot be asked now.
+    """
+    found = False
+    for each in (key + AFTER, key):
+        try:
+            claim = yield UseStore("forget", (each,))
+        except Exception as error:  # noqa: BLE001  # as in `_mark`
+            raise _store_failed(error) from None
+        if claim is Claim.BUSY:
+            raise WebhookInProgress
+        found |= claim is Claim.DONE
+    return found
+
+
 def _mark(event: WebhookEvent, key: str, token: str, ttl: float) -> Flow[None]:
     try:
         is_ours = yield UseStore("done", (key, token, ttl))
     except Exception as error:  # noqa: BLE001  # a store of the application's own may raise anything
         raise _store_failed(error) from None
     if not is_ours:
-        logger.warning("Handlers for %r took longer than claim_ttl; they may have run twice", event.type)
+        logger.warning(_TOO_LONG, event.type, "they may have run twice")
 
 
 def _mark_in_transaction(event: WebhookEvent, key: str, token: str, ttl: float) -> Flow[None]:
@@ -134,7 +163,7 @@ def _mark_in_transaction(event: WebhookEvent, key: str, token: str, ttl: float) 
     except Exception as error:  # noqa: BLE001  # as in `_mark`
         raise _UndoneError(_store_failed(error)) from None
     if not is_ours:
-        logger.warning("Handlers for %r took longer than claim_ttl; what they wrote is rolled back", event.type)
+        logger.warning(_TOO_LONG, event.type, "what they wrote is rolled back")
         raise _UndoneError(WebhookInProgress())
 
 

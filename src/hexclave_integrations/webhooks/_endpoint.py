@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import functools
 import hashlib
-import inspect
 import json
 import logging
 import math
+import os
+import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+from .. import _reasons as reasons
+from .._base.log import SparingLog
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused, WebhookVerificationFailed
 from ..stores import MemoryStore
 from ._body import read_body, readable_part
-from ._delivery import Outcome, Transaction, deliver
-from ._events import KNOWN_TYPES, WebhookData, WebhookEvent, read_event
+from ._delivery import AFTER, Outcome, Transaction, deliver, forget
+from ._events import WebhookData, WebhookEvent, read_event
+from ._patterns import UnknownEventType, matches, warn_of_misspelling, yields
 from ._running import Flow, Handler, arun, run
 from ._signature import SignatureChecker, delivery_headers
+from ._workers import sign_of_several
 
 if TYPE_CHECKING:
     from ..client import AsyncHexclaveClient, HexclaveClient
@@ -43,8 +46,13 @@ News: TypeAlias = tuple[str, Mapping[str, Any]]
 """Type and data of an event."""
 
 MAX_BODY: Final = 1024 * 1024
-_NEAR: Final = 0.85
-"""How alike two names are where one is taken for a misspelling, from 0 to 1."""
+_SPARING: Final = 60.0
+"""How long a reason for refusing deliveries is not written again, seconds."""
+_ALONE: Final = (
+    "Webhook deliveries are remembered in the memory of this process alone, and %s: handlers run once in each process "
+    "that a repetition reaches. Give all processes one store: Webhooks(store=RedisStore(url)), or in Django "
+    "DatabaseStore()"
+)
 _OPERATIONS: Final = ("claim", "done", "release")
 
 
@@ -113,6 +121,9 @@ class Webhooks:
         self._clock = clock
         self._handlers: list[tuple[str, Handler]] = []
         self._later: list[tuple[str, Handler]] = []
+        self._log = SparingLog(logger, _SPARING)
+        self._pid = os.getpid()
+        self._looks_for_others = True
 
     def on(self, pattern: str, *, after_commit: bool = False) -> Callable[[H], H]:
         """Register a handler, sync or async, for a type; several run in the order they were registered.
@@ -132,12 +143,12 @@ class Webhooks:
         family, dot, name = pattern.partition(".") if isinstance(pattern, str) else ("", "", "")
         if pattern != "*" and not (family and dot and name and "*" not in family and name.count("*") == (name == "*")):
             raise ConfigurationError('on() takes a type such as "user.created", or "user.*", or "*".')
-        _warn_of_misspelling(pattern)
+        warn_of_misspelling(pattern)
 
         def register(handler: H) -> H:
             if not callable(handler):
                 raise ConfigurationError("A webhook handler must be a function or coroutine function.")
-            if any(_yields(part) for part in (handler, getattr(handler, "__call__", None))):  # noqa: B004
+            if any(yields(part) for part in (handler, getattr(handler, "__call__", None))):  # noqa: B004
                 raise ConfigurationError("A webhook handler must not yield: calling it would run nothing of it.")
             (self._later if after_commit else self._handlers).append((pattern, handler))
             return handler
@@ -167,11 +178,17 @@ class Webhooks:
         """
         event, _ = self._open(body, headers, self._identity_for(None))
         if event is None:
-            raise WebhookVerificationFailed
+            raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NO_EVENT)
         return event
 
     def receive(
-        self, body: bytes, headers: Headers, client: HexclaveClient | None = None, *, call: Call | None = None
+        self,
+        body: bytes,
+        headers: Headers,
+        client: HexclaveClient | None = None,
+        *,
+        call: Call | None = None,
+        multiprocess: bool | None = None,
     ) -> Answer:
         """The whole answer to a delivery, for an adapter without an event loop; raises no refusal.
 
@@ -183,6 +200,7 @@ class Webhooks:
             headers: the request's headers.
             client: forgets at once what the event made untrue; its `webhook_secrets` count where `Webhooks` got none.
             call: calls a handler, in a framework that has its own way to run a coroutine.
+            multiprocess: whether the server says that it runs several processes, `wsgi.multiprocess`.
 
         Raises:
             ConfigurationError: there is no secret anywhere.
@@ -193,7 +211,8 @@ class Webhooks:
             if client is not None and news is not None:
                 client.notice(*news)
             if event is None:
-                raise WebhookVerificationFailed
+                raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NO_EVENT)
+            self._look_for_others(multiprocess)
             return _answer(run(self._deliver(event, identity.scope, call), self.store))
         except RequestRefused as error:
             return error.status, error.headers(), error.body()
@@ -206,7 +225,8 @@ class Webhooks:
             if client is not None and news is not None:
                 await client.notice(*news)
             if event is None:
-                raise WebhookVerificationFailed
+                raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NO_EVENT)
+            self._look_for_others(None)
             return _answer(await self._adeliver(event, identity.scope))
         except RequestRefused as error:
             return error.status, error.headers(), error.body()
@@ -232,10 +252,14 @@ class Webhooks:
             WebhookVerificationFailed: it is not genuine.
         """
         body = bytes(body)
-        if len(body) > self.max_body:
-            raise WebhookVerificationFailed
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        delivery_id, timestamp = identity.signatures.check(delivery_headers(pairs), body, self._clock())
+        try:
+            if len(body) > self.max_body:
+                raise WebhookVerificationFailed(reason=reasons.WEBHOOK_TOO_LARGE)
+            pairs = headers.items() if isinstance(headers, Mapping) else headers
+            delivery_id, timestamp = identity.signatures.check(delivery_headers(pairs), body, self._clock())
+        except WebhookVerificationFailed as error:
+            self._log.warning("A webhook delivery was refused: %s", error.reason)
+            raise
         try:
             event = read_event(read_body(body), delivery_id=delivery_id, timestamp=timestamp, body=body)
         except ValueError:
@@ -264,25 +288,73 @@ class Webhooks:
 
     def dispatch(self, event: WebhookEvent, *, call: Call | None = None) -> Outcome:
         """As `handle`, for an event that `verify` returned; `call` as in `receive`."""
+        self._look_for_others(None)
         return run(self._deliver(event, self._identity_for(None).scope, call), self.store)
 
     async def adispatch(self, event: WebhookEvent) -> Outcome:
         """As `ahandle`, for an event that `verify` returned."""
+        self._look_for_others(None)
         return await self._adeliver(event, self._identity_for(None).scope)
+
+    def forget(self, delivery_id: str, config: HexclaveConfig | None = None) -> bool:
+        """Forget that a delivery is done, so that its handlers run again when the sender sends it again.
+
+        For a handler that did the wrong thing and is mended: then `forget` here and "resend" at the sender, whose
+        repetitions keep the id. Handlers with `after_commit` run again as well. The id is in the log, at INFO, when a
+        delivery was handled, and in its `event.id`.
+
+        Args:
+            delivery_id: `msg_...`.
+            config: of the application that the endpoint is in, where `webhook_secrets` are its alone and this process
+                has not added the endpoint to it.
+
+        Returns:
+            Whether it was done. False: nothing is remembered of it, and it would be handled anyway.
+
+        Raises:
+            WebhookInProgress: it is being handled at this moment, and nothing was forgotten.
+            WebhookStoreUnavailable: the store cannot be asked now.
+            ConfigurationError: there is no secret anywhere, or a store of your own has no `forget`.
+        """
+        return run(self._forget(delivery_id, config), self.store)
+
+    async def aforget(self, delivery_id: str, config: HexclaveConfig | None = None) -> bool:
+        """As `forget`, on an event loop."""
+        return await arun(self._forget(delivery_id, config), self.store)
+
+    def _forget(self, delivery_id: str, config: HexclaveConfig | None) -> Flow[bool]:
+        if not any(callable(getattr(self.store, name, None)) for name in ("forget", "aforget")):
+            raise ConfigurationError("The store has no forget(key), which this needs.")
+        known = [] if config is not None else [each for each in (self._own, *self._configured.values()) if each]
+        found = False
+        for scope in {each.scope for each in known or [self._identity_for(config)]}:
+            found |= yield from forget(_key(scope, delivery_id))
+        return found
 
     async def _adeliver(self, event: WebhookEvent, scope: str) -> Outcome:
         if self._transaction is not None:  # which belongs to one thread
             return await asyncio.to_thread(run, self._deliver(event, scope), self.store)
         return await arun(self._deliver(event, scope), self.store)
 
+    def _look_for_others(self, multiprocess: bool | None) -> None:
+        """Warn once where other processes seem to receive deliveries as well, and cannot know what is done here."""
+        if not self._looks_for_others or not getattr(self.store, "is_local", False):
+            return
+        was_forked = self._pid != os.getpid()
+        sign = sign_of_several(os.environ, sys.argv, multiprocess=multiprocess, was_forked=was_forked)
+        if sign is not None:
+            self._looks_for_others = False
+            logger.warning(_ALONE, sign)
+
     def _deliver(self, event: WebhookEvent, scope: str, call: Call | None = None) -> Flow[Outcome]:
-        key = f"delivery:{scope}:{event.id}"
+        key = _key(scope, event.id)
         once = functools.partial(deliver, event=event, claim_ttl=self._claim_ttl, done_ttl=self._done_ttl)
         handlers = _matching(self._handlers, event.type, call)
         outcome: Outcome = yield from once(key, handlers=handlers, transaction=self._transaction)
         later = _matching(self._later, event.type, call)
-        if later and (yield from once(f"{key}:after", handlers=later)) == "handled":
-            return "handled"
+        if later and (yield from once(key + AFTER, handlers=later)) == "handled":
+            outcome = "handled"
+        logger.info("Webhook delivery %s (%r): %s", event.id, event.type, outcome)
         return outcome
 
 
@@ -294,35 +366,15 @@ class _Identity:
     scope: str
 
 
+def _key(scope: str, delivery_id: str) -> str:
+    return f"delivery:{scope}:{delivery_id}"
+
+
 def _matching(handlers: list[tuple[str, Handler]], kind: str, call: Call | None) -> list[Handler]:
-    found = [handler for pattern, handler in handlers if _matches(pattern, kind)]
+    found = [handler for pattern, handler in handlers if matches(pattern, kind)]
     return found if call is None else [functools.partial(call, handler) for handler in found]
 
 
 def _answer(outcome: Outcome) -> Answer:
     headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
     return 200, headers, json.dumps({"status": outcome}).encode()
-
-
-class UnknownEventType(UserWarning):
-    """A handler is registered for a type of event that looks like a misspelling of a known one."""
-
-
-def _warn_of_misspelling(pattern: str) -> None:
-    """Types of the future stay possible: only what is nearly a known name is taken for a mistake."""
-    is_family = pattern.endswith(".*")
-    known = [kind.partition(".")[0] for kind in KNOWN_TYPES] if is_family else KNOWN_TYPES
-    name = pattern.removesuffix(".*")
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_NEAR)
-    if near and name not in known:
-        best = near[0] + ".*" * is_family
-        text = f'on("{pattern}"): Hexclave is not known to send such an event; did you mean "{best}"?'
-        warnings.warn(text, UnknownEventType, stacklevel=3)
-
-
-def _matches(pattern: str, kind: str) -> bool:
-    return pattern in ("*", kind) or (pattern.endswith(".*") and kind.startswith(pattern[:-1]))
-
-
-def _yields(function: object) -> bool:
-    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
