@@ -441,7 +441,7 @@ def expected_class(code: str) -> type[HexclaveApiError]:
         NotFound("USER_NOT_FOUND", 404, {"a": "b"}),
         HexclaveApiError(None, 400),
         InvalidArgument("user_id is no UUID."),
-        VaultValueDamaged(),
+        VaultValueDamaged("The value cannot be decrypted."),
     ],
 )
 def test_errors_travel(error: HexclaveError) -> None:
