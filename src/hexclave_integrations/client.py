@@ -312,12 +312,7 @@ class AsyncHexclaveClient(BaseClient):
         params: Mapping[str, Any] = NO_PARAMS,
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
-        """As `HexclaveClient.admit`; a callable team may be a coroutine function.
-
-        Raises:
-            RequestRefused: the answer is no, or cannot be told now.
-            ConfigurationError: the requirement needs something that is not configured.
-        """
+        """As `HexclaveClient.admit`; a callable team may be a coroutine function."""
         known = self._core.admit_known(requirement, attempt)
         if known is not None:
             return known

@@ -138,13 +138,6 @@ class ReconnectRequired(HexclaveApiError):
 class VaultValueDamaged(HexclaveError):
     """The data vault holds something under the key that was not encrypted by the vault for it."""
 
-    def __init__(self) -> None:
-        super().__init__("The data vault holds a value under this key that cannot be decrypted.")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle without the message, which is fixed."""
-        return self.__class__, ()
-
 
 class RequestRefused(HexclaveError):
     """A request is refused; the error knows its status, code, details and headers.

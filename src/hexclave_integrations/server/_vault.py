@@ -127,7 +127,7 @@ def _decrypted(derived: Sealed, encrypted: str) -> str:
     try:
         return _vault_crypto.decrypt(derived.text, encrypted).decode()
     except UnicodeDecodeError:
-        raise VaultValueDamaged from None
+        raise VaultValueDamaged(_vault_crypto.DAMAGED) from None
 
 
 def _sealed(name: str, text: object) -> Sealed | HexclaveError:

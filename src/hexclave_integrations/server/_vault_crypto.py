@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ..errors import VaultValueDamaged
 
-__all__ = ["decrypt", "derived_key", "encrypt", "hashed_key"]
+__all__ = ["DAMAGED", "decrypt", "derived_key", "encrypt", "hashed_key"]
 
+DAMAGED: Final = "The data vault holds a value under this key that cannot be decrypted."
 _ITERATIONS: Final = 100_000
 _VERSION: Final = b"\x01\x00"
 _SALT, _NONCE, _TAG = 16, 12, 16
@@ -57,14 +58,14 @@ def decrypt(derived: bytes, encrypted: str) -> bytes:
     try:
         data = binascii.a2b_base64(encrypted.encode("ascii"), strict_mode=True)
     except ValueError:
-        raise VaultValueDamaged from None
+        raise VaultValueDamaged(DAMAGED) from None
     if not data.startswith(_VERSION) or len(data) < len(_VERSION) + _SALT + _NONCE + _TAG:
-        raise VaultValueDamaged
+        raise VaultValueDamaged(DAMAGED)
     salt, rest = data[2 : 2 + _SALT], data[2 + _SALT :]
     try:
         return _cipher(derived, salt).decrypt(rest[:_NONCE], rest[_NONCE:], None)
     except InvalidTag:
-        raise VaultValueDamaged from None
+        raise VaultValueDamaged(DAMAGED) from None
 
 
 def _hash(purpose: str, extra: bytes, value: bytes, iterations: int) -> bytes:
