@@ -21,14 +21,18 @@ from .user import HexclaveUser
 __all__ = [
     "SELECTED_TEAM",
     "UNAPPLIED",
+    "RequireItem",
     "RequirePermission",
+    "RequireProduct",
     "RequireProjectPermission",
     "RequireTeam",
     "Requirement",
     "TeamReference",
     "optional_user",
     "require_api_key",
+    "require_item",
     "require_permission",
+    "require_product",
     "require_project_permission",
     "require_team",
     "require_user",
@@ -45,10 +49,13 @@ SELECTED_TEAM: Final = _SelectedTeam.SELECTED_TEAM
 TeamReference: TypeAlias = str | _SelectedTeam | Callable[[Any], Any]
 """A literal team id, `"{name}"` for a route parameter, `SELECTED_TEAM`, or a callable taking the request."""
 
-Scope: TypeAlias = Literal["user", "team", "team permission", "project permission", "api key"]
+Scope: TypeAlias = Literal["user", "team", "team permission", "project permission", "api key", "item", "product"]
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PERMISSION = re.compile(r"\$?[a-z0-9_:]+")  # contract 4.3
+_PAYMENT_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
+_MAX_AMOUNT: Final = 2**31 - 1  # contract 4.5
+_WITH_TEAM: Final = ("team", "team permission", "item", "product")
 
 R = TypeVar("R", bound="Requirement")
 
@@ -109,12 +116,18 @@ class Requirement:
         is_live: ask Hexclave now, cache nothing.
         team: the team that the scope is about, or None.
         permission: the permission's id, or None.
+        item: the id of the item that the caller, or the team, has to have some of, or None.
+        amount: how much of it.
+        spend: take the amount, once for a request.
+        returns_on_client_error: give it back after a 4xx of the handler's own, too.
+        product: the id of the product that the caller, or the team, has to have, or None.
         team_parameter: the name in a `"{name}"` team reference, or None.
         needs_server_key: whether Hexclave has to be asked on behalf of the server.
         takes_api_key: whether API keys are looked for in the request.
 
     Raises:
-        ConfigurationError: a literal team is no UUID, a permission id cannot exist, or the scope would ignore one.
+        ConfigurationError: a literal team is no UUID, an id cannot exist, an amount cannot be right, or the scope would
+            ignore one.
     """
 
     scope: Scope = "user"
@@ -125,6 +138,11 @@ class Requirement:
     is_live: bool = False
     team: TeamReference | None = None
     permission: str | None = None
+    item: str | None = None
+    amount: int = 1
+    spend: bool = False
+    returns_on_client_error: bool = False
+    product: str | None = None
     # Worked out once: they are read on every request.
     team_parameter: str | None = field(init=False, repr=False, compare=False)
     needs_server_key: bool = field(init=False, repr=False, compare=False)
@@ -134,7 +152,7 @@ class Requirement:
 
     def __post_init__(self) -> None:
         if (self.permission is not None and not self.scope.endswith("permission")) or (
-            self.team is not None and not self.scope.startswith("team")
+            self.team is not None and self.scope not in _WITH_TEAM
         ):
             raise ConfigurationError(
                 "A team or permission that the scope does not ask about would be ignored. "
@@ -148,7 +166,8 @@ class Requirement:
             raise ConfigurationError(
                 "A permission id has lower-case letters, digits, '_' and ':' only, with '$' before Hexclave's own."
             )
-        if self.scope.startswith("team") and not (
+        self._check_payment()
+        if (self.scope.startswith("team") or self.team is not None) and not (
             self.team is SELECTED_TEAM
             or callable(self.team)
             or (isinstance(self.team, str) and (_PARAMETER.fullmatch(self.team) or strict.is_uuid(self.team)))
@@ -160,6 +179,25 @@ class Requirement:
         object.__setattr__(self, "team_parameter", match[1] if match else None)
         object.__setattr__(self, "needs_server_key", self.is_live or self.api_key or self.scope != "user")
         object.__setattr__(self, "takes_api_key", self.api_key or self.scope == "api key")
+
+    def _check_payment(self) -> None:
+        if (self.scope == "item", self.scope == "product") != (self.item is not None, self.product is not None) or (
+            self.scope != "item" and (self.amount != 1 or self.spend)
+        ):
+            raise ConfigurationError(
+                "An item or product that the scope does not ask about would be ignored. "
+                "Use require_item or require_product."
+            )
+        for named in (self.item, self.product):
+            if named is not None and not (isinstance(named, str) and _PAYMENT_ID.fullmatch(named)):
+                raise ConfigurationError(
+                    "The id of an item or product has letters, digits, '_' and '-' only, does not begin with '-', and "
+                    "has 63 characters at most."
+                )
+        if isinstance(self.amount, bool) or not (isinstance(self.amount, int) and 1 <= self.amount <= _MAX_AMOUNT):
+            raise ConfigurationError("The amount of an item is a whole number from 1 to 2147483647.")
+        if not isinstance(self.spend, bool) or (self.returns_on_client_error and not self.spend):
+            raise ConfigurationError("Only what is spent can be given back: write require_item(..., spend=True).")
 
     def __bool__(self) -> bool:
         """A requirement is no answer: `return require_user` in a permission class would let everybody in.
@@ -299,6 +337,68 @@ class RequireTeam(_Factory[R]):
         return self._requirement(scope="team", team=team)
 
 
+class RequireItem(_Factory[R]):
+    """Let callers through who have enough of an item, credits for instance, and take it if asked to (contract 4.5).
+
+    What is spent is taken before the handler runs, once for a request. It is given back if the handler raises, the
+    answer has status 500 or more, or another requirement refuses the caller; on a websocket only until it is accepted.
+
+    Args:
+        item_id: the item's id.
+        amount: how much of it, a whole number from 1.
+        team: the team that has to have it, as for `RequirePermission`, of which the caller has to be a member; the
+            caller themselves when None.
+        spend: take the amount, or refuse.
+        give_back_on_client_error: give it back after a 4xx of the handler's own, too.
+
+    Raises:
+        ConfigurationError: one of them cannot be right.
+    """
+
+    __slots__ = ()
+
+    _example = 'require_item("credits", 1)'
+
+    def __call__(
+        self,
+        item_id: str,
+        amount: int = 1,
+        *,
+        team: TeamReference | None = None,
+        spend: bool = False,
+        give_back_on_client_error: bool = False,
+    ) -> R:
+        """Make the requirement; see the class."""
+        return self._requirement(
+            scope="item",
+            item=item_id,
+            amount=amount,
+            team=team,
+            spend=spend,
+            returns_on_client_error=give_back_on_client_error,
+        )
+
+
+class RequireProduct(_Factory[R]):
+    """Let callers through who have a product, bought, subscribed to or granted (contract 4.5).
+
+    Args:
+        product_id: the product's id.
+        team: the team that has to have it, as for `RequireItem`.
+
+    Raises:
+        ConfigurationError: one of them cannot be right.
+    """
+
+    __slots__ = ()
+
+    _example = 'require_product("pro")'
+
+    def __call__(self, product_id: str, team: TeamReference | None = None) -> R:
+        """Make the requirement; see the class."""
+        return self._requirement(scope="product", product=product_id, team=team)
+
+
 require_user: Final = Requirement()
 """A regular user."""
 
@@ -308,8 +408,17 @@ require_api_key: Final = Requirement(scope="api key")
 optional_user: Final = Requirement(optional=True, restricted=True, anonymous=True)
 """Everyone; the user is None when no credentials came. Bad credentials are refused."""
 
+require_item: Final = RequireItem(Requirement)
+"""Callers who have enough of an item: `require_item("credits", 1, spend=True)`.
+
+`client.authorize` spends and returns; nobody tells it how things ended, so giving back is up to its caller.
+"""
+
 require_permission: Final = RequirePermission(Requirement)
 """Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
+
+require_product: Final = RequireProduct(Requirement)
+"""Callers who have a product, or members of a team that has it: `require_product("pro", "{team_id}")`."""
 
 require_project_permission: Final = RequireProjectPermission(Requirement)
 """Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""

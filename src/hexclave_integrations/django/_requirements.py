@@ -12,7 +12,15 @@ from django.http import HttpRequest
 
 from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError, RequestRefused
-from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
+from ..requirements import (
+    UNAPPLIED,
+    RequireItem,
+    Requirement,
+    RequirePermission,
+    RequireProduct,
+    RequireProjectPermission,
+    RequireTeam,
+)
 from ._caller import caller_of, in_event_loop
 from ._private import dispatched_view, django_request, ninja_has
 
@@ -20,7 +28,9 @@ __all__ = [
     "DjangoRequirement",
     "optional_user",
     "require_api_key",
+    "require_item",
     "require_permission",
+    "require_product",
     "require_project_permission",
     "require_team",
     "require_user",
@@ -120,8 +130,14 @@ require_api_key: Final = DjangoRequirement(scope="api key")
 optional_user: Final = DjangoRequirement(optional=True, restricted=True, anonymous=True)
 """Everyone; `request.hexclave_user` is of any kind, or None when no credentials came. Bad credentials are refused."""
 
+require_item: Final = RequireItem(DjangoRequirement, "@{}")
+"""Callers who have enough of an item, which it takes if asked to: `require_item("credits", 1, spend=True)`."""
+
 require_permission: Final = RequirePermission(DjangoRequirement, "@{}")
 """Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
+
+require_product: Final = RequireProduct(DjangoRequirement, "@{}")
+"""Callers who have a product, or members of a team that has it: `require_product("pro", "{team_id}")`."""
 
 require_project_permission: Final = RequireProjectPermission(DjangoRequirement, "@{}")
 """Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""

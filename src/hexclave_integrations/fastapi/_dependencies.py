@@ -16,7 +16,14 @@ from fastapi.security.base import SecurityBase
 
 from .._asgi.caller import caller_of
 from ..errors import ConfigurationError
-from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
+from ..requirements import (
+    RequireItem,
+    Requirement,
+    RequirePermission,
+    RequireProduct,
+    RequireProjectPermission,
+    RequireTeam,
+)
 from ..user import HexclaveUser
 from ._deliveries import is_for_delivery
 
@@ -27,7 +34,9 @@ __all__ = [
     "OptionalUser",
     "optional_user",
     "require_api_key",
+    "require_item",
     "require_permission",
+    "require_product",
     "require_project_permission",
     "require_team",
     "require_user",
@@ -96,8 +105,14 @@ CurrentUser = Annotated[HexclaveUser, Depends(require_user)]
 OptionalUser = Annotated[HexclaveUser | None, Depends(optional_user)]
 """A parameter that is the user of any kind, or None when no credentials came."""
 
+require_item: Final = RequireItem(FastAPIRequirement, "Depends({})")
+"""Callers who have enough of an item, which it takes if asked to: `require_item("credits", 1, spend=True)`."""
+
 require_permission: Final = RequirePermission(FastAPIRequirement, "Depends({})")
 """Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
+
+require_product: Final = RequireProduct(FastAPIRequirement, "Depends({})")
+"""Callers who have a product, or members of a team that has it: `require_product("pro", "{team_id}")`."""
 
 require_project_permission: Final = RequireProjectPermission(FastAPIRequirement, "Depends({})")
 """Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""

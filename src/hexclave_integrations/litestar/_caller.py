@@ -9,6 +9,7 @@ from litestar.connection import ASGIConnection
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._adapter.cache_headers import HeaderGuard
+from .._adapter.outcome import is_last, status_after
 from .._token.find import read_cookies
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused, Unavailable
@@ -67,9 +68,20 @@ class CallerMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = Caller(self._client, scope["headers"])
         scope[SCOPE_KEY] = caller  # type: ignore[typeddict-unknown-key]  # a scope is open to what middleware adds
-        is_accepted = False
+        is_accepted, attempt = False, caller.attempt
+        status: int | None = None
 
         async def guarded_send(message: Message) -> None:
+            nonlocal status
+            if attempt.spending is None:
+                await answer(message)
+                return
+            status = status_after(message, status, attempt)
+            await answer(message)
+            if is_last(message):  # before background work begins
+                await caller.client.conclude(attempt, status)
+
+        async def answer(message: Message) -> None:
             nonlocal is_accepted
             if message["type"] == "websocket.accept":
                 is_accepted = True
@@ -83,7 +95,11 @@ class CallerMiddleware:
             else:
                 await send(message)
 
-        await self._app(scope, receive, guarded_send)
+        try:
+            await self._app(scope, receive, guarded_send)
+        finally:
+            if attempt.spending is not None:
+                await caller.client.conclude(attempt, status)
 
     def _refuse_websocket(self, error: RequestRefused, *, can_deny: bool) -> Iterator[Any]:
         """An answer as over HTTP where the server can send one, else a close with the code that browsers see."""
