@@ -21,7 +21,7 @@ from ..requirements import (
     RequireProjectPermission,
     RequireTeam,
 )
-from ._caller import caller_of, in_event_loop
+from ._caller import guarded_caller, in_event_loop
 from ._private import dispatched_view, django_request, ninja_has
 
 __all__ = [
@@ -93,7 +93,7 @@ class DjangoRequirement(Requirement):
         if in_event_loop() or getattr(dispatched_view(view), "view_is_async", False):
             return self._answer_async(view, args, kwargs)
         request = _request_in(args)
-        caller = caller_of(request)
+        caller = guarded_caller(request)
         try:
             caller.admit(self, request, kwargs)
         except RequestRefused as error:
@@ -102,7 +102,7 @@ class DjangoRequirement(Requirement):
 
     async def _answer_async(self, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         request = _request_in(args)
-        caller = caller_of(request)
+        caller = guarded_caller(request)
         try:
             await caller.aadmit(self, request, kwargs)
         except RequestRefused as error:
@@ -118,6 +118,12 @@ def _request_in(args: tuple[Any, ...]) -> Any:
     for arg in args[:2]:
         if isinstance(django_request(arg), HttpRequest):
             return arg
+    if any(hasattr(arg, "channel_layer_alias") for arg in args[:1]):
+        raise ConfigurationError(
+            "A requirement guards no consumer of Django Channels. Put HexclaveMiddleware of "
+            "hexclave_integrations.starlette around the URLRouter; connect() then accepts those for whom "
+            'self.scope["user"].is_authenticated is true.'
+        )
     raise ConfigurationError("A requirement decorates a view, and this function was called without a request.")
 
 

@@ -9,6 +9,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from .._adapter.endpoints import webhooks_of
+from .._base.guards import NotADependency
 from ..errors import RequestRefused
 from ..requirements import (
     RequireItem,
@@ -21,6 +22,7 @@ from ..requirements import (
 from ._caller import caller_of
 
 __all__ = [
+    "CALLED",
     "LitestarRequirement",
     "optional_user",
     "require_api_key",
@@ -33,6 +35,10 @@ __all__ = [
 ]
 
 
+CALLED: Final = "require_user is a requirement already: write guards=[require_user], without a call."
+_NOT_GIVEN: Final[Any] = object()
+
+
 class LitestarRequirement(Requirement):
     """A requirement for `guards=[...]`. `request.user` is then the user or API key it let through, or None."""
 
@@ -43,6 +49,8 @@ class LitestarRequirement(Requirement):
             RequestRefused: they do not meet it, or it cannot be told now.
             ConfigurationError: the application has no `HexclavePlugin`, or lacks a setting.
         """
+        if connection is _NOT_GIVEN:
+            raise NotADependency(CALLED)
         if webhooks_of(getattr(handler, "fn", None)) is not None:
             return  # a delivery has no access token, and is admitted by its signature
         caller = caller_of(connection)
@@ -55,6 +63,9 @@ class LitestarRequirement(Requirement):
             raise
         connection.scope["user"] = principal
 
+
+# Calling it without arguments is a mistake to type checkers; to everybody else it says what to write.
+LitestarRequirement.__call__.__defaults__ = (_NOT_GIVEN, _NOT_GIVEN)
 
 require_user: Final = LitestarRequirement()
 """A regular user."""
