@@ -239,6 +239,10 @@ class Requirement:
         """`.live()`: a copy that is true only if Hexclave confirms it now."""
         return _Live(self)
 
+    def without_spending(self) -> Self:
+        """The same question, where the answer matters and nothing is served: a balance that is high enough."""
+        return dataclasses.replace(self, spend=False, returns_on_client_error=False) if self.spend else self
+
     def check_kind(self, user: HexclaveUser) -> None:
         """Hold the kind of a user against this requirement.
 
@@ -380,9 +384,13 @@ class RequireItem(_Factory[R]):
         ConfigurationError: one of them cannot be right.
     """
 
-    __slots__ = ()
+    __slots__ = ("_spending",)
 
     _example = 'require_item("credits", 1)'
+
+    def __init__(self, requirement: type[R], spelling: str = "{}", spending: type[R] | None = None) -> None:
+        super().__init__(requirement, spelling)
+        self._spending = requirement if spending is None else spending
 
     @_explained
     def __call__(
@@ -395,7 +403,8 @@ class RequireItem(_Factory[R]):
         give_back_on_client_error: bool = False,
     ) -> R:
         """Make the requirement; see the class."""
-        return self._requirement(
+        kind = self._spending if spend else self._requirement
+        return kind(
             scope="item",
             item=item_id,
             amount=amount,

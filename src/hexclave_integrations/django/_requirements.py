@@ -98,7 +98,14 @@ class DjangoRequirement(Requirement):
             caller.admit(self, request, kwargs)
         except RequestRefused as error:
             return caller.guard_caches(caller.refuse(django_request(request), error))
-        return caller.guard_caches(view(*args, **kwargs))
+        status: int | None = None
+        try:
+            response = caller.guard_caches(view(*args, **kwargs))
+            status = getattr(response, "status_code", None)
+            return response
+        finally:
+            if caller.attempt.spending is not None and not caller.has_middleware:
+                caller.conclude(status)
 
     async def _answer_async(self, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         request = _request_in(args)
@@ -107,10 +114,16 @@ class DjangoRequirement(Requirement):
             await caller.aadmit(self, request, kwargs)
         except RequestRefused as error:
             return caller.guard_caches(caller.refuse(django_request(request), error))
-        response = view(*args, **kwargs)
-        if inspect.isawaitable(response):
-            response = await response
-        return caller.guard_caches(response)
+        status: int | None = None
+        try:
+            response = view(*args, **kwargs)
+            if inspect.isawaitable(response):
+                response = await response
+            status = getattr(response, "status_code", None)
+            return caller.guard_caches(response)
+        finally:
+            if caller.attempt.spending is not None and not caller.has_middleware:
+                await caller.aconclude(status)
 
 
 def _request_in(args: tuple[Any, ...]) -> Any:

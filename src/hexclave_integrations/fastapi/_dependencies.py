@@ -6,10 +6,11 @@ Framework types are imported for real here: FastAPI reads them from the annotati
 import asyncio
 import inspect
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Annotated, Any, Final
 
 from fastapi import Depends
+from fastapi.exceptions import ValidationException
 from fastapi.openapi.models import APIKey, HTTPBearer
 from fastapi.openapi.models import SecurityBase as SecurityBaseModel
 from fastapi.requests import HTTPConnection
@@ -36,6 +37,7 @@ __all__ = [
     "CurrentUser",
     "FastAPIRequirement",
     "OptionalUser",
+    "note_validation",
     "optional_user",
     "require_api_key",
     "require_item",
@@ -109,16 +111,36 @@ class FastAPIRequirement(Requirement, SecurityBase):
 FastAPIRequirement.__call__.__defaults__ = (_NOT_GIVEN,)
 
 
+async def note_validation(connection: HTTPConnection) -> AsyncIterator[None]:
+    """Note that FastAPI has refused what came with a request, after its dependencies: its endpoint did not run."""
+    try:
+        yield
+    except ValidationException:
+        caller_of(connection).attempt.was_refused = True
+        raise
+
+
+class FastAPISpending(FastAPIRequirement):
+    """A requirement that takes something, and so has to hear of a request that comes no further."""
+
+    def __call__(
+        self, connection: HTTPConnection, noted: Annotated[None, Depends(note_validation)] = None
+    ) -> Coroutine[Any, Any, Any]:
+        """Resolve the dependency; see `FastAPIRequirement`."""
+        return super().__call__(connection)
+
+
 async def _nobody() -> None:
     """What is resolved, and used by nobody, where a webhook is delivered."""
 
 
 # FastAPI runs a function in a thread unless it knows that it is a coroutine function. The check would then not be
 # awaited, and nobody would be let in.
-if sys.version_info >= (3, 12):
-    inspect.markcoroutinefunction(FastAPIRequirement.__call__)
-else:
-    vars(FastAPIRequirement.__call__)["_is_coroutine"] = vars(asyncio.coroutines)["_is_coroutine"]
+for _kind in (FastAPIRequirement, FastAPISpending):
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(_kind.__call__)
+    else:
+        vars(_kind.__call__)["_is_coroutine"] = vars(asyncio.coroutines)["_is_coroutine"]
 
 require_user: Final = FastAPIRequirement()
 """A regular user."""
@@ -135,7 +157,7 @@ CurrentUser = Annotated[HexclaveUser, Depends(require_user)]
 OptionalUser = Annotated[HexclaveUser | None, Depends(optional_user)]
 """A parameter that is the user of any kind, or None when no credentials came."""
 
-require_item: Final = RequireItem(FastAPIRequirement, "Depends({})")
+require_item: Final = RequireItem(FastAPIRequirement, "Depends({})", FastAPISpending)
 """Callers who have enough of an item, which it takes if asked to: `require_item("credits", 1, spend=True)`."""
 
 require_permission: Final = RequirePermission(FastAPIRequirement, "Depends({})")
