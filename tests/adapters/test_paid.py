@@ -15,7 +15,8 @@ from django.test import RequestFactory
 from django.urls import path
 from fastapi import BackgroundTasks, Body, Depends, FastAPI, HTTPException, WebSocket
 from fastapi.responses import StreamingResponse
-from litestar import Litestar, Response, post
+from litestar import Litestar, Response, post, websocket
+from litestar import WebSocket as LitestarSocket
 from litestar.exceptions import NotFoundException
 from litestar.params import JSONBody
 from ninja import NinjaAPI, Schema
@@ -34,7 +35,7 @@ from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Mount, Route, Router
+from starlette.routing import Mount, Route, Router, WebSocketRoute
 
 from hexclave_integrations import HexclaveUser, RequestRefused, django, fastapi, flask, litestar, starlette
 from hexclave_integrations.django.drf import HexclaveAuthentication, HexclavePermission
@@ -179,6 +180,27 @@ def test_fastapi_starts_with_it_in_every_place(world: World) -> None:
     assert world.spent == 0, "the product is missing: the endpoint did not run"
 
 
+def test_fastapi_describes_what_has_to_be_paid_for(world: World) -> None:
+    """402 in the OpenAPI description of those routes alone, and the scheme of everybody's token."""
+    app = FastAPI()
+    fastapi.Hexclave(app, world.sandbox.config)
+    requirements = {
+        "/item": fastapi.require_item("credits", 1, spend=True),
+        "/product": fastapi.require_product("pro").allow(api_key=True),
+        "/user": fastapi.require_user,
+    }
+    for url, requirement in requirements.items():
+        app.get(url, dependencies=[Depends(requirement)])(lambda: None)
+    schema = app.openapi()
+    described = {url: "402" in route["get"]["responses"] for url, route in schema["paths"].items()}
+    names = ["Hexclave access token", "Hexclave API key"]
+
+    assert described == {"/item": True, "/product": True, "/user": False}
+    assert set(schema["components"]["securitySchemes"]) == set(names)
+    assert schema["paths"]["/item"]["get"]["security"] == [{names[0]: []}]
+    assert schema["paths"]["/product"]["get"]["security"] == [{name: []} for name in names]
+
+
 # --- Starlette, Litestar --------------------------------------------------------------------------------------
 
 
@@ -201,6 +223,43 @@ def test_starlette_guards_a_mount(world: World) -> None:
     with AsgiServer(app) as server:
         assert [world.status(server, url) for url in ("/paid/fine", "/paid/refused")] == [200, 303]
     assert world.spent == 1
+
+
+@pytest.mark.parametrize("framework", ["starlette", "litestar"])
+def test_a_websocket_that_is_accepted_to_be_closed_costs_nothing(world: World, framework: str) -> None:
+    """Where its page shall read why, and a later guard refuses; and who cannot pay reads 4402."""
+
+    def app(spend: Any, team: Any) -> Any:
+        if framework == "starlette":
+
+            async def talk(websocket: WebSocket) -> None:
+                await websocket.accept()
+
+            options: dict[str, Any] = {"config": world.sandbox.config, "websocket_close_codes": True}
+            return Starlette(
+                routes=[WebSocketRoute("/ws", spend(team(talk)))],
+                middleware=[Middleware(starlette.HexclaveMiddleware, **options)],
+            )
+
+        @websocket("/ws", guards=[spend, team])
+        async def handle(socket: LitestarSocket[Any, Any, Any]) -> None:
+            await socket.accept()
+
+        plugin = litestar.HexclavePlugin(world.sandbox.config, websocket_close_codes=True)
+        return Litestar([handle], plugins=[plugin], openapi_config=None)
+
+    adapter: Any = starlette if framework == "starlette" else litestar
+    spend, strangers = adapter.require_item("credits", 1, spend=True), world.sandbox.create_team().id
+    with AsgiServer(app(spend, adapter.require_team(strangers))) as server:
+        said = server.connect("/ws", world.headers(world.alice))
+        poor = server.connect("/ws", world.headers(world.bob))
+
+    assert [(message["type"], message.get("code")) for message in said] == [
+        ("websocket.accept", None),
+        ("websocket.close", 4403),
+    ]
+    assert poor[-1]["code"] == 4402
+    assert world.spent == 0
 
 
 def test_litestar_validates_after_its_guards(world: World) -> None:

@@ -33,6 +33,7 @@ from ._deliveries import is_for_delivery
 __all__ = [
     "EITHER",
     "KEY_SCHEME_NAME",
+    "PAID",
     "SCHEME_NAME",
     "CurrentUser",
     "FastAPIRequirement",
@@ -52,6 +53,8 @@ SCHEME_NAME: Final = "Hexclave access token"
 KEY_SCHEME_NAME: Final = "Hexclave API key"
 EITHER: Final = f"{SCHEME_NAME} or {KEY_SCHEME_NAME}"
 """Stands for both schemes until the description of the application is complete; FastAPI asks for one."""
+PAID: Final = ", paid"
+"""Follows the name of a scheme, until then, where a route may be answered 402."""
 
 _TOKEN_SCHEME: Final = HTTPBearer(
     bearerFormat="JWT",
@@ -81,7 +84,8 @@ class FastAPIRequirement(Requirement, SecurityBase):
         """The name of the scheme, for the OpenAPI description."""
         if self.scope == "api key":
             return KEY_SCHEME_NAME
-        return EITHER if self.api_key else SCHEME_NAME
+        name = EITHER if self.api_key else SCHEME_NAME
+        return name + PAID if self.scope in ("item", "product") else name
 
     def __call__(self, connection: HTTPConnection) -> Coroutine[Any, Any, Any]:
         """Resolve the dependency. If the result is not awaited, no answer to the request is sent.
