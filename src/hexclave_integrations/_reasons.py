@@ -181,6 +181,7 @@ STOPPED: Final = "The client was closed, or its event loop ended, while Hexclave
 RATE_LIMITED: Final = "Hexclave asked for silence (429): the project's rate limit is used up."
 API_STATUS: Final = "Hexclave answered a question with an error: its API does not work now, or api_url is wrong."
 API_UNUSABLE: Final = "Hexclave's answer could not be used: is api_url the URL of its API?"
+REQUEST_ENDED: Final = "The request has ended, by its answer or because the caller hung up: nothing is spent for it."
 ITEM_UNKNOWN: Final = (
     "Hexclave has no item of the id that the requirement names, or it is one for customers of another type: define it "
     "in the dashboard, for users, or for teams where the requirement names a team."

@@ -125,13 +125,13 @@ def _take(core: Core, charge: Charge, spending: Spending) -> Flow[bool | None]:
     if spending.has(charge):
         return True
     if spending.is_closed():  # while this one waited for its turn
-        raise Unavailable(reason=reasons.STOPPED)
+        raise Unavailable(reason=reasons.REQUEST_ENDED)
     request = wire.change_request(core.config, charge.customer, charge.item_id, -charge.amount)
     taken = yield from _ask(core, request, partial(wire.read_change, item_id=charge.item_id))
     if taken:
         if spending.is_closed():  # the caller has hung up meanwhile: no handler will run for it
             yield from _give_back(core, charge)
-            raise Unavailable(reason=reasons.STOPPED)
+            raise Unavailable(reason=reasons.REQUEST_ENDED)
         spending.note(charge, core)
     return taken
 
