@@ -50,7 +50,7 @@ class HexclaveMiddleware:
         caller, status = self._begin(request), None
         try:
             response = self._finish(request, caller, self.get_response(request))
-            status = response.status_code
+            status = getattr(response, "status_code", None)
             return response
         finally:
             if caller.attempt.spending is not None:
@@ -60,7 +60,7 @@ class HexclaveMiddleware:
         caller, status = self._begin(request), None
         try:
             response = self._finish(request, caller, await self.get_response(request))
-            status = response.status_code
+            status = getattr(response, "status_code", None)
             return response
         finally:
             if caller.attempt.spending is not None:
