@@ -26,7 +26,6 @@ from hexclave_integrations import (
     Unavailable,
 )
 from hexclave_integrations import _reasons as reasons
-from hexclave_integrations._policy.payments import product_tags
 from hexclave_integrations._policy.spending import Charge, Spending
 from hexclave_integrations.requirements import require_item, require_product
 from hexclave_integrations.testing import Sandbox, SandboxUser
@@ -230,8 +229,30 @@ def test_products_are_remembered_for_a_time(drive: Drive, sandbox: Sandbox, alic
     assert owns(pro)
     sandbox.cancel_product("pro", alice)
     assert (owns(pro), has_it(pro.live())) == (True, False)
-    core_of(client).answers.forget(product_tags(("user", alice.id))[:1])
+    core_of(client).answers.forget([f"user:{alice.id}"])
     assert not owns(pro)
+
+
+@pytest.mark.parametrize("kind", ["user", "team"])
+def test_what_a_server_grants_or_cancels_counts_at_once(
+    drive: Drive, sandbox: Sandbox, alice: SandboxUser, kind: Any
+) -> None:
+    """With the same client: `client.server.products` forgets what was remembered of the customer."""
+    team = sandbox.create_team()
+    sandbox.add_member(team, alice)
+    sandbox.define_product("plan", customer_type=kind, prices={"monthly": {"USD": "9", "interval": [1, "month"]}})
+    client, user = drive.client(sandbox.config), verified(sandbox, alice)
+    requirement = require_product("plan", None if kind == "user" else team.id)
+    customer = {"user_id": alice.id.upper()} if kind == "user" else {"team_id": team.id.upper()}
+
+    def owns() -> bool:
+        return error_of(drive, client, "authorize", requirement, user) is None
+
+    assert not owns()
+    drive.run(client.server.products, "grant", "plan", **customer)
+    assert owns()
+    drive.run(client.server.products, "cancel", "plan", **customer)
+    assert not owns()
 
 
 def test_products_on_every_page_count(drive: Drive, sandbox: Sandbox, alice: SandboxUser) -> None:

@@ -275,7 +275,8 @@ optional_user: Final = Requirement(optional=True, restricted=True, anonymous=Tru
 require_item: Final = RequireItem(Requirement)
 """Callers who have enough of an item: `require_item("credits", 1, spend=True)`.
 
-`client.authorize` spends and returns; nobody tells it how things ended, so giving back is up to its caller.
+`client.authorize` spends and returns; nobody tells it how things ended, so giving back is up to its caller:
+`client.server.items.change`.
 """
 
 require_permission: Final = RequirePermission(Requirement)

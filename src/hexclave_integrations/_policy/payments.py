@@ -22,7 +22,7 @@ from .questions import _answer_once, _ask, _Memory
 from .spending import Charge, Customer, Spending
 from .state import Core, digest
 
-__all__ = ["check_paid", "give_back", "product_tags", "products"]
+__all__ = ["check_paid", "give_back", "products", "products_tag"]
 
 _MAX_PAGES: Final = 50
 _NOT_GIVEN_BACK: Final = "What a failed request had spent could not be given back to the customer"
@@ -92,16 +92,14 @@ def _ask_for_products(core: Core, customer: Customer, *, fresh: bool) -> Flow[fr
 
 def _memory(core: Core, customer: Customer, cursor: str | None) -> _Memory:
     page = "" if cursor is None else f":{digest(cursor).hex()}"
-    return _Memory(f"products:{':'.join(customer)}{page}", product_tags(customer), lambda _: core.config.permission_ttl)
+    tag = products_tag(*customer)
+    # No webhook tells of products; of users and teams that are deleted, one does.
+    return _Memory(f"{tag}{page}", (tag, ":".join(customer)), lambda _: core.config.permission_ttl)
 
 
-def product_tags(customer: Customer) -> tuple[str, ...]:
-    """What the remembered products of a customer are forgotten by: no webhook tells of products.
-
-    The first is of this question alone: whoever grants or cancels a product forgets it.
-    """
-    kind, customer_id = customer
-    return f"products:{kind}:{customer_id}", f"{kind}:{customer_id}"
+def products_tag(kind: str, customer_id: str) -> str:
+    """The tag of what is remembered of a customer's products, to forget it by when they get or lose one."""
+    return f"products:{kind}:{customer_id}"
 
 
 def _take_once(core: Core, charge: Charge, spending: Spending) -> Flow[bool | None]:
