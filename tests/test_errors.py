@@ -37,6 +37,8 @@ TABLE: dict[str, tuple[int, str, str | None]] = {
     "ApiKeyRevoked": (401, "API_KEY_REVOKED", REALM),
     "ApiKeyExpired": (401, "API_KEY_EXPIRED", REALM),
     "WrongApiKeyType": (401, "WRONG_API_KEY_TYPE", REALM),
+    "ItemQuantityInsufficient": (402, "ITEM_QUANTITY_INSUFFICIENT_AMOUNT", None),
+    "ProductRequired": (402, "PRODUCT_REQUIRED", None),
     "RestrictedNotAllowed": (403, "RESTRICTED_USER_NOT_ALLOWED", None),
     "TeamPermissionRequired": (403, "TEAM_PERMISSION_REQUIRED", None),
     "ProjectPermissionRequired": (403, "PROJECT_PERMISSION_REQUIRED", None),

@@ -243,7 +243,7 @@ def test_module_keeps_to_its_layer(path: Path) -> None:
 # The folders and top-level modules of the package, lowest first: each imports only what stands before it, and within
 # a line of several names, only names to the left.
 LAYERS = [
-    *("_version", "_reasons", "errors", "_base", "records", "config", "user", "api_key", "requirements"),
+    *("_version", "_reasons", "errors", "_base", "records", "config", "user", "api_key", "_factories", "requirements"),
     *("_token", "_wire", "_memory", "_policy"),
     *("_drivers", "server", "client"),
     *("stores", "sentry", "webhooks", "supabase", "convex"),

@@ -143,6 +143,12 @@ NO_TEAM: Final = (
     "no team."
 )
 
+ITEM_INSUFFICIENT: Final = "The customer's balance of the item is lower than the requirement asks for."
+PRODUCT_MISSING: Final = (
+    "The customer does not have the product. A product that was granted or bought a moment ago counts after "
+    "permission_ttl."
+)
+
 # --- API keys -----------------------------------------------------------------------------------------------
 
 API_KEY_FORMAT: Final = "The text has not the form of an API key of Hexclave's: was it cut off?"
@@ -175,6 +181,11 @@ STOPPED: Final = "The client was closed, or its event loop ended, while Hexclave
 RATE_LIMITED: Final = "Hexclave asked for silence (429): the project's rate limit is used up."
 API_STATUS: Final = "Hexclave answered a question with an error: its API does not work now, or api_url is wrong."
 API_UNUSABLE: Final = "Hexclave's answer could not be used: is api_url the URL of its API?"
+REQUEST_ENDED: Final = "The request has ended, by its answer or because the caller hung up: nothing is spent for it."
+ITEM_UNKNOWN: Final = (
+    "Hexclave has no item of the id that the requirement names, or it is one for customers of another type: define it "
+    "in the dashboard, for users, or for teams where the requirement names a team."
+)
 SERVER_KEY_REFUSED: Final = "Hexclave refused secret_server_key: is it the current one, of this project?"
 FLEET_UNAVAILABLE: Final = "Redis at redis_url, which the other processes hear from, could not be asked."
 

@@ -120,6 +120,16 @@ class HexclaveClient(BaseClient):
             return known
         return self._driver.run(flows.admit(self._core, requirement, attempt, params, request))
 
+    def conclude(self, attempt: Attempt, status: int | None) -> None:
+        """Say how a request ended, so that what it had spent is given back where that is due; never fails.
+
+        Args:
+            attempt: the request's credentials.
+            status: of the answer; None where there is none, because the handler raised.
+        """
+        if attempt.spending is not None:
+            self._driver.run(flows.conclude(self._core, attempt, status))
+
     def verify_token(self, token: str) -> HexclaveUser:
         """The verified user of an access token, of any kind (contract section 2).
 
@@ -150,6 +160,8 @@ class HexclaveClient(BaseClient):
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
         """Hold a verified user or API key, or nobody, against a requirement; return what it lets through.
+
+        A requirement that spends has then spent: giving back is up to you.
 
         Args:
             requirement: from `hexclave_integrations.requirements`.
@@ -317,6 +329,11 @@ class AsyncHexclaveClient(BaseClient):
         if known is not None:
             return known
         return await self._driver.run(flows.admit(self._core, requirement, attempt, params, request))
+
+    async def conclude(self, attempt: Attempt, status: int | None) -> None:
+        """As `HexclaveClient.conclude`."""
+        if attempt.spending is not None:
+            await self._driver.run(flows.conclude(self._core, attempt, status))
 
     async def verify_token(self, token: str) -> HexclaveUser:
         """As `HexclaveClient.verify_token`."""

@@ -24,6 +24,9 @@
         │   ├── ApiKeyRevoked
         │   ├── ApiKeyExpired
         │   └── WrongApiKeyType       a team's key where a user is asked for
+        ├── PaymentRequired           402: known, and not paid for
+        │   ├── ItemQuantityInsufficient
+        │   └── ProductRequired
         ├── PermissionDenied          403: known, and refused
         │   ├── RestrictedNotAllowed
         │   ├── TeamPermissionRequired
@@ -60,9 +63,12 @@ __all__ = [
     "InsufficientBalance",
     "InvalidArgument",
     "InvalidToken",
+    "ItemQuantityInsufficient",
     "NotAuthenticated",
     "NotFound",
+    "PaymentRequired",
     "PermissionDenied",
+    "ProductRequired",
     "ProjectPermissionRequired",
     "ReconnectRequired",
     "RequestRefused",
@@ -274,6 +280,28 @@ class WrongApiKeyType(AuthenticationError):
     text = "An API key of this type is not accepted here."
     challenge = ""
     reason = reasons.API_KEY_TYPE
+
+
+class PaymentRequired(RequestRefused):
+    """402: the caller may, and has not paid for it, or has used it up (RFC 9110 section 15.5.3)."""
+
+    status = 402
+
+
+class ItemQuantityInsufficient(PaymentRequired):
+    """The customer's balance of the item named in `details["item_id"]` is too low."""
+
+    code = "ITEM_QUANTITY_INSUFFICIENT_AMOUNT"
+    text = "The balance of an item is lower than what is required."
+    reason = reasons.ITEM_INSUFFICIENT
+
+
+class ProductRequired(PaymentRequired):
+    """The customer does not have the product named in `details["product_id"]`."""
+
+    code = "PRODUCT_REQUIRED"
+    text = "A product is required that the customer does not have."
+    reason = reasons.PRODUCT_MISSING
 
 
 class PermissionDenied(RequestRefused):

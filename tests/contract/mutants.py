@@ -156,6 +156,7 @@ def requests_hold_what_holds_them() -> Mapping[str, Any]:
     "a_request_leaves_nothing_behind",
     "a_webhook_makes_the_application_forget",
     "a_page_can_read_why_its_websocket_is_refused",
+    "who_is_refused_afterwards_does_not_pay",
 )
 def each_guard_makes_an_attempt() -> Mapping[str, Any]:
     class Middleware(starlette.HexclaveMiddleware):

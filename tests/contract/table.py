@@ -32,6 +32,10 @@ class World:
         self.sandbox.add_member(self.team, self.alice)
         self.sandbox.grant(self.alice, "export_reports", team=self.team)
         self.sandbox.grant(self.alice, "access_admin_dashboard")
+        self.sandbox.define_item("credits")
+        self.sandbox.define_item("seats", customer_type="team")
+        self.sandbox.define_product("pro")
+        self.sandbox.define_product("team-pro", customer_type="team")
 
     def claims(self, user: Any) -> dict[str, Any]:
         return jwt.decode(self.sandbox.token(user), options={"verify_signature": False})

@@ -13,6 +13,7 @@ from .._token.verify import Parsed
 from ..config import HexclaveConfig
 from ..errors import AuthenticationError, RequestRefused
 from ..user import HexclaveUser
+from .spending import Spending
 
 __all__ = ["Attempt", "Unproved"]
 
@@ -45,16 +46,33 @@ class Attempt:
     Attributes:
         asked: whether the answer to the request depends on who the caller is.
         by_cookie: whether the token that was found came in a cookie, which a browser sends unasked.
+        was_refused: whether a requirement, or the framework after it, has refused the request, so that its handler did
+            not run.
+        spending: what was taken from customers for the request; None as long as nothing was.
         noted: why the request was refused, if the log says so already.
     """
 
-    __slots__ = ("_cookies", "_error", "_owner", "_token", "_unproved", "asked", "by_cookie", "headers", "noted")
+    __slots__ = (
+        "_cookies",
+        "_error",
+        "_owner",
+        "_token",
+        "_unproved",
+        "asked",
+        "by_cookie",
+        "headers",
+        "noted",
+        "spending",
+        "was_refused",
+    )
 
     def __init__(self, headers: Mapping[str, str], cookies: Callable[[], Mapping[str, str] | None]) -> None:
         self.headers = headers
         self._cookies = cookies
         self.asked = False
         self.by_cookie = False
+        self.was_refused = False
+        self.spending: Spending | None = None
         self.noted: str | None = None
         self._owner: object = None
         self._token: VerifiedToken | None = None

@@ -326,7 +326,7 @@ def _ask(core: Core, request: Request, read: Callable[[Reply], T], memory: _Memo
         known, sequence = yield from _recall_from_fleet(core.fleet, read, memory)
         if known is not None:
             return known.value
-    kind = "API keys" if request.body is not None else "users"
+    kind = "API keys" if request.what == "an API key" else "users"
     pause = core.paused_until.get(kind, 0.0) - core.clock()
     if 0 < pause <= api.MAX_RETRY_AFTER + 1:  # a longer one: the clock was set back
         raise Unavailable(retry_after=pause, reason=reasons.RATE_LIMITED)

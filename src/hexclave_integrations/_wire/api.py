@@ -33,12 +33,14 @@ __all__ = [
     "jwks_request",
     "key_set_document",
     "member_path",
+    "object_of",
     "read_api_key",
     "read_current_user",
     "read_ids",
     "read_membership",
     "read_user",
     "retry_after",
+    "rows_of",
     "server_call",
     "server_request",
     "user_path",
@@ -151,7 +153,7 @@ def read_ids(reply: Reply, **owner: str) -> frozenset[str]:
     """
     return frozenset(
         row["id"]
-        for row in _rows(reply)
+        for row in rows_of(reply)
         if isinstance(row.get("id"), str) and all(row.get(name) == value for name, value in owner.items())
     )
 
@@ -164,7 +166,7 @@ def read_membership(reply: Reply, *, team_id: str, user_id: str) -> bool:
     """
     if reply.real_status == 404 and reply.known_error in ("TEAM_MEMBERSHIP_NOT_FOUND", "USER_NOT_FOUND"):
         return False
-    body = _object(reply)
+    body = object_of(reply)
     if body.get("team_id") != team_id or body.get("user_id") != user_id:
         raise UnusableReply("a profile of somebody else")
     return True
@@ -178,7 +180,7 @@ def read_user(reply: Reply, config: HexclaveConfig) -> HexclaveUser | None:
     """
     if reply.real_status == 404 and reply.known_error == "USER_NOT_FOUND":
         return None
-    body = _object(reply)
+    body = object_of(reply)
     try:
         return HexclaveUser.from_api(body, config.project_id)
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -218,7 +220,7 @@ def read_api_key(reply: Reply, *, key_id: str) -> HexclaveApiKey | Authenticatio
     refusal = _KEY_REFUSALS.get(reply.known_error or "")
     if refusal is not None:
         return refusal()
-    body = _object(reply)
+    body = object_of(reply)
     try:
         key = HexclaveApiKey.from_api(body)
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -241,7 +243,13 @@ def retry_after(reply: Reply, now: float) -> float:
     return min(max(seconds, 1.0), MAX_RETRY_AFTER)
 
 
-def _object(reply: Reply) -> dict[str, Any]:
+def object_of(reply: Reply) -> dict[str, Any]:
+    """The JSON object of a successful answer.
+
+    Raises:
+        ServerKeyRefused: Hexclave refused the server key.
+        UnusableReply: it is no such answer.
+    """
     if reply.real_status != 200:
         if reply.known_error in KEY_REFUSED:
             raise ServerKeyRefused
@@ -252,8 +260,9 @@ def _object(reply: Reply) -> dict[str, Any]:
         raise UnusableReply("no JSON object") from None
 
 
-def _rows(reply: Reply) -> list[dict[str, Any]]:
-    rows = _object(reply).get("items")
+def rows_of(reply: Reply) -> list[dict[str, Any]]:
+    """The rows of a list; raises as `object_of` does."""
+    rows = object_of(reply).get("items")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UnusableReply("no list")
     return rows

@@ -120,6 +120,18 @@ class Caller:
         await self._acheck_csrf(principal, request)
         return self.let_in(principal, request)
 
+    def conclude(self, status: int | None) -> None:
+        """Say how the request ended, so that what it had spent is given back where that is due.
+
+        Args:
+            status: of the answer; None where there is none.
+        """
+        self.installation.client.conclude(self.attempt, status)
+
+    async def aconclude(self, status: int | None) -> None:
+        """As `conclude`, in an event loop."""
+        await self.installation.async_client.conclude(self.attempt, status)
+
     def identify(self, request: Any) -> HexclaveUser | None:
         """The verified user of any kind, or None when no credentials came.
 

@@ -103,6 +103,14 @@ class Caller:
         elif principal is not None:
             self._admitted = principal
 
+    def conclude(self, status: int | None) -> None:
+        """Say how the request ended, so that what it had spent is given back where that is due.
+
+        Args:
+            status: of the answer; None where there is none.
+        """
+        self._client.conclude(self.attempt, status)
+
 
 class Installation:
     """Hexclave as one application has it, in `app.extensions["hexclave"]`.

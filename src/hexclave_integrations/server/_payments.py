@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from .. import _reasons as reasons
 from .._policy.effects import Flow
+from .._policy.payments import products_tag
 from .._policy.state import Core
 from .._wire.messages import Reply
 from ..errors import InsufficientBalance, Unavailable
@@ -169,7 +170,8 @@ def grant(
         "product_id": name_in_path("product_id", product_id),
         "quantity": number("quantity", quantity, 1, _MOST),
     }
-    return ask(core, "a product's grant", "POST", _products(user_id, team_id, custom_id), read, body=body)
+    path, forgets = _products(user_id, team_id, custom_id), _answers(user_id, team_id, custom_id)
+    return ask(core, "a product's grant", "POST", path, read, body=body, forgets=forgets)
 
 
 def cancel(
@@ -194,7 +196,10 @@ def cancel(
     path = f"{_products(user_id, team_id, custom_id)}/{name_in_path('product_id', product_id)}"
     query = {} if subscription_id is None else {"subscription_id": check_text("subscription_id", subscription_id)}
     # Not repeated: "has no subscription" after a failure would not tell whether this one ended it.
-    return ask(core, "the end of a subscription", "DELETE", path, done, query=query, is_repeatable=False)
+    forgets = _answers(user_id, team_id, custom_id)
+    return ask(
+        core, "the end of a subscription", "DELETE", path, done, query=query, is_repeatable=False, forgets=forgets
+    )
 
 
 def checkout_url(
@@ -233,3 +238,9 @@ def _item(item_id: str, user_id: Id | None, team_id: Id | None, custom_id: str |
 def _products(user_id: Id | None, team_id: Id | None, custom_id: str | None) -> str:
     kind, name = customer(user_id, team_id, custom_id)
     return f"/payments/products/{kind}/{quote(name, safe='')}"
+
+
+def _answers(user_id: Id | None, team_id: Id | None, custom_id: str | None) -> list[str]:
+    """What `require_product` remembers of a customer; a custom one passes no guard."""
+    kind, name = customer(user_id, team_id, custom_id)
+    return [] if kind == "custom" else [products_tag(kind, name.lower())]
