@@ -37,6 +37,7 @@ TABLE: dict[str, tuple[int, str, str | None]] = {
     "ApiKeyRevoked": (401, "API_KEY_REVOKED", REALM),
     "ApiKeyExpired": (401, "API_KEY_EXPIRED", REALM),
     "WrongApiKeyType": (401, "WRONG_API_KEY_TYPE", REALM),
+    "CrossOriginRefused": (403, "CSRF_CHECK_FAILED", None),
     "RestrictedNotAllowed": (403, "RESTRICTED_USER_NOT_ALLOWED", None),
     "TeamPermissionRequired": (403, "TEAM_PERMISSION_REQUIRED", None),
     "ProjectPermissionRequired": (403, "PROJECT_PERMISSION_REQUIRED", None),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import flask as flask_framework
+from django.conf import settings
 from django.core.checks import run_checks
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -212,7 +213,10 @@ def serve_django(patterns: Callable[[Any, Sequence[Route]], list[Any]], *, is_as
         urls = patterns(adapter, routes)
         if webhooks is not None:
             urls.append(django_path(WEBHOOK_PATH[1:], adapter.webhook_view(webhooks)))
-        with override_settings(ROOT_URLCONF=tuple(urls), HEXCLAVE=_django.as_settings(config)):
+        # Without those that make a cycle through each request, beside which one of ours would not be seen.
+        middleware = [name for name in settings.MIDDLEWARE if ".auth." not in name and ".messages." not in name]
+        changed = {"ROOT_URLCONF": tuple(urls), "HEXCLAVE": _django.as_settings(config), "MIDDLEWARE": middleware}
+        with override_settings(**changed):
             kind: Any = AsgiServer if is_asgi else WsgiServer
             with kind(ASGIHandler() if is_asgi else WSGIHandler(), _check_django) as server:
                 yield server
@@ -281,8 +285,9 @@ def ninja(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
         api = NinjaAPI(urls_namespace=f"duties-{is_async}-{id(routes)}", docs_url=None, openapi_url=None)
         for number, route in enumerate(routes):
             first, *others = [*route.guards(adapter), None]  # a list of several would be "any of them"
-            auth = None if first is None else HexclaveAuth(first)
-            view = guarded(operation_of(route), [guard for guard in others if guard is not None])
+            auth = None if first is None or first.optional else HexclaveAuth(first)
+            asked = others if auth is not None else [first, *others]  # an operation's `auth` cannot be optional
+            view = guarded(operation_of(route), [guard for guard in asked if guard is not None])
             rule = route.path.replace("{", "{str:")
             api.api_operation(list(route.methods), rule, auth=auth, operation_id=f"view_{number}")(view)
         return [django_path("", api.urls)]

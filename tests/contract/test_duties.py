@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .duties import DUTIES, Duty
+from .cookie_duties import DUTIES
+from .duties import Duty
 from .frameworks import FRAMEWORKS, Framework
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .duties import DUTIES
+from .cookie_duties import DUTIES
 from .mutants import MUTANTS, Mutant
 
 
