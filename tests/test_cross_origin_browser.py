@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import flask as flask_framework
-import flask_sock
+import flask_sock  # type: ignore[import-untyped]  # publishes no types
 import pytest
 import uvicorn
 from django.core.handlers.wsgi import WSGIHandler
