@@ -23,13 +23,23 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from hexclave_integrations import HexclaveConfig, fastapi, flask, litestar, starlette
+from hexclave_integrations import CrossOriginRefused, HexclaveConfig, _reasons, fastapi, flask, litestar, starlette
+from hexclave_integrations.django._csrf import CsrfFailed
 from hexclave_integrations.testing import Sandbox
 
 from ..contract.driving import AsgiServer, Server, WsgiServer
 from . import _django
 
 Serve = Callable[[HexclaveConfig], AbstractContextManager[Server]]
+
+
+def test_djangos_own_check_says_so() -> None:
+    """It has the same status and code, and a reason of its own."""
+    error, other = CsrfFailed(), CrossOriginRefused()
+
+    assert (error.status, error.code) == (other.status, other.code) == (403, "CSRF_CHECK_FAILED")
+    assert error.reason == _reasons.DJANGO_CSRF
+    assert {error.reason, other.reason} <= _reasons.ALL
 
 
 @contextmanager
