@@ -43,6 +43,23 @@ ENVELOPE_UNREADABLE: Final = "The envelope of x-stack-auth or of stackauth_ is n
 ENVELOPE_TYPES: Final = "A token in the envelope of x-stack-auth or of stackauth_ is neither a text nor null."
 NOT_TEXT: Final = "The credential that the application passed on is no text."
 USER_WANTED: Final = "An API key came where a user is asked for: .allow(api_key=True) takes a user's key."
+REQUEST_OF_ANOTHER_PAGE: Final = (
+    "The token came in a cookie, and the browser says that a page of another origin made the request (Sec-Fetch-Site): "
+    "add the frontend's origin to trusted_origins, or let it send the token in a header."
+)
+ORIGIN_IS_NOT_THE_HOST: Final = (
+    "The token came in a cookie, and Origin names another host or port than Host: is it a page of another origin, or "
+    "does a proxy rewrite Host? Add the frontend's origin to trusted_origins, or let it send the token in a header."
+)
+WEBSOCKET_OF_ANOTHER_PAGE: Final = (
+    "The token came in a cookie, and the websocket's Origin is missing or names another host or port than Host: is it "
+    "a page of another origin, or does a proxy rewrite Host? Add the frontend's origin to trusted_origins, or let it "
+    "offer the token as a subprotocol."
+)
+DJANGO_CSRF: Final = (
+    "The token came in a cookie, and Django's own CSRF check refuses the request: send Django's CSRF token too, and "
+    "add a frontend of another origin to CSRF_TRUSTED_ORIGINS as well as to trusted_origins."
+)
 API_KEY_WANTED: Final = "No API key came, and require_api_key takes nothing else: it is read from x-api-key."
 
 # --- the token's form ---------------------------------------------------------------------------------------

@@ -48,36 +48,46 @@ class HexclaveClient(BaseClient):
         """The server's own calls, which need the secret server key: users, teams, items and the like."""
         return Server(self._core, self._driver)
 
-    def authenticate(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> HexclaveUser | None:
+    def authenticate(
+        self, headers: Headers, cookies: Mapping[str, str] | None = None, method: str | None = None
+    ) -> HexclaveUser | None:
         """The verified user of a request, of any kind, or None when no credentials came.
 
         Args:
             headers: the request's headers.
             cookies: its cookies, still percent-encoded; read only with `accept_cookies`.
+            method: its method. Without one, as for the handshake of a websocket, a token in a cookie counts only if the
+                page that sends it is of the same origin or in `trusted_origins`.
 
         Raises:
             AuthenticationError: credentials came and are not acceptable.
+            CrossOriginRefused: the token came in a cookie, and a page of another origin may have made the request.
             Unavailable: it cannot be told now.
         """
-        token = self._find_token(headers, cookies)
+        token = self._find_token(headers, cookies, method)
         del headers, cookies  # as local variables, debuggers and error reports would show them
         if isinstance(token, RequestRefused):
             raise token
         return None if token is None else self._verify(token)
 
-    def access_token(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> AccessToken:
+    def access_token(
+        self, headers: Headers, cookies: Mapping[str, str] | None = None, method: str | None = None
+    ) -> AccessToken:
         """A request's own access token, verified, to pass on to another service; its user may be of any kind.
 
         Args:
             headers: the request's headers.
             cookies: its cookies, still percent-encoded; read only with `accept_cookies`.
+            method: its method. Without one, as for the handshake of a websocket, a token in a cookie counts only if the
+                page that sends it is of the same origin or in `trusted_origins`.
 
         Raises:
             NotAuthenticated: no credentials came.
             AuthenticationError: credentials came and are not acceptable.
+            CrossOriginRefused: the token came in a cookie, and a page of another origin may have made the request.
             Unavailable: it cannot be told now.
         """
-        token = self._find_token(headers, cookies) or NotAuthenticated()
+        token = self._find_token(headers, cookies, method) or NotAuthenticated()
         del headers, cookies  # as in `authenticate`
         if isinstance(token, RequestRefused):
             raise token
@@ -293,17 +303,21 @@ class AsyncHexclaveClient(BaseClient):
         """As `HexclaveClient.server`, to be awaited."""
         return AsyncServer(self._core, self._driver)
 
-    async def authenticate(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> HexclaveUser | None:
+    async def authenticate(
+        self, headers: Headers, cookies: Mapping[str, str] | None = None, method: str | None = None
+    ) -> HexclaveUser | None:
         """As `HexclaveClient.authenticate`."""
-        token = self._find_token(headers, cookies)
+        token = self._find_token(headers, cookies, method)
         del headers, cookies  # as local variables, debuggers and error reports would show them
         if isinstance(token, RequestRefused):
             raise token
         return None if token is None else await self._verify(token)
 
-    async def access_token(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> AccessToken:
+    async def access_token(
+        self, headers: Headers, cookies: Mapping[str, str] | None = None, method: str | None = None
+    ) -> AccessToken:
         """As `HexclaveClient.access_token`."""
-        token = self._find_token(headers, cookies) or NotAuthenticated()
+        token = self._find_token(headers, cookies, method) or NotAuthenticated()
         del headers, cookies  # as in `authenticate`
         if isinstance(token, RequestRefused):
             raise token

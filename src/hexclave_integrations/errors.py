@@ -28,6 +28,7 @@
         │   ├── ItemQuantityInsufficient
         │   └── ProductRequired
         ├── PermissionDenied          403: known, and refused
+        │   ├── CrossOriginRefused    the token came in a cookie, and a page of another origin may have sent it along
         │   ├── RestrictedNotAllowed
         │   ├── TeamPermissionRequired
         │   ├── ProjectPermissionRequired
@@ -58,6 +59,7 @@ __all__ = [
     "ApiKeyRevoked",
     "AuthenticationError",
     "ConfigurationError",
+    "CrossOriginRefused",
     "HexclaveApiError",
     "HexclaveError",
     "InsufficientBalance",
@@ -308,6 +310,14 @@ class PermissionDenied(RequestRefused):
     """403: Hexclave's answer is known, and it is no."""
 
     status = 403
+
+
+class CrossOriginRefused(PermissionDenied):
+    """The token came in a cookie, which a browser sends unasked, and another site's page may have made the request."""
+
+    code = "CSRF_CHECK_FAILED"
+    text = "The CSRF check failed: the request may come from another site. Send the token in a header."
+    reason = reasons.REQUEST_OF_ANOTHER_PAGE
 
 
 class RestrictedNotAllowed(PermissionDenied):

@@ -296,8 +296,9 @@ def ninja(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
         api = NinjaAPI(urls_namespace=f"duties-{is_async}-{id(routes)}", docs_url=None, openapi_url=None)
         for number, route in enumerate(routes):
             first, *others = [*route.guards(adapter), None]  # a list of several would be "any of them"
-            auth = None if first is None else HexclaveAuth(first)
-            view = guarded(operation_of(route), [guard for guard in others if guard is not None])
+            auth = None if first is None or getattr(first, "optional", False) else HexclaveAuth(first)
+            asked = others if auth is not None else [first, *others]  # an operation's `auth` cannot be optional
+            view = guarded(operation_of(route), [guard for guard in asked if guard is not None])
             rule = route.path.replace("{", "{str:")
             api.api_operation(list(route.methods), rule, auth=auth, operation_id=f"view_{number}")(view)
         return [django_path("", api.urls)]

@@ -21,6 +21,7 @@ from ..errors import (
     ApiKeyExpired,
     ApiKeyNotFound,
     ConfigurationError,
+    CrossOriginRefused,
     InvalidToken,
     NotAuthenticated,
     ProjectPermissionRequired,
@@ -290,8 +291,8 @@ def _api_key_text(attempt: Attempt, requirement: Requirement, config: HexclaveCo
         return text
     try:
         token = attempt.find_token(config)
-    except InvalidToken:
-        return None
+    except (InvalidToken, CrossOriginRefused):
+        return None  # what the credentials came to is then told of the user
     return text if token is None or looks_like_api_key(token) else None
 
 
