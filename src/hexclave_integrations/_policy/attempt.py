@@ -45,7 +45,7 @@ class Attempt:
     Attributes:
         asked: whether the answer to the request depends on who the caller is.
         by_cookie: whether the token that was found came in a cookie, which a browser sends unasked.
-        noted: why the request was refused, if the log says so already.
+        noted: why the request was refused, if that was noted already.
     """
 
     __slots__ = ("_cookies", "_error", "_owner", "_token", "_unproved", "asked", "by_cookie", "headers", "noted")

@@ -153,7 +153,9 @@ def admit(
         else:
             principal = yield from identify(core, attempt, optional=requirement.optional)
         why_nobody = partial(attempt.why_nobody, core.config)
-        return (yield from _decide(core, requirement, principal, params, request, text is not None, why_nobody))
+        principal = yield from _decide(core, requirement, principal, params, request, text is not None, why_nobody)
+        core.admitted(requirement, principal)
+        return principal
     except RequestRefused as error:
         core.note(error, attempt)
         raise
@@ -168,7 +170,9 @@ def authorize(
 ) -> Flow[HexclaveUser | HexclaveApiKey | None]:
     """Hold a verified user or API key, or nobody, against a requirement; arguments and errors as for `admit`."""
     try:
-        return (yield from _decide(core, requirement, principal, params, request, False, lambda: None))
+        principal = yield from _decide(core, requirement, principal, params, request, False, lambda: None)
+        core.admitted(requirement, principal)
+        return principal
     except RequestRefused as error:
         core.note(error)
         raise
