@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from contextvars import Token
 from typing import Any, Final
 
 from .._base.extras import extra
 from .._version import __version__
 from ._observer import Observer
 
-with extra("otel", "opentelemetry"):
-    from opentelemetry import context, metrics, trace
+with extra("otel", "opentelemetry", "opentelemetry.context"):  # a package of that name need not be the API
+    from opentelemetry.context import Context, attach, detach
+    from opentelemetry.metrics import MeterProvider, get_meter
+    from opentelemetry.trace import (
+        Span,
+        SpanKind,
+        StatusCode,
+        TracerProvider,
+        get_tracer,
+        set_span_in_context,
+    )
 
 __all__ = ["OpenTelemetryObserver"]
 
@@ -38,11 +48,11 @@ class OpenTelemetryObserver(Observer):
 
     def __init__(
         self,
-        meter_provider: metrics.MeterProvider | None = None,
-        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
-        meter = metrics.get_meter(_SCOPE, __version__, meter_provider)
-        self._tracer = trace.get_tracer(_SCOPE, __version__, tracer_provider)
+        meter = get_meter(_SCOPE, __version__, meter_provider)
+        self._tracer = get_tracer(_SCOPE, __version__, tracer_provider)
         self._admissions = meter.create_counter(
             "hexclave.admissions", "{admission}", "Requests that a requirement let through."
         )
@@ -76,10 +86,10 @@ class OpenTelemetryObserver(Observer):
             },
         )
 
-    def question_begins(self, kind: str) -> Any:
-        span = self._tracer.start_span(f"hexclave {kind}", kind=trace.SpanKind.CLIENT, attributes={_KIND: kind})
+    def question_begins(self, kind: str) -> tuple[Span, Token[Context]]:
+        span = self._tracer.start_span(f"hexclave {kind}", kind=SpanKind.CLIENT, attributes={_KIND: kind})
         # Current for the time of the exchange, so that spans of an instrumented httpx are inside of it.
-        return span, context.attach(trace.set_span_in_context(span))
+        return span, attach(set_span_in_context(span))
 
     def question_ended(self, begun: Any, kind: str, seconds: float, status: int | None, failure: str | None) -> None:
         outcome: dict[str, str | int] = {}
@@ -92,10 +102,10 @@ class OpenTelemetryObserver(Observer):
         if begun is None:
             return
         span, token = begun
-        context.detach(token)
+        detach(token)
         span.set_attributes(outcome)
         if failure is not None:
-            span.set_status(trace.StatusCode.ERROR)
+            span.set_status(StatusCode.ERROR)
         span.end()
 
     def delivery_ended(self, outcome: str, event_type: str | None, code: str | None) -> None:
