@@ -15,6 +15,7 @@ from hexclave_integrations import (
     ConfigurationError,
     HexclaveClient,
     Unavailable,
+    WebhookHandlerFailed,
     WebhookVerificationFailed,
 )
 from hexclave_integrations._policy.state import Core
@@ -364,11 +365,15 @@ def test_the_parts_of_a_delivery_are_told_once(sandbox: Sandbox, observer: Recor
     for _ in range(2):
         with pytest.raises(WebhookVerificationFailed):
             webhooks.handle(body + b" ", headers)
+    webhooks.on("team.deleted")(lambda event: event.data.nothing)
+    with pytest.raises(WebhookHandlerFailed):
+        webhooks.handle(*sandbox.webhook("team.deleted", DATA))
 
     assert observer.deliveries == {
         ("handled", "team.created", None): 1,
         ("duplicate", "team.created", None): 1,
         ("refused", None, "WEBHOOK_VERIFICATION_FAILED"): 2,
+        ("failed", "team.deleted", "WEBHOOK_HANDLER_FAILED"): 1,
     }
 
 
