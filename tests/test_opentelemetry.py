@@ -355,6 +355,16 @@ def test_spans_of_the_transport_are_inside(sandbox: Sandbox, telemetry: Telemetr
     assert http.parent == ours.context
 
 
+def test_the_servers_own_calls_have_spans(sandbox: Sandbox, telemetry: Telemetry) -> None:
+    """Named by what is done, and never by whom it is done to."""
+    client = HexclaveClient(dataclasses.replace(sandbox.config, observer=telemetry.observer))
+    user = client.server.users.create(display_name="Ada")
+    client.server.users.delete(user.id)
+
+    assert [span.name for span in telemetry.spans()] == ["hexclave new user", "hexclave user's deletion"]
+    assert user.id not in telemetry.exported()
+
+
 def test_without_providers_the_global_ones_count(sandbox: Sandbox) -> None:
     """Those of an application without an SDK forget everything, and nothing fails."""
     client = HexclaveClient(dataclasses.replace(sandbox.config, observer=OpenTelemetryObserver()))

@@ -28,9 +28,10 @@ metric                          unit                        attributes
 
 and a span of the kind CLIENT around each exchange with Hexclave, a child of the current span: `hexclave key set`,
 `hexclave team permissions`, `hexclave team membership`, `hexclave project permissions`, `hexclave api key`,
-`hexclave user`, `hexclave current user`, `hexclave sessions`. It has the attributes of `hexclave.question.duration`,
-and the status ERROR where there is an `error.type`. Where many requests wait for one exchange there is one span, in the
-trace of the request that began it; a refresh of the key set in the background may be a trace of its own.
+`hexclave user`, `hexclave current user`, `hexclave sessions`, and for `client.server` what is done, as
+`hexclave new user`. It has the attributes of `hexclave.question.duration`, and the status ERROR where there is an
+`error.type`. Where many requests wait for one exchange there is one span, in the trace of the request that began it; a
+refresh of the key set in the background may be a trace of its own.
 
 The values are those that `Observer` gets: few, and never a token, a key, an id or a URL.
 """

@@ -51,7 +51,7 @@ class Observer:
 
         Args:
             kind: `key set`, `team permissions`, `team membership`, `project permissions`, `api key`, `user`,
-                `current user`, `sessions`, and others as the kit learns to ask them.
+                `current user`, `sessions`, and what calls of `client.server` do, such as `new user`.
 
         Returns:
             Anything: `question_ended` is given it, in the same thread or task.
