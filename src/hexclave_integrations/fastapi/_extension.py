@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.encoders import jsonable_encoder
 from fastapi.requests import HTTPConnection
 
+from .._adapter.default import checked_default
 from .._asgi.caller import refuse
 from .._asgi.lazy_user import identify
 from .._asgi.middleware import CallerMiddleware
@@ -16,7 +17,14 @@ from ..client import AsyncHexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused
 from ..user import HexclaveUser
-from ._dependencies import EITHER, KEY_SCHEME_NAME, SCHEME_NAME, require_api_key, require_user
+from ._dependencies import (
+    EITHER,
+    KEY_SCHEME_NAME,
+    SCHEME_NAME,
+    FastAPIRequirement,
+    require_api_key,
+    require_user,
+)
 from ._overrides import Overrides
 
 __all__ = ["Hexclave"]
@@ -43,6 +51,9 @@ class Hexclave:
             starts, so that its OpenAPI description can be written where there are none.
         websocket_close_codes: accept a websocket that is refused and close it with a code that its page can read: 4401
             (not signed in, or the token is over), 4403 (not allowed), 1013 (try again later).
+        default: what every route asks that has no requirement of its own and is not marked `@public`, `require_user`
+            for instance. It counts for plain routes of Starlette, mounted applications and static files as well, and
+            not for FastAPI's own pages of the API's description.
 
     Attributes:
         client: the `AsyncHexclaveClient` behind the requirements, for use in your own code.
@@ -56,7 +67,9 @@ class Hexclave:
         config: HexclaveConfig | None = None,
         *,
         websocket_close_codes: bool = False,
+        default: FastAPIRequirement | None = None,
     ) -> None:
+        self._default = checked_default(default, FastAPIRequirement, "Hexclave(app, default=require_user)")
         self._source = ClientSource(config)
         self._has_close_codes = websocket_close_codes
         if app is not None:
@@ -79,7 +92,7 @@ class Hexclave:
         """
         if not isinstance(app, FastAPI):
             raise ConfigurationError("Hexclave(app) takes the FastAPI application itself.")
-        options = {"websocket_close_codes": self._has_close_codes}
+        options = {"websocket_close_codes": self._has_close_codes, "default": self._default}
         for middleware in app.user_middleware:
             source = middleware.kwargs.get("source")
             if isinstance(source, ClientSource):
