@@ -11,7 +11,7 @@ from typing import Any, Final
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.routing import Route, Router, WebSocketRoute
 
-from .._adapter.default import MARKED, Standing, is_public, standing_of_function
+from .._adapter.default import AUTOMATIC, MARKED, Standing, is_public, standing_of_function
 from .._adapter.guarded import guards_of
 from .._adapter.startup import unmet
 from ..config import HexclaveConfig
@@ -88,6 +88,8 @@ def standing_of_starlette(route: Any, method: str) -> Standing | None:
     if issubclass(endpoint, HTTPEndpoint) and endpoint.dispatch is HTTPEndpoint.dispatch:
         is_get = method == "HEAD" and not hasattr(endpoint, "head")
         handler = getattr(endpoint, "get" if is_get else method.lower(), None)
+        if handler is None and endpoint.method_not_allowed is HTTPEndpoint.method_not_allowed:
+            return Standing(open=AUTOMATIC)
     elif issubclass(endpoint, WebSocketEndpoint) and endpoint.dispatch is WebSocketEndpoint.dispatch:
         handler = getattr(endpoint, "on_connect", None)
     return Standing() if handler is None else standing_of_function(handler)

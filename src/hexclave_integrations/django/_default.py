@@ -117,7 +117,8 @@ def _called_by(view: Any) -> Any:
         return next((held[name] for name in _HELD_AS if callable(held.get(name))), None)
     if module == "django.utils.decorators":
         held = inspect.getclosurevars(view).nonlocals
-        kind = type(held.get("middleware"))
+        first = held.get("_pre_process_request")
+        kind = type(inspect.getclosurevars(first).nonlocals.get("middleware")) if first is not None else type(None)
         if issubclass(kind, CsrfViewMiddleware) and kind.__module__.startswith("django."):  # @csrf_protect
             return held.get("view_func")
     return None
