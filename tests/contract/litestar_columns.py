@@ -65,9 +65,10 @@ def serve_litestar(
 ) -> Iterator[Server]:
     def handlers_of(wanted: Any) -> list[Any]:
         path, guards = wanted.path.replace("}", ":str}"), list(wanted.guards(adapter))
+        opt = {"hexclave_public": True} if wanted.is_public else None
         if wanted.is_websocket:
 
-            @websocket(path, guards=guards)
+            @websocket(path, guards=guards, opt=opt)
             async def talk(socket: WebSocket[Any, Any, Any]) -> None:
                 await socket.accept()
                 await socket.send_json(wanted.visit())
@@ -75,7 +76,7 @@ def serve_litestar(
 
             return [talk]
 
-        @route(path, http_method=list(wanted.methods), guards=guards, status_code=200)
+        @route(path, http_method=list(wanted.methods), guards=guards, opt=opt, status_code=200)
         async def answer(request: Connection) -> Response[Any]:
             if wanted.refuses:
                 raise NotAuthorizedException

@@ -10,10 +10,10 @@
     def me(request):
         return JsonResponse({"id": request.hexclave_user.id})
 
-The middleware refuses nobody: only a requirement does, or the default: `HEXCLAVE = {"DEFAULT": "require_user"}`. Without one, `request.hexclave_user` (in async code
-`await request.ahexclave_user()`) is the verified regular user, else None, bad credentials included.
-`drf` and `ninja` hold what Django REST framework and Django Ninja need; `webhook_view`, `signals` and `stores` what
-webhooks do.
+The middleware refuses nobody: only a requirement does, or the default, with `HEXCLAVE = {"DEFAULT": "require_user"}`.
+Without one, `request.hexclave_user` (in async code `await request.ahexclave_user()`) is the verified regular user, else
+None, bad credentials included. `drf` and `ninja` hold what Django REST framework and Django Ninja need; `webhook_view`,
+`signals` and `stores` what webhooks do.
 """
 
 from .._base.extras import extra

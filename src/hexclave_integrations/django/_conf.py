@@ -77,7 +77,9 @@ class Installation:
 
 
 def own_settings(values: Any) -> tuple[HexclaveConfig, bool, str | None]:
-    """Read `settings.HEXCLAVE`: the kit's own settings, `DJANGO_USERS` and `DJANGO_USER_FIELD`; `DEFAULT` is read when the project starts.
+    """Read `settings.HEXCLAVE`: the kit's own settings, `DJANGO_USERS` and `DJANGO_USER_FIELD`.
+
+    `DEFAULT` is read when the project starts.
 
     Args:
         values: the setting: a dictionary, or a whole `HexclaveConfig` such as a sandbox has. A `HexclaveConfig` under

@@ -34,13 +34,15 @@ from .._adapter.guarded import guards_of
 from ..errors import ConfigurationError
 from ..requirements import Requirement
 from . import _requirements
-from ._private import operands, operations
+from ._private import middleware_around, operands, operations
 from ._requirements import DjangoRequirement
 
-__all__ = ["asked_of", "default_of", "standing_of"]
+__all__ = ["asked_of", "default_of", "layers_of", "standing_of"]
 
 _SPELLING: Final = 'HEXCLAVE = {"DEFAULT": "require_user"}'
-_DECORATORS: Final = {f"django.views.decorators.{name}" for name in ("cache", "clickjacking", "csrf", "debug", "http", "vary")}
+_DECORATORS: Final = {
+    f"django.views.decorators.{name}" for name in ("cache", "clickjacking", "csrf", "debug", "http", "vary")
+}
 _HELD_AS: Final = ("view_func", "viewfunc", "func", "view")
 _ADMIN: Final = ("django.contrib.admin.sites", "django.contrib.admin.options")
 
@@ -60,7 +62,9 @@ def default_of(given: Any) -> DjangoRequirement | None:
         try:
             found = getattr(_requirements, given) if "." not in given else import_string(given)
         except (AttributeError, ImportError):
-            raise ConfigurationError(f'HEXCLAVE["DEFAULT"] leads to nothing: write {_SPELLING}, or a dotted path.') from None
+            raise ConfigurationError(
+                f'HEXCLAVE["DEFAULT"] leads to nothing: write {_SPELLING}, or a dotted path.'
+            ) from None
     return checked_default(found, DjangoRequirement, _SPELLING)
 
 
@@ -74,7 +78,7 @@ def asked_of(view: Any, method: str, default: DjangoRequirement | None) -> Djang
 def standing_of(view: Any, method: str) -> Standing:
     """What is known to stand in front of a view, for a method."""
     hidden: tuple[Requirement, ...] = ()
-    for layer in _layers(view):
+    for layer in layers_of(view):
         found = _standing_of_layer(layer, method)
         if found.own or found.open is not None or found.is_unreadable:
             return found
@@ -101,7 +105,7 @@ def _standing_of_layer(view: Any, method: str) -> Standing:
 
 
 @functools.lru_cache(maxsize=4096)
-def _layers(view: Any) -> tuple[Any, ...]:
+def layers_of(view: Any) -> tuple[Any, ...]:
     """A view and what Django's own decorators around it call, the outermost first."""
     found = [view]
     while (inner := _called_by(found[-1])) is not None:
@@ -116,11 +120,9 @@ def _called_by(view: Any) -> Any:
         held = inspect.getclosurevars(view).nonlocals
         return next((held[name] for name in _HELD_AS if callable(held.get(name))), None)
     if module == "django.utils.decorators":
-        held = inspect.getclosurevars(view).nonlocals
-        first = held.get("_pre_process_request")
-        kind = type(inspect.getclosurevars(first).nonlocals.get("middleware")) if first is not None else type(None)
+        kind, inner = middleware_around(view)
         if issubclass(kind, CsrfViewMiddleware) and kind.__module__.startswith("django."):  # @csrf_protect
-            return held.get("view_func")
+            return inner
     return None
 
 
@@ -186,7 +188,7 @@ def _standing_of_method(cls: Any, name: str, options: Any) -> Standing:
     """Of a method of a class of views, decorated directly, by `method_decorator`, or by our mixin."""
     from ._mixins import HexclaveRequiredMixin
 
-    function = getattr(cls, name, None)
+    function: Any = getattr(cls, name, None)
     if name == "dispatch" and function is HexclaveRequiredMixin.dispatch:
         return Standing(own=(options.get("requirement", cls.requirement),))
     if _defined_in(function) == "django.utils.decorators":
@@ -215,9 +217,10 @@ def _of_permissions(cls: Any, options: Any, rest: Any) -> Iterator[Requirement]:
 
 def _certain(item: Any, kind: Any) -> Iterator[Requirement]:
     """The requirements that a permission class certainly asks: both sides of `&`, and nothing of `|` and `~`."""
-    if isinstance(item, type):
-        if issubclass(item, kind) and item.has_permission is kind.has_permission:
-            yield item.requirement
+    found: Any = item
+    if isinstance(found, type):
+        if issubclass(found, kind) and found.has_permission is kind.has_permission:
+            yield found.requirement
     elif getattr(getattr(item, "operator_class", None), "__name__", "") == "AND":
         for operand in operands(item):
             yield from _certain(operand, kind)
@@ -250,4 +253,3 @@ def _standing_of_operation(view: Any, method: str) -> Standing:
         return inside
     hidden = (getattr(each, "requirement", None) for each in callbacks)
     return Standing(hidden=(*(each for each in hidden if isinstance(each, Requirement)), *inside.hidden))
-

@@ -43,7 +43,7 @@ class HexclaveMiddleware:
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
-            self.process_view = self._aprocess_view  # type: ignore[method-assign]  # else it is run in a thread
+            self.process_view = self._aprocess_view  # type: ignore[assignment,method-assign]  # else it is run in a thread
         install_on_requests()
         extend_encoders()
         _ = installation().default  # wrong settings stop the start

@@ -85,7 +85,7 @@ def _is_static(app: Flask, rule: Rule, view: Any) -> bool:
     """
     owner = getattr(view, "__self__", None)
     if isinstance(owner, Blueprint):
-        return view == getattr(owner, "send_static_file", None) and rule.endpoint.endswith(".static")
+        return bool(view == getattr(owner, "send_static_file", None)) and rule.endpoint.endswith(".static")
     is_of_flask = getattr(view, "__globals__", None) is vars(flask.app)
     return rule.endpoint == "static" and is_of_flask and rule.rule == f"{app.static_url_path}/<path:filename>"
 

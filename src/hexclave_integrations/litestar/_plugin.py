@@ -31,7 +31,7 @@ from ._caller import SCOPE_KEY, CallerMiddleware, caller_of
 from ._default import DefaultGuard, standing_of
 from ._guards import CALLED, LitestarRequirement
 
-__all__ = ["HexclavePlugin", "override_config"]
+__all__ = ["HexclavePlugin", "handlers_of", "override_config"]
 
 logger = logging.getLogger("hexclave_integrations")
 
@@ -148,7 +148,7 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
         Raises:
             ConfigurationError: one of its guards cannot work as it is written.
         """
-        for handler in _handlers(route):
+        for handler in handlers_of(route):
             for guard in (guard for layer in handler.ownership_layers for guard in layer.guards or ()):
                 self._check_guard(guard, handler, route)
             asked = asked_by_default(standing_of(handler), self.default)
@@ -220,7 +220,8 @@ def refuse(request: Request[Any, Any, Any], error: RequestRefused) -> Response[b
     return Response(error.body(), status_code=error.status, media_type=headers.pop("Content-Type"), headers=headers)
 
 
-def _handlers(route: BaseRoute) -> list[BaseRouteHandler]:
+def handlers_of(route: BaseRoute) -> list[BaseRouteHandler]:
+    """The handlers behind a route, of any kind."""
     if isinstance(route, HTTPRoute):
         return list(route.route_handlers)
     only: BaseRouteHandler = getattr(route, "route_handler")  # noqa: B009  # of a websocket or ASGI route
