@@ -125,9 +125,7 @@ def serve_starlette(
             return JSONResponse(route.visit(), headers=dict(route.headers))
 
         if route.is_websocket:
-            return WebSocketRoute(
-                route.path, marked(adapter, route, guarded(_websocket(route), route.guards(adapter)))
-            )
+            return WebSocketRoute(route.path, marked(adapter, route, guarded(_websocket(route), route.guards(adapter))))
         view = marked(adapter, route, guarded(answer, route.guards(adapter)))
         return StarletteRoute(route.path, view, methods=list(route.methods))
 

@@ -26,9 +26,7 @@ BAD = {"x-stack-access-token": "garbage"}
 def with_default(module: Any, default: Any) -> Any:
     """An adapter whose users have chosen a default."""
     names = {name: getattr(module, name) for name in dir(module) if not name.startswith("__")}
-    installers = {
-        name: functools.partial(names[name], default=default) for name in INSTALLERS if name in names
-    }
+    installers = {name: functools.partial(names[name], default=default) for name in INSTALLERS if name in names}
     return SimpleNamespace(**{**names, **installers, "SETTINGS": {"DEFAULT": default}})
 
 
@@ -151,7 +149,10 @@ def test_webhooks(framework: Framework) -> None:
     with serving(framework, Sandbox(), Route("/bare"), webhooks=webhooks) as server:
         sent = {"content-length": str(len(body)), **headers}
         assert server.send("POST", WEBHOOK_PATH, sent, [body]).status == 200
-        assert server.send("POST", WEBHOOK_PATH, {**sent, "content-length": str(len(body) + 1)}, [body, b" "]).status == 400
+        assert (
+            server.send("POST", WEBHOOK_PATH, {**sent, "content-length": str(len(body) + 1)}, [body, b" "]).status
+            == 400
+        )
         assert server.send("POST", "/bare", sent, [body]).status in (401, 405)
     assert seen == [headers["svix-id"]]
 
@@ -209,8 +210,11 @@ WRONG = {
 def test_a_default_that_cannot_be_one(framework: Framework, kind: str) -> None:
     """The application does not start, and says what to write."""
     make, words = WRONG[kind]
-    with pytest.raises(Exception, match=words), serving(  # noqa: PT012, PT011  # of each framework's own kind
-        framework, Sandbox(), Route("/bare"), default=make(framework.module)
-    ) as server:
+    with (
+        pytest.raises(Exception, match=words),
+        serving(  # noqa: PT012, PT011  # of each framework's own kind
+            framework, Sandbox(), Route("/bare"), default=make(framework.module)
+        ) as server,
+    ):
         assert server.send("GET", "/bare").status >= 500
         raise AssertionError("it started")
