@@ -238,12 +238,15 @@ def test_rest_framework(serving: Any) -> None:
 
     key = HexclavePermission.of(require_api_key)
 
+    def class_with(*permissions: Any, **members: Any) -> Any:
+        return type("Page", (Page,), {"permission_classes": permissions, **members})
+
     def page(*permissions: Any, **members: Any) -> Any:
-        return type("Page", (Page,), {"permission_classes": permissions, **members}).as_view()
+        return class_with(*permissions, **members).as_view()
 
     class Things(ViewSet):
         authentication_classes = ()
-        permission_classes = (key,)
+        permission_classes: Any = (key,)
 
         def list(self, request: Any) -> Response:
             return Response("page")
@@ -268,7 +271,7 @@ def test_rest_framework(serving: Any) -> None:
         path("not", page(~key)),
         path("overridden", page(key, get_permissions=lambda self: [])),
         path("unchecked", page(key, check_permissions=lambda self, request: None)),
-        path("public", public(type("Page", (Page,), {})).as_view()),
+        path("public", public(class_with()).as_view()),
         path("function", function),
         path("", include(router.urls)),
     )
@@ -398,7 +401,7 @@ def test_the_admin(world: World) -> None:
         return HttpResponse("leak")
 
     imitation.__module__ = "django.contrib.admin.sites"
-    patterns = [
+    patterns: list[Any] = [
         path("admin/", site.urls),
         path("more/", site.admin_view(view())),
         path("imitation", imitation),
@@ -411,7 +414,7 @@ def test_the_admin(world: World) -> None:
             assert (url, client.get(url).status_code) == (url, 302)
         assert client.get("/admin/login/").status_code == 200
         assert client.get("/imitation").status_code == client.get("/login").status_code == 401
-        boss = User.objects.create_superuser("boss", password="only for tests")  # noqa: S106
+        boss = User.objects.create_superuser("boss", password="only for tests")
         client.force_login(boss, "django.contrib.auth.backends.ModelBackend")
         assert client.get("/admin/auth/user/").status_code == 200
         assert client.get("/imitation").status_code == 401

@@ -292,7 +292,7 @@ def ninja(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
         api = NinjaAPI(urls_namespace=f"duties-{is_async}-{id(routes)}", docs_url=None, openapi_url=None)
         for number, route in enumerate(routes):
             first, *others = [*route.guards(adapter), None]  # a list of several would be "any of them"
-            if first is not None and first.optional:
+            if getattr(first, "optional", False):
                 first, others = None, [first]
             auth = None if first is None else HexclaveAuth(first)
             view = guarded(operation_of(route), [guard for guard in others if guard is not None])

@@ -1,4 +1,4 @@
-"""The list of an application's routes, and whom each lets in, in words. Pure: adapters say what stands before a route."""
+"""The list of an application's routes, and whom each lets in, in words. Pure: adapters say what guards a route."""
 
 from __future__ import annotations
 

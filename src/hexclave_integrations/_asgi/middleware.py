@@ -65,14 +65,17 @@ class CallerMiddleware:
         self._caches: CacheGuard | None = None
         self._guards_error_handler = False
         self._is_checked = False
+        self._problem: ConfigurationError | None = None
         self._entered: AsyncHexclaveClient | None = None
 
     def _current(self) -> tuple[AsyncHexclaveClient, CacheGuard]:
         """The client of the moment, which `override_config` replaces, and what guards caches with its settings.
 
         Raises:
-            ConfigurationError: a setting is missing or wrong.
+            ConfigurationError: a setting is missing or wrong, the default included.
         """
+        if self._problem is not None:
+            raise self._problem
         client = self.source.client
         if client is not self._client or self._caches is None:
             if self._caches is None:

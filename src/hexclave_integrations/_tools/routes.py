@@ -30,8 +30,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     command = commands.add_parser(
         "routes",
         help="list every route of an application and whom it lets in",
-        description="List every route of a FastAPI, Starlette, Litestar, Flask or Django application, method by method, "
-        "and whom it lets in, read from the requirements that really guard it. The application is imported and not "
+        description="List every route of a FastAPI, Starlette, Litestar, Flask or Django application, method by "
+        "method, and whom it lets in, read from the requirements that really guard it. The application is imported and not "
         "started; nobody is asked. Exit code 0: done; 1: with --fail-on-public, a route asks nobody and is not marked; "
         "2: nothing was listed.",
     )
@@ -119,12 +119,9 @@ def _module(name: str) -> Any:
 def _of_django(settings: str) -> Iterator[Entry]:
     os.environ["DJANGO_SETTINGS_MODULE"] = settings
     _module(settings)
-    import django
+    from ..django._listing import entries_of_project
 
-    django.setup()
-    from ..django._listing import entries
-
-    yield from entries()
+    yield from entries_of_project()
 
 
 def entries_of(app: Any) -> Iterator[Entry]:

@@ -69,8 +69,8 @@ class _CsrfDone:
         if request is None:
             return self
         caller, match = find_caller(request), getattr(request, "resolver_match", None)
-        default = None if caller is None or match is None else caller.installation.default
-        if default is not None and asked_of(match.func, request.method or "", default) is not None:
+        default = caller.installation.default if caller is not None and match is not None else None
+        if default is not None and asked_of(request.resolver_match.func, request.method or "", default) is not None:
             return True
         raise AttributeError(CSRF_NOTE)
 

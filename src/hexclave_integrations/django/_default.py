@@ -217,10 +217,10 @@ def _of_permissions(cls: Any, options: Any, rest: Any) -> Iterator[Requirement]:
 
 def _certain(item: Any, kind: Any) -> Iterator[Requirement]:
     """The requirements that a permission class certainly asks: both sides of `&`, and nothing of `|` and `~`."""
-    found: Any = item
-    if isinstance(found, type):
-        if issubclass(found, kind) and found.has_permission is kind.has_permission:
-            yield found.requirement
+    if isinstance(item, type):
+        ours: Any = item
+        if issubclass(item, kind) and ours.has_permission is kind.has_permission:
+            yield ours.requirement
     elif getattr(getattr(item, "operator_class", None), "__name__", "") == "AND":
         for operand in operands(item):
             yield from _certain(operand, kind)

@@ -6,13 +6,25 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+import django
+
 from .._adapter.listing import ANY, Entry, entry
 from ._conf import installation
 from ._default import layers_of, standing_of
 from ._private import operations
 from ._routes import views
 
-__all__ = ["entries"]
+__all__ = ["entries", "entries_of_project"]
+
+
+def entries_of_project() -> Iterator[Entry]:
+    """As `entries`, of a project that nobody has set up yet.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+    """
+    django.setup()
+    yield from entries()
 
 
 def entries() -> Iterator[Entry]:
@@ -28,7 +40,7 @@ def entries() -> Iterator[Entry]:
 
 
 def _methods(view: Any) -> list[str]:
-    """The methods that a view answers; `ANY` for a function, which is called for each, unless Django's decorators say."""
+    """The methods that a view answers; `ANY` for a function, unless Django's decorators say which it is called for."""
     for layer in layers_of(view):
         cls = getattr(layer, "cls", None) or getattr(layer, "view_class", None)
         actions = getattr(layer, "actions", None)

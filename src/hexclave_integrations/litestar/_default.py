@@ -12,7 +12,7 @@ from .._adapter.default import AUTOMATIC, DOCS, MARKED, Standing, asked_by_defau
 from ..requirements import Requirement
 from ._guards import LitestarRequirement
 
-__all__ = ["PUBLIC", "DefaultGuard", "standing_of"]
+__all__ = ["PUBLIC", "DefaultGuard", "is_automatic", "standing_of"]
 
 PUBLIC: Final = "hexclave_public"
 """`opt={"hexclave_public": True}` on a handler, controller or router marks all of it for everybody."""
@@ -58,10 +58,20 @@ def standing_of(handler: BaseRouteHandler) -> Standing:
         return Standing(own=own)
     if found.open is None and handler.opt.get(PUBLIC) is True:
         return Standing(open=MARKED)
-    defined_in = str(getattr(function, "__globals__", {}).get("__name__", ""))
+    defined_in = _defined_in(function)
     if found.open is None and defined_in in _FRAMEWORK:
         return Standing(open=_FRAMEWORK[defined_in])
     return found
+
+
+def is_automatic(handler: BaseRouteHandler) -> bool:
+    """Whether it is what Litestar itself answers to OPTIONS."""
+    return _FRAMEWORK.get(_defined_in(handler.fn)) == AUTOMATIC
+
+
+def _defined_in(function: Any) -> str:
+    """The module that a function was really defined in: `functools.wraps` copies `__module__`, and not this."""
+    return str(getattr(function, "__globals__", {}).get("__name__", ""))
 
 
 def _own(handler: BaseRouteHandler) -> Iterator[Requirement]:

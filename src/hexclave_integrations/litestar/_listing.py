@@ -8,9 +8,8 @@ from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import WebSocketRoute
 
-from .._adapter.default import AUTOMATIC
 from .._adapter.listing import ANY, WEBSOCKET, Entry, entry
-from ._default import standing_of
+from ._default import is_automatic, standing_of
 from ._plugin import HexclavePlugin, handlers_of
 
 __all__ = ["entries"]
@@ -21,9 +20,9 @@ def entries(app: Litestar) -> Iterator[Entry]:
     default = next((plugin.default for plugin in app.plugins if isinstance(plugin, HexclavePlugin)), None)
     for route in app.routes:
         for handler in handlers_of(route):
-            standing = standing_of(handler)
-            if standing.open == AUTOMATIC:
+            if is_automatic(handler):
                 continue
+            standing = standing_of(handler)
             methods = [WEBSOCKET] if isinstance(route, WebSocketRoute) else [ANY]
             if isinstance(handler, HTTPRouteHandler):
                 methods = sorted(str(getattr(method, "value", method)) for method in handler.http_methods)

@@ -12,7 +12,7 @@ from .._asgi.caller import Caller
 from .._asgi.middleware import CallerMiddleware
 from .._asgi.source import ClientSource
 from ..config import HexclaveConfig
-from ..errors import RequestRefused
+from ..errors import ConfigurationError, RequestRefused
 from ._requirements import StarletteRequirement
 
 __all__ = ["HexclaveMiddleware"]
@@ -45,8 +45,11 @@ class HexclaveMiddleware(CallerMiddleware):
         websocket_close_codes: bool = False,
         default: StarletteRequirement | None = None,
     ) -> None:
-        checked = checked_default(default, StarletteRequirement, "default=require_user")
-        super().__init__(app, ClientSource(config), websocket_close_codes=websocket_close_codes, default=checked)
+        super().__init__(app, ClientSource(config), websocket_close_codes=websocket_close_codes)
+        try:
+            self.default = checked_default(default, StarletteRequirement, "default=require_user")
+        except ConfigurationError as error:
+            self._problem = error
 
     async def _identify(self, caller: Caller, scope: Scope) -> None:
         user: Any = None
