@@ -206,7 +206,7 @@ def test_console_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         monkeypatch.setenv("HEXCLAVE_PROJECT_ID", sandbox.config.project_id)
         monkeypatch.setenv("HEXCLAVE_SECRET_SERVER_KEY", "ssk_another")
         monkeypatch.setenv("HEXCLAVE_WEBHOOK_SECRET", sandbox.config.webhook_secrets[0])
-        (check, checked), (explain, explained) = blocks
+        (check, checked), (explain, explained) = [each for each in blocks if not each[0].startswith("hexclave routes")]
         now = time.time() + 900.5
         found = re.sub(r"it is \d+ seconds", "it is 900 seconds", output_of(check, capsys))
         now = expired_at - 600
@@ -216,6 +216,37 @@ def test_console_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     assert checked == found.replace(url, "https://api.hexclave.com")
     assert OutputChecker().check_output(explained, explanation, ELLIPSIS), explanation
+
+
+def test_secure_by_default_example(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    hexclave_sandbox: Sandbox,
+) -> None:
+    """The list is what the command prints, and each caller gets what it says."""
+    from starlette.testclient import TestClient
+
+    code = examples()["Secure by default"]
+    listed = re.findall(r"^\$ hexclave (routes .*?)\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "main.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "main", raising=False)
+    ((words, printed),) = listed
+    assert main(shlex.split(words)) == 0
+    assert capsys.readouterr().out == printed
+    sys.modules.pop("main")
+    user = hexclave_sandbox.headers(hexclave_sandbox.create_user())
+    callers: list[dict[str, str]] = [{}, user]
+    with hexclave_sandbox.serve() as url:
+        app = run(code, monkeypatch, hexclave_sandbox, url)["app"]
+        with TestClient(app) as client:
+            found = {
+                path: [client.get(path, headers=headers).status_code for headers in callers]
+                for path in ("/reports", "/health", "/me", "/machine")
+            }
+    assert found == {"/reports": [401, 200], "/health": [200, 200], "/me": [401, 200], "/machine": [401, 401]}
 
 
 def test_testing_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:

@@ -244,6 +244,42 @@ class TestStarlette:
         assert world.statuses(lambda headers: client.get("/page", headers=headers).status_code) == DEFAULT
         assert world.statuses(lambda headers: client.get("/other", headers=headers).status_code) == OPEN
 
+    def test_classes_of_the_application(self, world: World) -> None:
+        """A route, router or mounted application that does more than Starlette's own is one endpoint."""
+
+        class Everything(Route):
+            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await raw(scope, receive, send)
+
+        class Elsewhere(Mount):
+            async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await raw(scope, receive, send)
+
+        class Short(Starlette):
+            async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await raw(scope, receive, send)
+
+        class Cut(Router):
+            async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await raw(scope, receive, send)
+
+        routes = [
+            Everything("/every", for_starlette.optional_user(view())),
+            Mount("/short", app=Short()),
+            Mount("/cut", app=Cut()),
+            Elsewhere("/elsewhere", routes=[Route("/x", for_starlette.optional_user(view()))]),
+        ]
+        middleware = [
+            Middleware(
+                for_starlette.HexclaveMiddleware, config=world.sandbox.config, default=for_starlette.require_user
+            )
+        ]
+        client = TestClient(Starlette(routes=routes, middleware=middleware))
+        for method, path in (("POST", "/every"), ("GET", "/short/x"), ("GET", "/cut/x"), ("GET", "/elsewhere/x")):
+            callers: list[dict[str, str]] = [{}, world.user, world.key]
+            found = [client.request(method, path, headers=headers).status_code for headers in callers]
+            assert (path, *found) == (path, *DEFAULT)
+
     def test_the_user(self, world: World) -> None:
         """`request.user` is who the default has let through."""
 

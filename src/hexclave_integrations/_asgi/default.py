@@ -24,7 +24,7 @@ from ..errors import ConfigurationError
 from ..requirements import Requirement
 from .caller import SCOPE_KEY, Caller
 from .private import NAMES
-from .startup import FRAMEWORKS
+from .startup import FRAMEWORKS, is_of_framework
 
 __all__ = ["arm", "ask_default", "router_behind", "router_in", "standing_of_mount", "standing_of_route"]
 
@@ -145,7 +145,11 @@ def router_behind(layer: Any, around: Any) -> Router | None:
 
 def router_in(route: Mount | Host) -> Router | None:
     """The router of what is mounted, where that is an application of Starlette's kind; else None."""
+    if not is_of_framework(type(route).handle):
+        return None
     app = getattr(route, NAMES["mounted"], None) or route.app
+    if isinstance(app, Starlette) and not is_of_framework(type(app).__call__):
+        return None
     router = app.router if isinstance(app, Starlette) else app
     return router if isinstance(router, Router) and _is_plain(router) else None
 
@@ -153,27 +157,30 @@ def router_in(route: Mount | Host) -> Router | None:
 def _is_plain(router: Router) -> bool:
     """Whether nothing stands between a router's own method, or our guard, and its routes; and it is a known method."""
     stack: Any = router.middleware_stack
-    is_known = any(type(router).app is framework.router.app for framework in FRAMEWORKS)
+    kind = type(router)
+    is_known = any(kind.app is framework.router.app for framework in FRAMEWORKS) and kind.__call__ is Router.__call__
     return is_known and (isinstance(stack, RouterGuard) or stack == router.app)
 
 
 def _selected(router: Router, scope: Scope) -> tuple[Any, dict[str, Any]] | None:
     """The route that will answer a request and what it adds to the scope; None where no route of the router does."""
     for candidates in FRAMEWORKS[-1].candidates_of(router):
-        is_partial = False
+        partial: Any = None
         for route in candidates:
             match, child = route.matches(scope)
             if match is Match.FULL:
                 return route, {key: value for key, value in child.items() if key == "path_params"}
-            is_partial = is_partial or match is Match.PARTIAL
-        if is_partial:
-            return None
+            if match is Match.PARTIAL and partial is None:
+                partial = route
+        if partial is not None:  # 405, unless a class of the application's own does something else
+            kind = type(getattr(partial, "original_route", partial))
+            return None if is_of_framework(kind.handle) else (partial, {})
     return None if router.default == router.not_found else (router.default, {})
 
 
 def standing_of_mount(route: Mount | Host) -> Standing:
     """What is known to stand in front of everything that is mounted."""
-    for layer in _own_layers(route):
+    for layer in _own_layers(route) if is_of_framework(type(route).handle) else ():
         own = own_of(layer)
         if own:
             return Standing(own=own)

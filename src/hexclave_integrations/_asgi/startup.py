@@ -19,7 +19,7 @@ from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement
 from .source import ClientSource
 
-__all__ = ["FRAMEWORKS", "Framework", "check_routes", "parameter_names"]
+__all__ = ["FRAMEWORKS", "Framework", "check_routes", "is_of_framework", "parameter_names"]
 
 _PARAMETER: Final = re.compile(r"\{(\w+)[:}]")
 # The methods of Starlette's HTTPEndpoint and WebSocketEndpoint that answer a request. HTTPMethod may lack QUERY.
@@ -75,13 +75,20 @@ def _on_handler(handler: Any, path: str) -> Iterator[Requirement]:
         decorated = getattr(decorated, "__wrapped__", None)
 
 
+def is_of_framework(method: Any) -> bool:
+    """Whether a method was defined by Starlette or FastAPI, and not by a class of the application's own."""
+    return str(getattr(method, "__globals__", {}).get("__name__", "")).partition(".")[0] in ("starlette", "fastapi")
+
+
 def standing_of_starlette(route: Any, method: str) -> Standing | None:
     """What is known to stand in front of a route of Starlette's own."""
     if not isinstance(route, Route | WebSocketRoute):
         return standing_of_function(route) if callable(route) and is_public(route) else None
     endpoint: Any = route.endpoint
     if not isinstance(endpoint, type):
-        return standing_of_function(endpoint)
+        found = standing_of_function(endpoint)
+        # A class of routes of the application's own may answer before the endpoint does.
+        return found if not found.own or is_of_framework(type(route).handle) else Standing(hidden=found.own)
     if is_public(endpoint):
         return Standing(open=MARKED)
     handler = None

@@ -31,9 +31,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "routes",
         help="list every route of an application and whom it lets in",
         description="List every route of a FastAPI, Starlette, Litestar, Flask or Django application, method by "
-        "method, and whom it lets in, read from the requirements that really guard it. The application is imported and not "
-        "started; nobody is asked. Exit code 0: done; 1: with --fail-on-public, a route asks nobody and is not marked; "
-        "2: nothing was listed.",
+        "method, and whom it lets in, read from the requirements that really guard it. The application is imported and "
+        "not started; nobody is asked. Exit code 0: done; 1: with --fail-on-public, a route asks nobody and is not "
+        "marked; 2: nothing was listed.",
     )
     command.set_defaults(run=_run)
     command.add_argument(

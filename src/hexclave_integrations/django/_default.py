@@ -211,8 +211,13 @@ def _of_permissions(cls: Any, options: Any, rest: Any) -> Iterator[Requirement]:
     names = ("dispatch", "initial", "check_permissions", "get_permissions")
     if any(getattr(cls, name, None) is not getattr(rest.APIView, name) for name in names):
         return
-    for item in options.get("permission_classes", getattr(cls, "permission_classes", ())) or ():
+    for item in _permissions(cls, options):
         yield from _certain(item, HexclavePermission)
+
+
+def _permissions(cls: Any, options: Any) -> Any:
+    found = options.get("permission_classes", getattr(cls, "permission_classes", ()))
+    return found if isinstance(found, list | tuple) else ()
 
 
 def _certain(item: Any, kind: Any) -> Iterator[Requirement]:
@@ -228,7 +233,7 @@ def _certain(item: Any, kind: Any) -> Iterator[Requirement]:
 
 def _seen(view: Any, cls: Any, options: Any) -> Iterator[Requirement]:
     yield from guards_of(view)
-    for item in options.get("permission_classes", getattr(cls, "permission_classes", ())) or ():
+    for item in _permissions(cls, options):
         requirement = getattr(item, "requirement", None)
         if isinstance(requirement, Requirement):
             yield requirement
@@ -244,10 +249,11 @@ def _standing_of_operation(view: Any, method: str) -> Standing:
     operation = next((each for each in found if method in each.methods), None)
     if operation is None:
         return Standing(open=AUTOMATIC)
-    # Ninja asks one after the other until one lets the caller in: all of them have to be ours.
+    # Ninja asks one after the other until one lets the caller in. Ours refuses instead of passing on, so that the first
+    # decides; where another stands before it, that may let anybody in.
     callbacks = list(operation.auth_callbacks)
-    if callbacks and all(type(each) is HexclaveAuth for each in callbacks):
-        return Standing(own=tuple(each.requirement for each in callbacks))
+    if callbacks and type(callbacks[0]) is HexclaveAuth:
+        return Standing(own=(callbacks[0].requirement,))
     inside = standing_of_function(operation.view_func)
     if inside.own or inside.open is not None:
         return inside
