@@ -237,9 +237,9 @@ def test_secure_by_default_example(
     assert main(shlex.split(words)) == 0
     assert capsys.readouterr().out == printed
     sys.modules.pop("main")
-    user = hexclave_sandbox.headers(hexclave_sandbox.create_user())
-    callers: list[dict[str, str]] = [{}, user]
+    alice = hexclave_sandbox.create_user()
     with hexclave_sandbox.serve() as url:
+        callers: list[dict[str, str]] = [{}, dict(hexclave_sandbox.headers(alice))]
         app = run(code, monkeypatch, hexclave_sandbox, url)["app"]
         with TestClient(app) as client:
             found = {
