@@ -322,6 +322,7 @@ def test_public_alone(module: Callable[[str], str], capsys: pytest.CaptureFixtur
         (["json:nothing"], "json has no nothing"),
         (["json:dumps"], "no application of FastAPI.*write \\(\\)"),
         (["json:app", "--django-settings", "os"], "either"),
+        (["fails:app"], "ZeroDivisionError(.|\n)*cannot be imported"),
     ],
 )
 def test_what_cannot_be_listed(
@@ -330,6 +331,8 @@ def test_what_cannot_be_listed(
     """Exit code 2 and a sentence."""
     if words[:1] == ["json:app"]:
         words = [f"{module('app = 1')}:app", *words[1:]]
+    if words[:1] == ["fails:app"]:
+        words = [f"{module('app = 1 / 0')}:app"]
     assert main(["routes", *words]) == 2
     assert re.search(said, capsys.readouterr().err)
 

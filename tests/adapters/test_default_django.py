@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from ._django import COLOURS, World, ask, database
+from ._django import COLOURS, World, as_settings, ask, database
 
 # isort: split
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.contrib.auth.views import LoginView
+from django.contrib.staticfiles.views import serve as static_view
 from django.core.checks import run_checks
 from django.http import HttpRequest, HttpResponse
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import include, path
 from django.utils.decorators import decorator_from_middleware, method_decorator
 from django.views import View
@@ -350,6 +352,28 @@ def test_csrf(world: World) -> None:
                 assert post(url, proof) == 200
             assert post("/public", world.headers(world.alice)) == 403
             assert post("/public", proof) == 200
+
+
+def test_static_files_and_log_in_pages(world: World) -> None:
+    """`staticfiles` is for everybody; a log-in page of Django's, as any view, is where it is marked."""
+    patterns: list[Any] = [
+        path("static/<path:path>", static_view),
+        path("login/", LoginView.as_view()),
+        path("open/", public(LoginView.as_view(template_name="admin/login.html"))),
+    ]
+    with world.settings(*patterns, path("admin/", admin.site.urls), hexclave={"DEFAULT": "require_user"}):
+        assert [Client().get(url).status_code for url in ("/static/x.css", "/login/")] == [404, 401]
+        assert Client().get("/open/").status_code == 200
+
+
+def test_a_setting_that_the_default_needs(world: World) -> None:
+    """Without a server key, a default that needs one is reported, and nothing is answered."""
+    config = {**as_settings(world.sandbox.config), "DEFAULT": STAFF}
+    config.pop("SECRET_SERVER_KEY")
+    with override_settings(ROOT_URLCONF=(path("page", public(view())),), HEXCLAVE=config):
+        assert [each.id for each in run_checks(tags=["hexclave"])] == ["hexclave.E010"]
+        with pytest.raises(ConfigurationError, match="server_key"):
+            Client().get("/page")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,10 @@ def _run(options: argparse.Namespace) -> int:
         found = list(_load(options))
     except (_Problem, ConfigurationError) as problem:
         print(f"hexclave routes: {problem}", file=sys.stderr)
+        return 2
+    except Exception:  # noqa: BLE001  # the application's own, while it is imported: 1 would mean an open route
+        traceback.print_exc()
+        print("hexclave routes: the application cannot be imported.", file=sys.stderr)
         return 2
     open_ones = [each for each in found if each.access in ("public", "unknown")]
     shown = open_ones if options.public else found
