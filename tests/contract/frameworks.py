@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import flask as flask_framework
+from django.conf import settings
 from django.core.checks import run_checks
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -56,6 +57,9 @@ class Route:
         refuses: the view refuses as its framework's users do: with an exception that stands for 401, if there is one.
         is_websocket: it answers a websocket instead, with a message.
         is_public: it is marked with the adapter's `public`.
+        status: of the view's answer.
+        on_visit: what the view does besides.
+        fails_before_accept: the view of a websocket does what it does before it accepts it.
     """
 
     path: str
@@ -65,11 +69,15 @@ class Route:
     refuses: bool = False
     is_websocket: bool = False
     is_public: bool = False
+    status: int = 200
+    on_visit: Callable[[], object] = lambda: None
+    fails_before_accept: bool = False
     visits: int = 0
 
     def visit(self) -> dict[str, bool]:
         """What the view does, and its answer."""
         self.visits += 1
+        self.on_visit()
         return {"visited": True}
 
 
@@ -122,7 +130,7 @@ def serve_starlette(
         async def answer(request: Request) -> JSONResponse:
             if route.refuses:
                 raise HTTPException(401)
-            return JSONResponse(route.visit(), headers=dict(route.headers))
+            return JSONResponse(route.visit(), route.status, dict(route.headers))
 
         if route.is_websocket:
             return WebSocketRoute(route.path, marked(adapter, route, guarded(_websocket(route), route.guards(adapter))))
@@ -151,7 +159,7 @@ def serve_fastapi(
         async def answer() -> JSONResponse:
             if route.refuses:
                 raise HTTPException(401)
-            return JSONResponse(route.visit(), headers=dict(route.headers))
+            return JSONResponse(route.visit(), route.status, dict(route.headers))
 
         view = marked(adapter, route, answer)
         app.api_route(route.path, methods=list(route.methods), dependencies=dependencies)(view)
@@ -166,6 +174,8 @@ def serve_fastapi(
 
 def _websocket(route: Route) -> Callable[[WebSocket], Any]:
     async def talk(websocket: WebSocket) -> None:
+        if route.fails_before_accept:
+            route.visit()
         await websocket.accept()
         await websocket.send_json(route.visit())
         await websocket.close()
@@ -185,7 +195,7 @@ def serve_flask(*, is_async: bool) -> Serve:
             def answer(**params: Any) -> Any:
                 if route.refuses:
                     flask_framework.abort(401)
-                return route.visit(), dict(route.headers)
+                return route.visit(), route.status, dict(route.headers)
 
             async def answer_async(**params: Any) -> Any:
                 return answer()
@@ -221,8 +231,11 @@ def serve_django(patterns: Callable[[Any, Sequence[Route]], list[Any]], *, is_as
         urls = patterns(adapter, routes)
         if webhooks is not None:
             urls.append(django_path(WEBHOOK_PATH[1:], adapter.webhook_view(webhooks)))
-        settings = _django.as_settings(config, **getattr(adapter, "SETTINGS", {}))
-        with override_settings(ROOT_URLCONF=tuple(urls), HEXCLAVE=settings):
+        ours = _django.as_settings(config, **getattr(adapter, "SETTINGS", {}))
+        # Without those that make a cycle through each request, beside which one of ours would not be seen.
+        middleware = [name for name in settings.MIDDLEWARE if ".auth." not in name and ".messages." not in name]
+        changed = {"ROOT_URLCONF": tuple(urls), "HEXCLAVE": ours, "MIDDLEWARE": middleware}
+        with override_settings(**changed):
             kind: Any = AsgiServer if is_asgi else WsgiServer
             with kind(ASGIHandler() if is_asgi else WSGIHandler(), _check_django) as server:
                 yield server
@@ -237,7 +250,9 @@ def _rule(route: Route) -> str:
 def plain(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
     def view_of(route: Route) -> Callable[..., Any]:
         def answer(request: HttpRequest, **params: Any) -> JsonResponse:
-            return JsonResponse(route.visit(), status=401 if route.refuses else 200, headers=dict(route.headers))
+            return JsonResponse(
+                route.visit(), status=401 if route.refuses else route.status, headers=dict(route.headers)
+            )
 
         async def answer_async(request: HttpRequest, **params: Any) -> JsonResponse:
             return answer(request)
@@ -259,7 +274,7 @@ def drf(adapter: Any, routes: Sequence[Route]) -> list[Any]:
         def answer(self: Any, request: Any, **params: Any) -> Response:
             if route.refuses:
                 raise NotAuthenticated
-            return Response(route.visit(), headers=dict(route.headers), content_type="application/json")
+            return Response(route.visit(), route.status, headers=dict(route.headers), content_type="application/json")
 
         for method in route.methods:
             setattr(View, method.lower(), answer)
@@ -273,7 +288,7 @@ def ninja(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
         def answer(request: HttpRequest) -> Any:
             if route.refuses:
                 raise HttpError(401, "no")
-            return JsonResponse(route.visit(), headers=dict(route.headers))
+            return JsonResponse(route.visit(), status=route.status, headers=dict(route.headers))
 
         def team_answer(request: HttpRequest, team_id: str) -> Any:
             return answer(request)
@@ -292,10 +307,9 @@ def ninja(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
         api = NinjaAPI(urls_namespace=f"duties-{is_async}-{id(routes)}", docs_url=None, openapi_url=None)
         for number, route in enumerate(routes):
             first, *others = [*route.guards(adapter), None]  # a list of several would be "any of them"
-            if getattr(first, "optional", False):
-                first, others = None, [first]
-            auth = None if first is None else HexclaveAuth(first)
-            view = guarded(operation_of(route), [guard for guard in others if guard is not None])
+            auth = None if first is None or getattr(first, "optional", False) else HexclaveAuth(first)
+            asked = others if auth is not None else [first, *others]  # an operation's `auth` cannot be optional
+            view = guarded(operation_of(route), [guard for guard in asked if guard is not None])
             view = marked(adapter, route, view)
             rule = route.path.replace("{", "{str:")
             api.api_operation(list(route.methods), rule, auth=auth, operation_id=f"view_{number}")(view)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from .._adapter.default import check_default_settings
+from .._adapter.outcome import is_last, status_after
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused
 from ..requirements import Requirement
@@ -107,10 +108,11 @@ class CallerMiddleware:
             await self._identify(caller, scope)
         else:
             show_user(caller, scope)
-        started = False
+        started, attempt = False, caller.attempt
+        status: int | None = None
 
         async def guarded_send(message: Message) -> None:
-            nonlocal started
+            nonlocal started, status
             started = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 caller.expect_awaited()
@@ -121,7 +123,13 @@ class CallerMiddleware:
                 if caller.answers_subprotocol and not message.get("subprotocol"):
                     # A browser drops a connection that selects none of the subprotocols it offered.
                     message = {**message, "subprotocol": SUBPROTOCOL}
+            if attempt.spending is None:
+                await send(message)
+                return
+            status = status_after(message, status, attempt)
             await send(message)
+            if is_last(message):  # before background work begins
+                await caller.client.conclude(attempt, status)
 
         try:
             if caller.default is not None:
@@ -133,6 +141,8 @@ class CallerMiddleware:
             await self._answer(scope, receive, guarded_send, error)
         finally:
             caller.close()
+            if attempt.spending is not None:
+                await caller.client.conclude(attempt, status)
 
     async def _guard(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the router ask the default, or ask it here where there is no router that could.
