@@ -52,7 +52,7 @@ class Attempt:
         was_refused: whether a requirement, or the framework after it, has refused the request, so that its handler did
             not run.
         spending: what was taken from customers for the request; None as long as nothing was.
-        noted: why the request was refused, if the log says so already.
+        noted: why the request was refused, if that was noted already.
     """
 
     __slots__ = (

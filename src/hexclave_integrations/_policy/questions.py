@@ -112,7 +112,7 @@ def user_by_id(core: Core, user_id: str, *, ttl: float = 0) -> Flow[HexclaveUser
         return None
     user_id = user_id.lower()
     request = api.server_request(core.config, "a user", api.user_path(user_id))
-    memory = _Memory(f"user:{user_id}", (f"user:{user_id}",), lambda _: ttl)
+    memory = _Memory(f"user:{user_id}", (f"user:{user_id}",), lambda _: ttl, cache="api key")  # of whose owner it is
 
     def read(reply: Reply) -> HexclaveUser | None:
         user = api.read_user(reply, core.config)
@@ -163,6 +163,7 @@ def api_key(core: Core, text: str, *, fresh: bool = False) -> Flow[tuple[Hexclav
         (api_key_tag(parsed.id),),
         lambda answer: min(ttl, UNKNOWN_KEY_TTL) if isinstance(answer, ApiKeyNotFound) else ttl,
         _team_tags,
+        cache="api key",
     )
     ask = partial(_check_api_key, core, parsed, text, memory, ttl)
     found: _Checked = yield from _answer_once(core, core.api_keys, memory, ask, partial(_key_tags, memory.tags))
@@ -216,12 +217,14 @@ class _Memory:
         tags: name the users and teams that it is about.
         ttl: seconds for an answer; 0 for None means to remember nothing.
         tags_of_answer: names what else a reply is about, where the reply itself tells.
+        cache: what an observer knows the memory by.
     """
 
     key: str
     tags: tuple[str, ...]
     ttl: Callable[[Any], float]
     tags_of_answer: Callable[[Any], tuple[str, ...]] = lambda _: ()
+    cache: str = "permissions"
 
 
 def _remembered(
@@ -290,14 +293,18 @@ def _answer_once(
         cache.put(memory.key, _Answer(fresh_answer), now=core.clock(), ttl=local_ttl, tags=tags, sequence=sequence)
         return fresh_answer
 
+    has_waited = False
     while True:
         known: _Answer[T] | None = _recall(cache, memory.key, core.clock())
+        if not has_waited:
+            core.looked_up(memory.cache, "memory", known is not None)
         if known is not None:
             return known.value
         asked, answer = yield Once(memory.key, ask_and_remember)
         if asked:
             fresh_answer: T = answer
             return fresh_answer
+        has_waited = True
 
 
 def _recall(cache: AnswerCache, key: Hashable, now: float) -> Any:
@@ -324,6 +331,7 @@ def _ask(core: Core, request: Request, read: Callable[[Reply], T], memory: _Memo
     sequence: str | None = None
     if core.fleet is not None and memory is not None and memory.ttl(None) > 0:
         known, sequence = yield from _recall_from_fleet(core.fleet, read, memory)
+        core.looked_up(memory.cache, "redis", known is not None)
         if known is not None:
             return known.value
     kind = "API keys" if request.what == "an API key" else "users"

@@ -14,6 +14,7 @@ from .._token import find
 from .._token.keys import KeyRing, KeySet
 from .._token.verify import Verifier
 from .._wire.messages import logger
+from ..api_key import HexclaveApiKey
 from ..config import HexclaveConfig
 from ..errors import AuthenticationError, InvalidToken, RequestRefused
 from ..requirements import Requirement
@@ -119,6 +120,12 @@ class Core:
                     return
                 attempt.noted = refusal.reason
             logger.debug("Refused: %s: %s", refusal.code, refusal.reason)
+
+    def admitted(self, requirement: Requirement, principal: HexclaveUser | HexclaveApiKey | None) -> None:
+        """Tell an observer, if there is one, whom a requirement lets through; see `observed.py`."""
+
+    def looked_up(self, cache: str, location: str, is_hit: bool) -> None:
+        """Tell an observer, if there is one, whether something was remembered; see `observed.py`."""
 
     def outcome(self, attempt: Attempt, now: float, *, optional: bool = False) -> HexclaveUser | None:
         """As `attempt.outcome`, with a note of the refusal.

@@ -10,16 +10,17 @@
     def me(request):
         return JsonResponse({"id": request.hexclave_user.id})
 
-The middleware refuses nobody: only a requirement does. Without one, `request.hexclave_user` (in async code
-`await request.ahexclave_user()`) is the verified regular user, else None, bad credentials included.
-`drf` and `ninja` hold what Django REST framework and Django Ninja need; `webhook_view`, `signals` and `stores` what
-webhooks do.
+The middleware refuses nobody: only a requirement does, or the default, with `HEXCLAVE = {"DEFAULT": "require_user"}`.
+Without one, `request.hexclave_user` (in async code `await request.ahexclave_user()`) is the verified regular user, else
+None, bad credentials included. `drf` and `ninja` hold what Django REST framework and Django Ninja need; `webhook_view`,
+`signals` and `stores` what webhooks do.
 """
 
 from .._base.extras import extra
 from ..requirements import SELECTED_TEAM
 
 with extra("django", "django"):
+    from .._adapter.default import public
     from ._conf import get_async_client, get_client
     from ._mixins import HexclaveRequiredMixin
     from ._requirements import (
@@ -43,6 +44,7 @@ __all__ = [
     "get_async_client",
     "get_client",
     "optional_user",
+    "public",
     "require_api_key",
     "require_item",
     "require_permission",

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 
+from .._adapter.default import mark_own
 from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError, RequestRefused
 from ..requirements import (
@@ -82,6 +83,7 @@ class DjangoRequirement(Requirement):
             guarded.csrf_exempt = True
             guarded.login_required = False
         mark_guarded(guarded, self)
+        mark_own(guarded, self, around=view)
         return guarded  # type: ignore[no-any-return]
 
     def answer(self, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

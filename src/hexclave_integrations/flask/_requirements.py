@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn, ParamSpec
 
 from flask import current_app
 
+from .._adapter.default import mark_own
 from .._adapter.endpoints import webhooks_of
 from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError
@@ -75,6 +76,7 @@ class FlaskRequirement(Requirement):
             return view(*args, **kwargs) if is_plain else current_app.ensure_sync(view)(*args, **kwargs)
 
         mark_guarded(guarded, self)
+        mark_own(guarded, self, around=view)
         for layer in layers(view):
             # So that the check finds a view that was registered first and guarded afterwards.
             with contextlib.suppress(AttributeError, TypeError):  # not everything takes attributes
