@@ -102,7 +102,7 @@ class RequestRefused(HexclaveError):
 
     def __init__(self, *, details: Mapping[str, object] | None = None, reason: str | None = None) -> None:
         super().__init__(self.text)
-        self.details = dict(details) if details else None
+        self.details: dict[str, object] | None = dict(details) if details else None
         if reason is not None:
             self.reason = reason
 
@@ -129,7 +129,7 @@ class AuthenticationError(RequestRefused):
     """401: the caller is not, or not acceptably, authenticated (RFC 9110 section 15.5.2)."""
 
     status = 401
-    challenge = ', error="invalid_token"'
+    challenge: ClassVar[str | None] = ', error="invalid_token"'
 
 
 class NotAuthenticated(AuthenticationError):
@@ -137,7 +137,7 @@ class NotAuthenticated(AuthenticationError):
 
     code = "USER_AUTHENTICATION_REQUIRED"
     text = "User authentication is required for this endpoint."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.NO_CREDENTIALS
 
 
@@ -178,7 +178,7 @@ class AnonymousNotAllowed(AuthenticationError):
 
     code = "ANONYMOUS_AUTHENTICATION_NOT_ALLOWED"
     text = "Anonymous users are not allowed here. Sign in with an account."
-    challenge = ', error="insufficient_user_authentication"'
+    challenge: ClassVar[str | None] = ', error="insufficient_user_authentication"'
     reason = reasons.ANONYMOUS
 
 
@@ -187,7 +187,7 @@ class ApiKeyNotFound(AuthenticationError):
 
     code = "API_KEY_NOT_FOUND"
     text = "The API key is not valid."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.API_KEY_UNKNOWN
 
 
@@ -196,7 +196,7 @@ class ApiKeyRevoked(AuthenticationError):
 
     code = "API_KEY_REVOKED"
     text = "The API key has been revoked."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.API_KEY_REVOKED
 
 
@@ -205,7 +205,7 @@ class ApiKeyExpired(AuthenticationError):
 
     code = "API_KEY_EXPIRED"
     text = "The API key has expired."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.API_KEY_EXPIRED
 
 
@@ -214,7 +214,7 @@ class WrongApiKeyType(AuthenticationError):
 
     code = "WRONG_API_KEY_TYPE"
     text = "An API key of this type is not accepted here."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.API_KEY_TYPE
 
 
@@ -270,7 +270,7 @@ class Unavailable(RequestRefused):
 
     def __init__(self, *, retry_after: float = 1.0, reason: str | None = None) -> None:
         super().__init__(reason=reason)
-        self.retry_after = max(1, round(retry_after))
+        self.retry_after: int = max(1, round(retry_after))
 
     def repeated(self) -> Unavailable:
         """The same answer for another request."""
@@ -287,7 +287,7 @@ class ServerKeyRefused(ConfigurationError, Unavailable):
 
     def __init__(self) -> None:
         Unavailable.__init__(self, retry_after=30)
-        self.args = (
+        self.args: tuple[Any, ...] = (
             "Hexclave refused secret_server_key. Copy the project's current secret server key from the dashboard "
             "and set HEXCLAVE_SECRET_SERVER_KEY (or STACK_SECRET_SERVER_KEY).",
         )

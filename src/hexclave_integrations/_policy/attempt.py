@@ -51,10 +51,10 @@ class Attempt:
     __slots__ = ("_cookies", "_error", "_owner", "_token", "_unproved", "asked", "by_cookie", "headers", "noted")
 
     def __init__(self, headers: Mapping[str, str], cookies: Callable[[], Mapping[str, str] | None]) -> None:
-        self.headers = headers
+        self.headers: Mapping[str, str] = headers
         self._cookies = cookies
-        self.asked = False
-        self.by_cookie = False
+        self.asked: bool = False
+        self.by_cookie: bool = False
         self.noted: str | None = None
         self._owner: object = None
         self._token: VerifiedToken | None = None

@@ -257,8 +257,8 @@ else:
     class HexclaveScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers the subclass
         """How drf-spectacular describes `HexclaveAuthentication`."""
 
-        target_class = HexclaveAuthentication
-        name = "Hexclave access token"
+        target_class: str | type[object] | None = HexclaveAuthentication
+        name: str | list[str] = "Hexclave access token"
         match_subclasses = True
 
         def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:

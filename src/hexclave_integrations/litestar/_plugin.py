@@ -52,7 +52,7 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
     def __init__(self, config: HexclaveConfig | None = None, *, websocket_close_codes: bool = False) -> None:
         self._config = config
         self._client = None if config is None else AsyncHexclaveClient(config)
-        self.has_close_codes = websocket_close_codes
+        self.has_close_codes: bool = websocket_close_codes
 
     @property
     def client(self) -> AsyncHexclaveClient:
