@@ -37,7 +37,7 @@ class DjangoRequirement(Requirement):
     is exempt from LoginRequiredMiddleware, too, which knows no tokens and would send everybody to a log-in page.
     """
 
-    def __call__(self, view: V = None, /, *args: Any, **kwargs: Any) -> V:  # type: ignore[assignment]  # @require_user()
+    def __call__(self, view: V, /, *args: Any, **kwargs: Any) -> V:
         """Guard a view.
 
         Args:
@@ -101,6 +101,10 @@ class DjangoRequirement(Requirement):
         if inspect.isawaitable(response):
             response = await response
         return caller.guard_caches(response)
+
+
+# Calling it without an argument is a mistake to type checkers; to everybody else it says what to write.
+DjangoRequirement.__call__.__defaults__ = (None,)
 
 
 def _request_in(args: tuple[Any, ...]) -> Any:
