@@ -1,7 +1,7 @@
 """What type checkers say: to applications that are written as a user would, without an ignore, and of the public API.
 
 The applications are the files beside this one. mypy reads them with `--strict`, pyright in its strict mode; what has to
-be an error stands in `mistakes.py`. Pyright reads the README's examples as well.
+be an error stands in `mistakes.py`. Pyright reads the examples in the README and the documentation as well.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from ..adapters import _django  # noqa: F401  # Django has to be set up before i
 
 HERE = Path(__file__).parent
 SOURCE = Path(hexclave_integrations.__file__).parent
-README = HERE.parents[1] / "README.md"
+ROOT = HERE.parents[1]
+PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)]
 MISTAKES = HERE / "mistakes.py"
 APPLICATIONS = sorted(path for path in HERE.glob("*_*.py") if path.name not in ("__init__.py", Path(__file__).name))
 STUBS = ("django-stubs", "djangorestframework-stubs")
 LIMIT: Final = 400.0
+LENIENT: Final = "# pyright: reportUndefinedVariable=false, reportMissingImports=false"
 
 Place = tuple[str, int]
 """A file's name and a line in it."""
@@ -71,12 +73,19 @@ def need_stubs() -> None:
         do_without(f"not installed: {', '.join(missing)}")
 
 
-def readme_examples(folder: Path) -> list[Path]:
-    """The README's Python blocks as files. One may use the names of another, so undefined names are not errors."""
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    paths = [folder / f"readme_{number}.py" for number in range(len(blocks))]
-    for path, block in zip(paths, blocks, strict=True):
-        path.write_text(f"# pyright: reportUndefinedVariable=false\n{block}", encoding="utf-8")
+def written_examples(folder: Path) -> list[Path]:
+    """The Python blocks of the pages as files. One may use the names of another, so an undefined name is no error.
+
+    Nor is a package that only the code to migrate from needs; the tests of the pages find misspelt modules of ours.
+    """
+    paths: list[Path] = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL), 1):
+            name = f"{'_'.join(page.relative_to(ROOT).with_suffix('').parts)}_{number}.py".replace("-", "_")
+            paths.append(folder / name)
+            paths[-1].write_text(f"{LENIENT}\n{block}", encoding="utf-8")
+    assert len(paths) > 20
     return paths
 
 
@@ -100,7 +109,7 @@ def found_by_mypy(tmp_path_factory: pytest.TempPathFactory) -> dict[Place, str]:
 def found_by_pyright(tmp_path_factory: pytest.TempPathFactory) -> dict[Place, str]:
     """What pyright finds."""
     need_stubs()
-    report = pyright(*APPLICATIONS, MISTAKES, *readme_examples(tmp_path_factory.mktemp("readme")))
+    report = pyright(*APPLICATIONS, MISTAKES, *written_examples(tmp_path_factory.mktemp("examples")))
     assert report["summary"]["filesAnalyzed"] > len(APPLICATIONS)
     return {
         (Path(found["file"]).name, found["range"]["start"]["line"] + 1): found["message"]
@@ -116,7 +125,7 @@ def found(request: pytest.FixtureRequest) -> dict[Place, str]:
 
 
 def test_applications_pass(found: dict[Place, str]) -> None:
-    """Applications of every framework, and the README's examples, have no errors."""
+    """Applications of every framework, and the examples in the documentation, have no errors."""
     assert len(APPLICATIONS) >= 12
     assert {place: message for place, message in found.items() if place[0] != MISTAKES.name} == {}
 
