@@ -15,6 +15,7 @@ from .api_key import HexclaveApiKey
 from .config import AsyncTransport, HexclaveConfig, SyncTransport
 from .errors import ApiKeyNotFound, NotAuthenticated, RequestRefused
 from .requirements import Requirement
+from .server import AsyncServer, Server
 from .user import AccessToken, HexclaveUser, Sealed
 
 __all__ = ["AsyncHexclaveClient", "HexclaveClient"]
@@ -41,6 +42,11 @@ class HexclaveClient(BaseClient):
     ) -> None:
         super().__init__(config, transport, clock)
         self._driver = SyncDriver(self.config, self._transport)
+
+    @property
+    def server(self) -> Server:
+        """The server's own calls, which need the secret server key: users, teams, items and the like."""
+        return Server(self._core, self._driver)
 
     def authenticate(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> HexclaveUser | None:
         """The verified user of a request, of any kind, or None when no credentials came.
@@ -270,6 +276,11 @@ class AsyncHexclaveClient(BaseClient):
         super().__init__(config, transport, clock)
         self._driver = AsyncDriver(self.config, self._transport)
 
+    @property
+    def server(self) -> AsyncServer:
+        """As `HexclaveClient.server`, to be awaited."""
+        return AsyncServer(self._core, self._driver)
+
     async def authenticate(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> HexclaveUser | None:
         """As `HexclaveClient.authenticate`."""
         token = self._find_token(headers, cookies)
@@ -287,12 +298,7 @@ class AsyncHexclaveClient(BaseClient):
         return AccessToken(user=await self._verify(token), sealed=Sealed(token.encode()))
 
     async def identify(self, attempt: Attempt) -> HexclaveUser | None:
-        """As `authenticate`, worked out once for each attempt.
-
-        Raises:
-            AuthenticationError: credentials came and are not acceptable.
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.identify`."""
         now = self._core.clock()
         if self._core.settle(attempt, now):
             return self._core.outcome(attempt, now)
@@ -318,12 +324,7 @@ class AsyncHexclaveClient(BaseClient):
         return await self._driver.run(flows.admit(self._core, requirement, attempt, params, request))
 
     async def verify_token(self, token: str) -> HexclaveUser:
-        """The verified user of an access token, of any kind (contract section 2).
-
-        Raises:
-            AuthenticationError: the token is not acceptable.
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.verify_token`."""
         token = concealed(token)
         return await self._verify(token)
 
@@ -350,56 +351,30 @@ class AsyncHexclaveClient(BaseClient):
         return await self._driver.run(flows.authorize(self._core, requirement, principal, params, request))
 
     async def list_permissions(self, user_id: str, team_id: str | None = None) -> frozenset[str]:
-        """The ids of the permissions a user holds in a team, or in the project; nested ones included.
-
-        Raises:
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.list_permissions`."""
         if team_id is None:
             return await self._driver.run(questions.project_permissions(self._core, user_id))
         return await self._driver.run(questions.team_permissions(self._core, user_id, team_id))
 
     async def has_permission(self, user_id: str, permission: str, team_id: str | None = None) -> bool:
-        """Whether a user holds a permission in a team, or in the project.
-
-        Raises:
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.has_permission`."""
         return permission in await self.list_permissions(user_id, team_id)
 
     async def is_team_member(self, user_id: str, team_id: str) -> bool:
-        """Whether a user is a member of a team.
-
-        Raises:
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.is_team_member`."""
         return await self._driver.run(questions.is_team_member(self._core, user_id, team_id))
 
     async def get_user(self, user_id: str) -> HexclaveUser | None:
-        """The user with this id as Hexclave knows them now, of any kind, or None.
-
-        Raises:
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.get_user`."""
         return await self._driver.run(questions.user_by_id(self._core, user_id))
 
     async def get_current_user(self, token: str) -> HexclaveUser:
-        """The user of an access token as Hexclave knows them now, of any kind.
-
-        Raises:
-            AuthenticationError: the token is not acceptable, or the user is gone.
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.get_current_user`."""
         token = concealed(token)
         return await self._driver.run(flows.current_user(self._core, token))
 
     async def check_api_key(self, key: str) -> HexclaveApiKey:
-        """What a user's or team's API key is (contract 4.4); the owner of a user's key may be of any kind.
-
-        Raises:
-            AuthenticationError: the key is unknown, revoked, expired, or its owner is gone.
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.check_api_key`."""
         key = concealed(key, ApiKeyNotFound)
         return await self._driver.run(flows.check_api_key(self._core, key))
 

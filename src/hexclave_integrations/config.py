@@ -152,6 +152,15 @@ class HexclaveConfig:
         text = _from_environment(os.environ if environ is None else environ, "webhook_secrets")
         return () if text is None else _strings("webhook_secrets", _parse("webhook_secrets", (), text))
 
+    @staticmethod
+    def data_vault_secret_from_env(environ: Mapping[str, str] | None = None) -> str | None:
+        """The secret that the data vault's values are encrypted with, or None where it is not set (contract 4.7).
+
+        Args:
+            environ: the variables; `os.environ` when None.
+        """
+        return _from_environment(os.environ if environ is None else environ, "data_vault_secret")
+
     @property
     def issuer_bases(self) -> tuple[str, ...]:
         """Base URLs whose issuers are accepted: those of `api_url`, then `issuer_urls`.

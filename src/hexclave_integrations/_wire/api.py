@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import email.utils
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -26,6 +26,7 @@ from ..user import HexclaveUser, UserKind
 from .messages import Reply, Request, UnusableReply
 
 __all__ = [
+    "KEY_REFUSED",
     "MAX_RETRY_AFTER",
     "api_key_request",
     "current_user_request",
@@ -38,13 +39,14 @@ __all__ = [
     "read_membership",
     "read_user",
     "retry_after",
+    "server_call",
     "server_request",
     "user_path",
 ]
 
 MAX_RETRY_AFTER: Final = 300.0
 # Answers that mean: this server key is wrong, missing or of another project (contract 3.4, step 4).
-_KEY_REFUSED: Final = frozenset(
+KEY_REFUSED: Final = frozenset(
     {"INVALID_SECRET_SERVER_KEY", "SERVER_AUTHENTICATION_REQUIRED", "INSUFFICIENT_ACCESS_TYPE"}
 )
 
@@ -80,7 +82,20 @@ def key_set_document(reply: Reply) -> bytes:
 
 
 def server_request(config: HexclaveConfig, what: str, path: str, **query: str) -> Request:
-    """A GET with server access (contract 3.2). `x-stack-*` names work on every server, old ones included."""
+    """A GET with server access; see `server_call`."""
+    return server_call(config, what, "GET", path, query)
+
+
+def server_call(
+    config: HexclaveConfig, what: str, method: str, path: str, query: Mapping[str, str], body: bytes | None = None
+) -> Request:
+    """A request with server access (contract 3.2). `x-stack-*` names work on every server, old ones included.
+
+    Args:
+        what: names the request in our logs, and what the key is missing for.
+        path: below `/api/v1`, percent-encoded.
+        body: JSON, or None for a request without one.
+    """
     url = f"{config.api_url}/api/v1{path}"
     if query:
         url += "?" + urlencode(query)
@@ -89,7 +104,9 @@ def server_request(config: HexclaveConfig, what: str, path: str, **query: str) -
         "x-stack-access-type": "server",
         "x-stack-secret-server-key": config.require_server_key(f"asking Hexclave for {what}"),
     }
-    return Request(what, "GET", url, headers)
+    if body is not None:
+        headers["content-type"] = "application/json"
+    return Request(what, method, url, headers, body)
 
 
 def current_user_request(config: HexclaveConfig, token: str) -> Request:
@@ -106,10 +123,8 @@ def current_user_request(config: HexclaveConfig, token: str) -> Request:
 
 def api_key_request(config: HexclaveConfig, key_type: str, api_key: str) -> Request:
     """`POST /user-api-keys/check` or its twin for teams (contract 4.4)."""
-    request = server_request(config, "an API key", f"/{key_type}-api-keys/check")
-    headers = {**request.headers, "content-type": "application/json"}
     body = json.dumps({"api_key": api_key}).encode()
-    return dataclasses.replace(request, method="POST", headers=headers, body=body)
+    return server_call(config, "an API key", "POST", f"/{key_type}-api-keys/check", {}, body)
 
 
 def _common_headers(config: HexclaveConfig) -> dict[str, str]:
@@ -228,7 +243,7 @@ def retry_after(reply: Reply, now: float) -> float:
 
 def _object(reply: Reply) -> dict[str, Any]:
     if reply.real_status != 200:
-        if reply.known_error in _KEY_REFUSED:
+        if reply.known_error in KEY_REFUSED:
             raise ServerKeyRefused
         raise UnusableReply(f"status {reply.real_status}", reasons.API_STATUS)
     try:
