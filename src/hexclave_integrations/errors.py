@@ -112,7 +112,7 @@ class HexclaveApiError(HexclaveError):
         super().__init__(f"Hexclave refused the call: {code or 'no code'} (status {status}).")
         self.code = code
         self.status = status
-        self.details = dict(details) if details else None
+        self.details: dict[str, object] | None = dict(details) if details else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle with the arguments of `__init__`, which are not `args`."""

@@ -44,7 +44,7 @@ class AsyncDriver:
             raise ConfigurationError("transport cannot be used with async: it has no handle_async_request.")
         self._timeout = config.http_timeout
         self._transport = transport
-        self.flights = Flights() if flights is None else flights
+        self.flights: Flights = Flights() if flights is None else flights
         self._threads = SyncDriver(config, None, self.flights)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]

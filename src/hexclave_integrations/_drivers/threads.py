@@ -41,8 +41,8 @@ class SyncDriver:
         if transport is not None and not hasattr(transport, "handle_request"):
             raise ConfigurationError("transport cannot be used without async: it has no handle_request.")
         self._timeout = config.http_timeout
-        self.flights = Flights() if flights is None else flights
-        self.lines = Lines(config.http_timeout, transport)
+        self.flights: Flights = Flights() if flights is None else flights
+        self.lines: Lines = Lines(config.http_timeout, transport)
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return what it returns, or raise what it raises."""
