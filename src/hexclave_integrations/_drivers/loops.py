@@ -47,7 +47,7 @@ class AsyncDriver:
         self._timeout = config.http_timeout
         self._telling = None if config.observer is None else Telling(config.observer)
         self._transport = transport
-        self.flights = Flights() if flights is None else flights
+        self.flights: Flights = Flights() if flights is None else flights
         self._threads = SyncDriver(config, None, self.flights)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]

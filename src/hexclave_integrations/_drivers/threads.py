@@ -44,8 +44,8 @@ class SyncDriver:
             raise ConfigurationError("transport cannot be used without async: it has no handle_request.")
         self._timeout = config.http_timeout
         self._telling = None if config.observer is None else Telling(config.observer)
-        self.flights = Flights() if flights is None else flights
-        self.lines = Lines(config.http_timeout, transport)
+        self.flights: Flights = Flights() if flights is None else flights
+        self.lines: Lines = Lines(config.http_timeout, transport)
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return what it returns, or raise what it raises."""

@@ -35,15 +35,15 @@ class Core:
     def __init__(self, config: HexclaveConfig, clock: Callable[[], float]) -> None:
         self.config = config
         self.clock = clock
-        self.wanted_headers = find.wanted_headers(config)
-        self.verifier = Verifier(config)
-        self.ring = KeyRing(config)
-        self.tokens = TokenCache(config.token_cache_size)
+        self.wanted_headers: dict[str | bytes, str] = find.wanted_headers(config)
+        self.verifier: Verifier = Verifier(config)
+        self.ring: KeyRing = KeyRing(config)
+        self.tokens: TokenCache = TokenCache(config.token_cache_size)
         # Apart, so that a flood of invented API keys cannot push out permissions.
-        self.answers = AnswerCache()
-        self.api_keys = AnswerCache()
-        self.fleet = None if config.redis_url is None else FleetMemory.connect(config)
-        self.log = SparingLog(logger)
+        self.answers: AnswerCache = AnswerCache()
+        self.api_keys: AnswerCache = AnswerCache()
+        self.fleet: FleetMemory | None = None if config.redis_url is None else FleetMemory.connect(config)
+        self.log: SparingLog = SparingLog(logger)
         # Hexclave asked for silence until then (429), for each kind of question; epoch seconds. Strangers can make
         # up API keys, and what they are told off for must not keep users from their permissions.
         self.paused_until: dict[str, float] = {}
