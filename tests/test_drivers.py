@@ -1066,8 +1066,8 @@ from hexclave_integrations import HexclaveClient, HexclaveConfig
 from hexclave_integrations._policy.effects import Background
 client = HexclaveClient(HexclaveConfig(project_id="internal", api_url=sys.argv[1] if len(sys.argv) > 1 else URL))
 def flow():
-    from hexclave_integrations._policy import flows
-    yield Background(lambda: flows._refresh(client._core))
+    from hexclave_integrations._policy import key_flows
+    yield Background(lambda: key_flows._refresh(client._core))
 client._driver.run(flow())
 print("over")
 """

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
 import shlex
 import sys
 import time
+from doctest import ELLIPSIS, OutputChecker
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from hexclave_integrations._tools.console import main
 from hexclave_integrations.testing import Sandbox
 
 from ._sandbox_command import LIMIT, running
@@ -182,6 +185,37 @@ def test_client_example(
         )
 
     assert capsys.readouterr().out == "Alice alice@example.com\n"
+
+
+def output_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a console command of the README prints."""
+    capsys.readouterr()
+    main(command.split(" hexclave ")[-1].removeprefix("hexclave ").split())
+    return capsys.readouterr().out
+
+
+def test_console_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands print what stands there, about a clock and a server key that are wrong, and a token that is over."""
+    blocks = re.findall(r"^```console\n\$ (.*?)\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    expired_at = 1767225600
+    now = time.time()
+    sandbox = Sandbox(project_id="3f2b8a51-6c1d-4b7e-9d0a-2f5c7e1b9a64", clock=lambda: now)
+    alice = sandbox.create_user()
+    with sandbox.serve() as url:
+        monkeypatch.setenv("HEXCLAVE_API_URL", url)
+        monkeypatch.setenv("HEXCLAVE_PROJECT_ID", sandbox.config.project_id)
+        monkeypatch.setenv("HEXCLAVE_SECRET_SERVER_KEY", "ssk_another")
+        monkeypatch.setenv("HEXCLAVE_WEBHOOK_SECRET", sandbox.config.webhook_secrets[0])
+        (check, checked), (explain, explained) = blocks
+        now = time.time() + 900.5
+        found = re.sub(r"it is \d+ seconds", "it is 900 seconds", output_of(check, capsys))
+        now = expired_at - 600
+        token = f"x-stack-access-token: {sandbox.token(alice)}"
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(token.encode())))
+        explanation = output_of(f"{explain} --at {expired_at + 3000}", capsys)
+
+    assert checked == found.replace(url, "https://api.hexclave.com")
+    assert OutputChecker().check_output(explained, explanation, ELLIPSIS), explanation
 
 
 def test_testing_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:

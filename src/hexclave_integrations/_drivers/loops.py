@@ -9,13 +9,14 @@ from collections.abc import Coroutine, Hashable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .. import _reasons as reasons
 from .._base import drive
 from .._policy.effects import Background, Effect, Fetch, Flow, Once, UseFleet
 from .._wire.messages import Reply, Request, TransportError, logger
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, Unavailable
 from .flights import Flights
-from .http import Body, borrowed, failures, headers
+from .http import Body, borrowed, failed, failures, headers
 from .threads import TOLD, SyncDriver
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class AsyncDriver:
         try:
             await asyncio.wait([task])  # which, when cancelled, leaves the task alone
             if task.cancelled():
-                raise Unavailable  # by `close`, or with its loop
+                raise Unavailable(reason=reasons.STOPPED)  # by `close`, or with its loop
             return task.result()
         finally:
             del task  # an error holds this frame, and would hold the request in a cycle
@@ -115,7 +116,7 @@ class AsyncDriver:
                 await asyncio.wrap_future(future)
         except TimeoutError:
             self.flights.land(key, future)  # as in `SyncDriver`
-            raise Unavailable from None
+            raise Unavailable(reason=reasons.GIVEN_UP) from None
 
     def _spawn(self, flow: Flow[None]) -> None:
         if self._transport is None:
@@ -157,7 +158,7 @@ class AsyncDriver:
                     body.feed(chunk)
                 return body.reply()
         except failures() as error:
-            raise TransportError(type(error).__name__) from None
+            raise failed(error) from None
         except RuntimeError:
             if client.is_closed:
                 raise TransportError("closed meanwhile") from None

@@ -44,15 +44,17 @@ class Attempt:
     Attributes:
         asked: whether the answer to the request depends on who the caller is.
         by_cookie: whether the token that was found came in a cookie, which a browser sends unasked.
+        noted: why the request was refused, if the log says so already.
     """
 
-    __slots__ = ("_cookies", "_error", "_owner", "_token", "_unproved", "asked", "by_cookie", "headers")
+    __slots__ = ("_cookies", "_error", "_owner", "_token", "_unproved", "asked", "by_cookie", "headers", "noted")
 
     def __init__(self, headers: Mapping[str, str], cookies: Callable[[], Mapping[str, str] | None]) -> None:
         self.headers = headers
         self._cookies = cookies
         self.asked = False
         self.by_cookie = False
+        self.noted: str | None = None
         self._owner: object = None
         self._token: VerifiedToken | None = None
         self._error: RequestRefused | None = None
@@ -83,6 +85,11 @@ class Attempt:
         except AuthenticationError as error:
             error.__context__ = None
             raise error.with_traceback(None) from None  # whose frames hold the headers
+
+    def why_nobody(self, config: HexclaveConfig) -> str:
+        """Why the request counts as nobody's: the reason to give where it is refused for that."""
+        cookies = self._cookies() if config.accept_cookies else None
+        return find.why_nobody(self.headers, cookies or {}, config.project_id)
 
     @property
     def settled(self) -> bool:

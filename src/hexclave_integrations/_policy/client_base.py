@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from .. import _reasons as reasons
 from .._memory.caches import VerifiedToken
 from .._token import find
 from ..config import HexclaveConfig
@@ -55,6 +56,7 @@ class BaseClient:
         try:
             return find.find_token(find.collect(_pairs(headers), self._core.wanted_headers), cookies, self.config)
         except InvalidToken as error:
+            self._core.note(error)
             error.__context__ = None
             return error.with_traceback(None)
 
@@ -70,7 +72,7 @@ def concealed(credential: str, refusal: type[AuthenticationError] = InvalidToken
         AuthenticationError: `refusal`.
     """
     if not isinstance(credential, str):
-        raise refusal
+        raise refusal(reason=reasons.NOT_TEXT)
     return find.Credential(credential)
 
 

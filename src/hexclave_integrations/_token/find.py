@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
+from .. import _reasons as reasons
 from .._base import strict
 from ..api_key import looks_like_api_key
 from ..config import HexclaveConfig
@@ -31,6 +32,7 @@ __all__ = [
     "find_token",
     "read_cookies",
     "wanted_headers",
+    "why_nobody",
 ]
 
 MIN_TOKEN: Final = 90  # two dots, a signature of 86 characters, and at least one before each dot
@@ -195,6 +197,27 @@ def are_there(found: Mapping[str, str]) -> bool:
     return bool(given)
 
 
+def why_nobody(found: Mapping[str, str], cookies: Mapping[str, str], project_id: str) -> str:
+    """Why a request without a usable access token has none; its headers and cookies are no error by themselves.
+
+    Args:
+        found: the credential headers, as `collect` returns them.
+        cookies: the request's cookies, still percent-encoded, where they count.
+    """
+    bearer = found.get(AUTHORIZATION, "").strip(_BLANKS)
+    if bearer and not _MENTIONS_BEARER.search(bearer):
+        return reasons.OTHER_SCHEME
+    if any(name in found for name in HEADER_NAMES):
+        return reasons.SIGNED_OUT
+    access = [cookies[name] for name in ("hexclave-access", "stack-access") if name in cookies]
+    if not access:
+        return reasons.NO_CREDENTIALS
+    if _refresh_token(cookies, project_id) is None:
+        return reasons.COOKIE_WITHOUT_SESSION
+    is_readable = any(_pair(raw) is not None for value in access for raw in value.split(_SEVERAL))
+    return reasons.COOKIE_OF_ANOTHER_SESSION if is_readable else reasons.COOKIE_UNREADABLE
+
+
 def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> Credential | None:
     """The API key of a request, from the API key header or `Authorization: Bearer`, or None (contract 4.4).
 
@@ -206,19 +229,19 @@ def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> Credential
         if text is None:
             bearer = _bearer(found.get(AUTHORIZATION))
             text = bearer if bearer is not None and looks_like_api_key(bearer) else None
-    except InvalidToken:
-        raise ApiKeyNotFound from None
+    except InvalidToken as error:
+        raise ApiKeyNotFound(reason=error.reason) from None
     return None if text is None else Credential(text)
 
 
 def _cap(value: str) -> None:
     if len(value) > MAX_HEADER:
-        raise InvalidToken
+        raise InvalidToken(reason=reasons.HEADER_TOO_LONG)
 
 
 def _bounded(token: str) -> Credential:
     if len(token) > MAX_TOKEN:
-        raise InvalidToken
+        raise InvalidToken(reason=reasons.TOKEN_LENGTH)
     return Credential(token)
 
 
@@ -230,7 +253,7 @@ def _single(value: str | None) -> str | None:
     if "," in value:
         values = {part.strip(_BLANKS) for part in value.split(",")}
         if len(values) != 1:
-            raise InvalidToken
+            raise InvalidToken(reason=reasons.SEVERAL_CREDENTIALS)
         return values.pop()
     return value.strip(_BLANKS)
 
@@ -247,7 +270,7 @@ def _decode_base64(payload: str) -> bytes:
     try:
         return binascii.a2b_base64(payload.encode("ascii"), strict_mode=True)
     except ValueError:  # binascii.Error and UnicodeEncodeError are ValueErrors
-        raise InvalidToken from None
+        raise InvalidToken(reason=reasons.ENVELOPE_BASE64) from None
 
 
 def _from_envelope(text: bytes) -> Credential:
@@ -255,10 +278,10 @@ def _from_envelope(text: bytes) -> Credential:
     try:
         envelope = strict.json_object(text)
     except ValueError:
-        raise InvalidToken from None
+        raise InvalidToken(reason=reasons.ENVELOPE_UNREADABLE) from None
     access, refresh = envelope.get("accessToken"), envelope.get("refreshToken")
     if not isinstance(access, str | None) or not isinstance(refresh, str | None):
-        raise InvalidToken
+        raise InvalidToken(reason=reasons.ENVELOPE_TYPES)
     return _bounded(access or "")
 
 

@@ -202,7 +202,7 @@ class Sandbox(SandboxPeople, SandboxHoldings):
         """
         if self._project.base_url != _IN_PROCESS_URL:
             raise RuntimeError("This sandbox is being served already.")
-        with serving(self._answer_http, port) as url:
+        with serving(self._answer_http, port, self._project.clock) as url:
             self._move(url)
             try:
                 yield url
