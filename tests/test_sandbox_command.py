@@ -263,6 +263,19 @@ def test_signal_ends_command_and_what_it_started(number: int) -> None:
 
 
 @posix
+def test_what_the_command_leaves_behind_ends_too() -> None:
+    """A server that it started in the background does not outlive the sandbox."""
+    leave = (
+        "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid)"
+    )
+    with running("--", PYTHON, "-c", leave) as sandbox:
+        assert sandbox.process.stdout is not None
+        child = int(sandbox.process.stdout.readline())
+        assert sandbox.process.wait(LIMIT) == 0
+    wait_for(lambda: not _is_alive(child))
+
+
+@posix
 def test_command_that_ignores_the_signal_is_killed_when_it_comes_again() -> None:
     """A second SIGTERM does not wait any longer."""
     stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
@@ -295,18 +308,15 @@ for number in (0, 1, 2):
 os.execv(sys.argv[2], sys.argv[2:])
 """
 INTERRUPTS: Final = """
-import sys, time
-count = 0
-end = time.monotonic() + 20
-while time.monotonic() < end:
-    try:
-        if not count:
-            print("ready", sys.stdin.isatty(), flush=True)
-        time.sleep(0.5 if count else 20)
-        break
-    except KeyboardInterrupt:
-        count += 1
-print("interrupts", count, flush=True)
+import os, select, signal, sys
+reader, writer = os.pipe()
+os.set_blocking(writer, False)
+signal.set_wakeup_fd(writer)  # a byte for each signal, however close they come
+signal.signal(signal.SIGINT, lambda number, frame: None)
+print("ready", sys.stdin.isatty(), flush=True)
+count, pause = 0, 20
+while select.select([reader], [], [], pause)[0]:
+    count, pause = count + len(os.read(reader, 100)), 0.5
 sys.exit(count + 40)
 """
 
@@ -362,6 +372,17 @@ def test_state_survives_a_restart(tmp_path: Path) -> None:
             assert client.check_api_key(key).user_id == user
 
 
+def test_last_change_before_the_end_is_kept(tmp_path: Path) -> None:
+    """What was answered was stored when the process has ended, however soon that was."""
+    options = ("--port", "0", "--state", str(tmp_path / "state"))
+    with running(*options) as first:
+        users = [first.act("create-user", kind="regular")["id"] for _ in range(20)]
+        first.end(signal.SIGTERM)
+
+    with running(*options) as second:
+        assert [one["id"] for one in second.state()["users"]["items"]] == users
+
+
 def test_refresh_token_survives_a_restart(tmp_path: Path) -> None:
     """A page that stayed open renews its access token with the refresh token it has."""
     options = ("--port", str(free_port()), "--state", str(tmp_path / "state"))
@@ -381,6 +402,30 @@ def test_refresh_token_survives_a_restart(tmp_path: Path) -> None:
         answer = httpx.post(f"{second.url}/api/v1/auth/sessions/current/refresh", headers=headers)
         assert answer.status_code == 200
         assert judge(second.config, answer.json()["access_token"]) == user
+
+
+def test_items_need_no_definition_and_balances_survive_a_restart(tmp_path: Path) -> None:
+    """A server names an item and gives of it; what is left is there the next time, and the vault's values are."""
+    options = ("--port", str(free_port()), "--state", str(tmp_path / "state"))
+    with running(*options) as first:
+        user = first.act("create-user", kind="regular")["id"]
+        headers = {
+            "x-stack-access-type": "server",
+            "x-stack-project-id": first.variables["HEXCLAVE_PROJECT_ID"],
+            "x-stack-secret-server-key": first.variables["HEXCLAVE_SECRET_SERVER_KEY"],
+        }
+        item, key = f"/api/v1/payments/items/user/{user}/credits", {"hashed_key": "h"}
+        store = "/api/v1/data-vault/stores/secrets"
+        with httpx.Client(base_url=first.url, headers=headers, trust_env=False) as client:
+            for delta in (10, -3):
+                changed = client.post(f"{item}/update-quantity?allow_negative=false", json={"delta": delta})
+                assert changed.status_code == 200
+            assert client.post(f"{store}/set", json=key | {"encrypted_value": "v"}).status_code == 200
+        first.end(signal.SIGTERM)
+
+    with running(*options) as second, httpx.Client(base_url=second.url, headers=headers, trust_env=False) as client:
+        assert client.get(item).json() == {"id": "credits", "display_name": "credits", "quantity": 7}
+        assert client.post(f"{store}/get", json=key).json() == {"encrypted_value": "v"}
 
 
 def test_state_is_written_soon_after_each_change(tmp_path: Path) -> None:
@@ -553,7 +598,18 @@ def test_everything_in_a_sandbox_is_restored() -> None:
     sandbox.new_session(ada)
     sandbox.revoke_api_key(sandbox.create_api_key(team=teams[0]))
     sandbox.create_api_key(user=ada, expires_in=60)
+    sandbox.define_item("seats", customer_type="team")
+    sandbox.define_product("pro", items={"credits": 9}, prices={"m": {"USD": "9", "interval": [1, "month"]}})
+    sandbox.grant_product("pro", ada)
+    sandbox.items.set("credits", ada, 7)
+    sandbox.items.set("calls", "acme", -3)
+    sandbox.invite(teams[0], "bob@example.com")
+    sandbox.connect_account(ada, "google", access_token="gt-1", scopes=["mail"])
+    sandbox.define_vault_store("store")
     project = sandbox._project
+    project.vault_stores["store"]["hash"] = "encrypted"
+    project.notifications[ada.id] = {"marketing": False}
+    project.member_profiles[teams[1].id] = {bob.id: {"display_name": "Bobby"}}
     project.emails.append(SandboxEmail(to="ada@example.com", kind="sign_in_code", subject="Code", code="ABCDEF"))
     stored = json.loads(json.dumps(dump_project(project)))
     restored = Project(str(uuid.uuid4()), "http://127.0.0.1:1", time.time)

@@ -209,6 +209,18 @@ class TestInvitations:
         again = world.api.server("POST", f"{path}?user_id={world.carol.id}")
         assert code(again) == (404, "VERIFICATION_CODE_NOT_FOUND")
 
+    def test_any_verified_address_of_a_user_counts(self, world: World) -> None:
+        """One that is not verified does not."""
+        world.sandbox.invite(world.team, "second@example.test")
+        channel = {"user_id": world.carol.id, "type": "email", "value": "second@example.test", "used_for_auth": False}
+        made = world.api.server("POST", "/contact-channels", channel).json()
+        assert world.api.browser(world.carol, "GET", "/team-invitations?user_id=me").json()["items"] == []
+        world.api.server("PATCH", f"/contact-channels/{world.carol.id}/{made['id']}", {"is_verified": True})
+        (item,) = world.api.browser(world.carol, "GET", "/team-invitations?user_id=me").json()["items"]
+        accepted = world.api.browser(world.carol, "POST", f"/team-invitations/{item['id']}/accept?user_id=me")
+        assert accepted.json() == {}
+        assert world.is_member(world.carol)
+
     @pytest.mark.parametrize("query", ["", "?team_id={team}&user_id={user}"])
     def test_a_list_is_of_one_team_or_of_one_user(self, world: World, query: str) -> None:
         """Neither and both are refused."""

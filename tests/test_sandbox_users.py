@@ -209,6 +209,22 @@ class TestChanging:
         assert api.server("PATCH", f"/users/{twin.id}", off).status_code == 200
         assert code(api.server("PATCH", f"/users/{twin.id}", on)) == (409, "USER_EMAIL_ALREADY_EXISTS")
 
+    def test_the_old_address_stays_one_of_the_users(self, api: Api, sandbox: Sandbox) -> None:
+        """As a channel that is not primary; back again, it is as verified as it was, and nothing is there twice."""
+        user = sandbox.create_user(primary_email="ada@example.test", primary_email_verified=True)
+
+        def channels(email: str | None) -> dict[str, tuple[bool, bool]]:
+            body = api.server("PATCH", f"/users/{user.id}", {"primary_email": email}).json()
+            assert body["primary_email"] == email
+            items = api.server("GET", f"/contact-channels?user_id={user.id}").json()["items"]
+            assert len({item["id"] for item in items}) == len(items)
+            return {item["value"]: (item["is_primary"], item["is_verified"]) for item in items}
+
+        both = channels("new@example.test")
+        assert both == {"ada@example.test": (False, True), "new@example.test": (True, False)}
+        assert channels("ada@example.test") == {"ada@example.test": (True, True), "new@example.test": (False, False)}
+        assert channels(None) == {"ada@example.test": (False, True), "new@example.test": (False, False)}
+
     def test_lifting_a_restriction_clears_its_reasons(self, api: Api, sandbox: Sandbox) -> None:
         """Reason and details go with the restriction."""
         user = sandbox.create_user()

@@ -11,7 +11,7 @@ import uuid
 from ._project import Project
 from ._records import ContactChannel, User
 
-__all__ = ["channels_of", "delete_channel", "find_auth_channel", "normalize", "save_channel"]
+__all__ = ["channels_of", "delete_channel", "find_auth_channel", "normalize", "save_channel", "set_primary"]
 
 
 def normalize(email: str) -> str:
@@ -36,20 +36,30 @@ def find_auth_channel(project: Project, email: str) -> tuple[User, ContactChanne
     return None
 
 
+def set_primary(project: Project, user: User, channel: ContactChannel | None) -> None:
+    """Make a channel the user's primary one, or none of them; what was primary stays an address of theirs.
+
+    Args:
+        user: in the project, or not yet.
+    """
+    old = _primary(user)
+    if old and (channel is None or channel.id != old.id):
+        old.is_primary = False
+        project.contact_channels[old.id] = old
+    if channel:
+        project.contact_channels.pop(channel.id, None)
+    _set_primary(user, channel)
+
+
 def save_channel(project: Project, channel: ContactChannel) -> None:
     """Keep a channel that was made or changed; one that became primary takes the place of the one that was."""
     user = project.users[channel.user_id]
-    primary = _primary(user)
-    if primary and (channel.is_primary or primary.id == channel.id):
-        _set_primary(user, None)
-        if primary.id != channel.id:
-            primary.is_primary = False
-            project.contact_channels[primary.id] = primary
     if channel.is_primary:
-        project.contact_channels.pop(channel.id, None)
-        _set_primary(user, channel)
-    else:
-        project.contact_channels[channel.id] = channel
+        set_primary(project, user, channel)
+        return
+    if user.primary_email is not None and user.primary_channel_id == channel.id:
+        _set_primary(user, None)
+    project.contact_channels[channel.id] = channel
 
 
 def delete_channel(project: Project, channel: ContactChannel) -> None:

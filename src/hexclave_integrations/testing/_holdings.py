@@ -73,12 +73,6 @@ class SandboxHoldings(SandboxContents):
         self.items = SandboxItems(project, self._lock)
 
     @property
-    def emails(self) -> list[SandboxEmail]:
-        """The e-mails that would have been sent, oldest first."""
-        with self._lock:
-            return list(self._project.emails)
-
-    @property
     def client_user_deletion_enabled(self) -> bool:
         """Whether users may delete themselves, which a new project does not allow and a sandbox does."""
         return self._project.client_user_deletion_enabled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from ._channels import channels_of, normalize
 from ._codes import check_callback, with_code
 from ._mailbox import SandboxEmail
 from ._project import Project
@@ -58,7 +59,7 @@ def _send(call: Call) -> Reply:
 
 
 def _list(call: Call) -> Reply:
-    """The invitations to a team, or those sent to a user's verified address."""
+    """The invitations to a team, or those sent to a user's verified addresses."""
     team_id, user_id = call.query.get("team_id"), call.query.get("user_id")
     if team_id is not None and user_id is not None:
         raise Refusal(text_reply("Cannot specify both team_id and user_id", 400))
@@ -146,8 +147,9 @@ def _open(project: Project) -> list[Invitation]:
 
 
 def _is_for(project: Project, invitation: Invitation, user_id: str) -> bool:
-    user = project.users.get(user_id)
-    return user is not None and user.primary_email_verified and user.primary_email == invitation.email
+    user, address = project.users.get(user_id), normalize(invitation.email)
+    channels = [] if user is None else channels_of(project, user)
+    return any(channel.is_verified and normalize(channel.value) == address for channel in channels)
 
 
 def _check_team(call: Call, team_id: str, *permission_ids: str) -> None:

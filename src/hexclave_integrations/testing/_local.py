@@ -49,6 +49,7 @@ def local_sandbox(
     project_id = _check_settings(project_id, webhook_url)
     with ExitStack() as stack:
         sandbox = Sandbox(project_id=project_id)
+        sandbox.accepts_any_item = True  # there is no Python around it to define items
         stack.callback(sandbox.close)
         file = None
         if state is not None:

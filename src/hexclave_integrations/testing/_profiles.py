@@ -7,10 +7,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ._channels import find_auth_channel
+from ._channels import channels_of, find_auth_channel, normalize, set_primary
 from ._passwords import hash_password
 from ._project import Project
-from ._records import User
+from ._records import ContactChannel, User
 from ._routing import (
     ANYTHING,
     BASE64,
@@ -126,14 +126,15 @@ def set_password(user: User, password: str | None) -> None:
 
 def _write(project: Project, user: User, fields: Mapping[str, Any]) -> None:
     """Check everything, then write: a refused request has changed nothing."""
-    email = _email(project, user, fields)
+    address = _address(project, user, fields)
     restriction = _restriction(user, fields)
     _check_sign_in(fields)
     for name in _PLAIN:
         if name in fields:
             setattr(user, name, fields[name])
-    for name, value in (email | restriction).items():
+    for name, value in restriction.items():
         setattr(user, name, value)
+    set_primary(project, user, address)
     if "display_name" in fields:
         user.display_name = fields["display_name"] or None
     if "password" in fields:
@@ -154,32 +155,33 @@ def _write(project: Project, user: User, fields: Mapping[str, Any]) -> None:
         user.signed_up_at_millis = project.now_millis()
 
 
-def _email(project: Project, user: User, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The primary address as it will be: another one is not verified unless the fields say so."""
-    email, old = user.primary_email, (user.primary_email or "").lower()
+def _address(project: Project, user: User, fields: Mapping[str, Any]) -> ContactChannel | None:
+    """The primary address as it will be, or None: one that is new to the user is not verified unless they say so."""
+    channels = channels_of(project, user)
+    old = next((channel for channel in channels if channel.is_primary), None)
+    email = old.value if old else None
     if "primary_email" in fields:
-        given = fields["primary_email"]
-        email = None if given is None else given.strip().lower()
-        if email is None and old:
-            return {"primary_email": None, "primary_email_verified": False, "primary_email_auth_enabled": False}
-    is_same = (email or "").lower() == old
-    is_verified = fields.get("primary_email_verified", user.primary_email_verified and is_same)
-    signs_in = fields.get("primary_email_auth_enabled", user.primary_email_auth_enabled)
-    if email is None and signs_in:
-        raise Refusal(text_reply("primary_email_auth_enabled cannot be true without primary_email", 400))
-    if email is None and is_verified:
-        raise Refusal(text_reply("primary_email_verified cannot be true without primary_email", 400))
-    begins_to = signs_in and not (is_same and user.primary_email_auth_enabled)
-    other = find_auth_channel(project, email) if begins_to and email is not None else None
-    if other and other[0] is not user:
-        raise known_error(
-            "USER_EMAIL_ALREADY_EXISTS", {"but": "."}, email=email, would_work_if_email_was_verified=False
-        )
-    return {
-        "primary_email": email,
-        "primary_email_verified": is_verified,
-        "primary_email_auth_enabled": signs_in,
-    }
+        email = None if fields["primary_email"] is None else normalize(fields["primary_email"])
+    if email is None and old is None:
+        for name in ("primary_email_auth_enabled", "primary_email_verified"):
+            if fields.get(name):
+                raise Refusal(text_reply(f"{name} cannot be true without primary_email", 400))
+    if email is None:
+        return None
+    known = next((channel for channel in channels if normalize(channel.value) == normalize(email)), None)
+    signs_in = fields.get("primary_email_auth_enabled", old is not None and old.used_for_auth)
+    if signs_in and not (known and known.used_for_auth) and find_auth_channel(project, email):
+        words = {"but": "."}
+        raise known_error("USER_EMAIL_ALREADY_EXISTS", words, email=email, would_work_if_email_was_verified=False)
+    return ContactChannel(
+        id=known.id if known else str(uuid.uuid4()),
+        user_id=user.id,
+        value=email,
+        created_at_millis=known.created_at_millis if known else project.now_millis(),
+        is_verified=fields.get("primary_email_verified", known is not None and known.is_verified),
+        used_for_auth=signs_in,
+        is_primary=True,
+    )
 
 
 def _restriction(user: User, fields: Mapping[str, Any]) -> dict[str, Any]:

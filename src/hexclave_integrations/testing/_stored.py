@@ -63,6 +63,7 @@ KEPT: Final[Mapping[str, Any]] = {
     "holdings": dict[str, Holding],
     "vault_stores": dict[str, dict[str, str]],
     "accepts_any_vault_store": bool,
+    "accepts_any_item": bool,
     "emails": list[SandboxEmail],
     "team_grants": set[tuple[str, str, str]],
     "project_grants": set[tuple[str, str]],
