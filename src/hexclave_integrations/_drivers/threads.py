@@ -11,8 +11,9 @@ from typing import Any, Final, TypeVar
 
 from .. import _reasons as reasons
 from .._base import drive
+from .._memory.key_file import FileUnusable
 from .._memory.redis import RedisUnavailable
-from .._policy.effects import Background, Effect, Fetch, Flow, Once, UseFleet
+from .._policy.effects import Background, Effect, Fetch, Flow, Once, UseFile, UseFleet
 from .._wire.messages import Reply, Request, TransportError, logger
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, HexclaveError, Unavailable
@@ -23,7 +24,7 @@ __all__ = ["TOLD", "SyncDriver"]
 
 T = TypeVar("T")
 
-TOLD: Final = (TransportError, RedisUnavailable, HexclaveError)
+TOLD: Final = (TransportError, RedisUnavailable, FileUnusable, HexclaveError)
 """Errors of effects that a flow is told of."""
 
 
@@ -87,6 +88,8 @@ class SyncDriver:
             return None
         if isinstance(effect, UseFleet):
             return getattr(effect.memory, effect.operation)(*effect.arguments)
+        if isinstance(effect, UseFile):
+            return getattr(effect.file, effect.operation)(*effect.arguments)
         result = effect.function()
         if hasattr(result, "__await__"):
             if hasattr(result, "close"):

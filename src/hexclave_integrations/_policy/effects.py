@@ -1,6 +1,6 @@
 """What a flow may yield: its effects.
 
-A `Flow[T]` yields one of five effects and is resumed with the outcome::
+A `Flow[T]` yields one of six effects and is resumed with the outcome::
 
     Fetch(request)        make this HTTP request       a Reply; or TransportError is thrown in
     Once(key, start)      run a flow, unless one with  (True, what it returned), or its error is thrown in;
@@ -8,6 +8,7 @@ A `Flow[T]` yields one of five effects and is resumed with the outcome::
                                                        or Unavailable is thrown in, since it did not end in time
     Background(start)     run a flow, do not wait      None
     UseFleet(...)         use the fleet's memory       what the operation returns; or RedisUnavailable is thrown in
+    UseFile(...)          use a file                   what the operation returns; or FileUnusable is thrown in
     Call(function)        call the application's code  its result, awaited where that is possible
 """
 
@@ -18,9 +19,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from .._memory.fleet import FleetMemory
+from .._memory.key_file import KeyFile
 from .._wire.messages import Request
 
-__all__ = ["Background", "Call", "Effect", "Fetch", "Flow", "Once", "UseFleet"]
+__all__ = ["Background", "Call", "Effect", "Fetch", "Flow", "Once", "UseFile", "UseFleet"]
 
 T = TypeVar("T")
 
@@ -60,11 +62,20 @@ class UseFleet:
 
 
 @dataclass(frozen=True, slots=True)
+class UseFile:
+    """Call an operation of a file, which may take its time: on a loop, from a thread."""
+
+    file: KeyFile
+    operation: str
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """Call the application's `function`."""
 
     function: Callable[[], Any]
 
 
-Effect: TypeAlias = Fetch | Once | Background | UseFleet | Call
+Effect: TypeAlias = Fetch | Once | Background | UseFleet | UseFile | Call
 Flow: TypeAlias = Generator[Effect, Any, T]

@@ -11,6 +11,7 @@ from .._token.keys import Decision, KeySet
 from .._wire import api
 from .._wire.messages import TransportError, UnusableReply
 from ..errors import InvalidToken, Unavailable
+from . import kept
 from .effects import Background, Fetch, Flow, Once
 from .state import Core
 
@@ -35,10 +36,18 @@ def _refresh(core: Core) -> Flow[None]:
 
 def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
     """Fetch the key set into the ring, or note the failure there; `wanted` is the key id it is fetched for."""
-    now = core.clock()
-    if not (core.ring.wants_refresh(now) if wanted is None else core.ring.decide(wanted, now) is Decision.FETCH):
+    if not _is_due(core, wanted):
         return  # another fetch ended between the decision and this one's turn
     before = core.ring.current.generation
+    try:
+        if not (yield from _know_from_elsewhere(core, wanted)):
+            yield from _fetch_from_hexclave(core, wanted)
+    finally:
+        if core.ring.current.generation != before:
+            core.tokens.forget_all()
+
+
+def _fetch_from_hexclave(core: Core, wanted: str | None) -> Flow[None]:
     try:
         reply = yield Fetch(api.jwks_request(core.config))
         core.ring.accept(api.key_set_document(reply), core.clock(), wanted=wanted)
@@ -46,8 +55,20 @@ def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
         reason = reasons.KEYS_UNUSABLE if isinstance(error, ValueError) else error.reason
         core.ring.failed(core.clock(), reason)
         core.log.warning("Hexclave gave no usable key set: %s", error)
-    if core.ring.current.generation != before:
-        core.tokens.forget_all()
+        yield from kept.recall(core, fresh=False)
+    else:
+        yield from kept.keep(core)
+
+
+def _know_from_elsewhere(core: Core, wanted: str | None) -> Flow[bool]:
+    """Take a fresh set that was kept, if there is one; say whether nothing has to be fetched any more."""
+    yield from kept.recall(core, fresh=True)
+    return not _is_due(core, wanted)
+
+
+def _is_due(core: Core, wanted: str | None) -> bool:
+    now = core.clock()
+    return core.ring.wants_refresh(now) if wanted is None else core.ring.decide(wanted, now) is Decision.FETCH
 
 
 def key_set_with(core: Core, kid: str) -> Flow[KeySet]:
@@ -93,6 +114,7 @@ def ask_for_kinds(core: Core) -> Flow[None]:
             if (regular.status, restricted.status) != (200, 200):
                 raise ValueError(f"status {regular.status} and {restricted.status}")
             core.ring.accept_kinds(regular.body, restricted.body)
+            yield from kept.keep(core)
         except (TransportError, ValueError) as error:
             core.log.warning("Hexclave did not say which users its keys are for: %s", error)
 

@@ -8,9 +8,12 @@ from collections.abc import Callable
 
 from .. import _reasons as reasons
 from .._base.log import SparingLog
+from .._memory.budget import Acquainted, Budget
 from .._memory.caches import AnswerCache, TokenCache, VerifiedToken
 from .._memory.fleet import FleetMemory
+from .._memory.key_file import KeyFile
 from .._token import find
+from .._token.kept_keys import MAX_TEXT, KeptKeys
 from .._token.keys import KeyRing, KeySet
 from .._token.verify import Verifier
 from .._wire.messages import logger
@@ -42,6 +45,13 @@ class Core:
         self.answers = AnswerCache()
         self.api_keys = AnswerCache()
         self.fleet = None if config.redis_url is None else FleetMemory.connect(config)
+        self.kept_keys = KeptKeys(config)
+        self.key_file = None if config.jwks_file is None else KeyFile(config.jwks_file, MAX_TEXT)
+        # What is wrong with the file, said once: whoever reads the log cannot do more than mend it.
+        self.said_of_file: set[str] = set()
+        # Questions that strangers can provoke, and those who are none.
+        self.budget = Budget(config.max_questions)
+        self.acquainted = Acquainted()
         self.log = SparingLog(logger)
         # Hexclave asked for silence until then (429), for each kind of question; epoch seconds. Strangers can make
         # up API keys, and what they are told off for must not keep users from their permissions.
