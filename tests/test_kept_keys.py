@@ -219,7 +219,7 @@ def _socket(path: Path, config: HexclaveConfig) -> None:
         listener.bind(str(path))
 
 
-def _seal_of(change: Callable[[HexclaveConfig], HexclaveConfig]) -> Callable[[Path, HexclaveConfig], None]:
+def _seal_of(change: Callable[[HexclaveConfig], HexclaveConfig]) -> Callable[[Path, HexclaveConfig], object]:
     def spoil(path: Path, config: HexclaveConfig) -> None:
         found = KeptKeys(config).read(path.read_text(), _fetched(path) + 1)
         path.write_text(KeptKeys(change(config)).write(found))
@@ -231,7 +231,7 @@ def _fetched(path: Path) -> float:
     return float(json.loads(path.read_text().splitlines()[1])["fetched_at"])
 
 
-def _text(change: Callable[[str], str]) -> Callable[[Path, HexclaveConfig], None]:
+def _text(change: Callable[[str], str]) -> Callable[[Path, HexclaveConfig], object]:
     def spoil(path: Path, config: HexclaveConfig) -> None:
         path.write_text(change(path.read_text()))
 
@@ -253,15 +253,15 @@ def _future(path: Path, config: HexclaveConfig) -> None:
     path.write_text(KeptKeys(config).write(dataclasses.replace(found, fetched_at=_fetched(path) + 7200)))
 
 
-SPOILED: dict[str, Callable[[Path, HexclaveConfig], None]] = {
+SPOILED: dict[str, Callable[[Path, HexclaveConfig], object]] = {
     "truncated": _text(lambda text: text[: len(text) // 2]),
     "without its last character": _text(lambda text: text[:-1]),
     "empty": _text(lambda text: ""),
     "with more behind it": _text(lambda text: text + text),
     "garbage": lambda path, _: path.write_bytes(os.urandom(2000)),
-    "a bare key set": lambda path, _: path.write_bytes(key_set(jwk(KEY.public_key()))) and None,
+    "a bare key set": lambda path, _: path.write_bytes(key_set(jwk(KEY.public_key()))),
     "an altered moment": _text(lambda text: text.replace('"fetched_at":', '"fetched_at":1')),
-    "oversized": lambda path, _: path.write_bytes(b"x" * (MAX_TEXT + 1)) and None,
+    "oversized": lambda path, _: path.write_bytes(b"x" * (MAX_TEXT + 1)),
     "of another project": _seal_of(
         lambda config: dataclasses.replace(config, project_id="6fbbf22e-f4b2-4c6e-95a1-beab6fa41063")
     ),
