@@ -5,13 +5,25 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint types docs bench chaos fuzz clean
+# With the oldest versions that applications may have: what reads a framework's own parts, the contract, and stores.
+LOWEST       := .venv-lowest
+LOWEST_TESTS := tests/adapters/test_fastapi.py tests/adapters/test_fastapi_startup.py tests/adapters/test_flask.py \
+	tests/adapters/test_starlette.py tests/adapters/test_litestar.py tests/adapters/test_websocket.py \
+	tests/adapters/test_django.py tests/adapters/test_django_checks.py tests/adapters/test_django_private.py \
+	tests/adapters/test_django_webhooks.py tests/adapters/test_drf.py tests/adapters/test_ninja.py \
+	tests/contract/test_contract.py tests/contract/test_webhook_contract.py tests/contract/test_duties.py \
+	tests/test_shared.py tests/test_stores.py tests/test_webhooks.py tests/test_public_api.py tests/packaging
+
+.PHONY: demo test lowest lint types docs bench chaos fuzz clean
 
 demo: $(STAMP)  ## watch FastAPI, Flask and Django judge real requests; KEEP=1 stays up
 	$(BIN)/python -m examples.demo $(if $(KEEP),--keep)
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+lowest: $(LOWEST)/.installed  ## run what matters with the lowest versions that pyproject.toml allows
+	$(LOWEST)/bin/python -m pytest $(or $(ARGS),-q $(LOWEST_TESTS))
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -47,5 +59,12 @@ $(STAMP): pyproject.toml Makefile
 	$(BIN)/python -m pip install --quiet --editable . --group test --group lint
 	touch $@
 
+$(LOWEST)/.installed: pyproject.toml Makefile
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade "pip>=25.1" packaging
+	$(LOWEST)/bin/python -m tests.packaging.bounds > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --editable . --group test --constraint $(LOWEST)/constraints.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -75,7 +76,13 @@ def encode(raw: bytes) -> str:
 
 
 def decode(segment: str) -> bytes:
-    """Undo `encode`."""
+    """Undo `encode`.
+
+    Raises:
+        ValueError: it is not of the alphabet. The standard library skips such characters, and warns since 3.15.
+    """
+    if re.fullmatch(r"[A-Za-z0-9_-]*", segment) is None:
+        raise ValueError("no base64url")
     return base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
 
 

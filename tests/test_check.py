@@ -210,7 +210,7 @@ def test_redis_is_down(world: World, own_redis: Redis) -> None:
     world.set(REDIS_URL=own_redis.url)
     state, text = world.check()["Redis"]
 
-    assert (state, "host, port" in text) == ("wrong", True)
+    assert (state, "connection refused" in text) == ("wrong", True)
 
 
 def test_a_wrong_password_for_redis(world: World, own_redis: Redis) -> None:
@@ -226,6 +226,19 @@ def test_a_wrong_password_for_redis(world: World, own_redis: Redis) -> None:
 
     assert (state, "password" in text, "wrong-one" in text) == ("wrong", True, False)
     assert (without[0], "password" in without[1]) == ("wrong", True)
+
+
+def test_ready_made_clients_of_redis(redis_url: str) -> None:
+    """One for threads is asked; one for event loops cannot be used from here, which is no fault."""
+    import redis
+    import redis.asyncio
+
+    with redis.Redis.from_url(redis_url) as client:
+        clients = {client: "ok", redis.asyncio.Redis.from_url(redis_url): "skipped"}
+        for given, state in clients.items():
+            config = HexclaveConfig(project_id=OTHER, api_url=f"http://127.0.0.1:{free_port()}", redis_url=given)
+            assert {one.what: one.state for one in check(config)}["Redis"] == state
+        assert client.ping()  # it is still its owner's
 
 
 def test_no_redis_url(world: World) -> None:

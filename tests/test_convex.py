@@ -483,9 +483,10 @@ def test_output_that_cannot_be_written(project: Path, redirection: str, name: st
     """What was done stays done where nobody can be told; what was not is said, without a traceback."""
     environ = {**os.environ, "HEXCLAVE_PROJECT_ID": PROJECT, "PYTHONPATH": str(ROOT / "src")}
     environ |= {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
+    path = name.encode()  # as UTF-8 whatever the locale of the tests
     command = f'exec "$0" -m hexclave_integrations convex-auth-config --output "$1" {redirection}'
     done = subprocess.run(
-        ["sh", "-c", command, sys.executable, name],
+        ["sh", "-c", command, sys.executable, path],
         cwd=project,
         env=environ,
         capture_output=True,
@@ -495,7 +496,7 @@ def test_output_that_cannot_be_written(project: Path, redirection: str, name: st
 
     assert (done.returncode, done.stderr.count(b"\n")) == (code, 0 if code == 0 else 1), done.stderr
     if code == 0:
-        assert (project / name).read_text() == render_auth_config(PROJECT)
+        assert (project / os.fsdecode(path)).read_text(encoding="utf-8") == render_auth_config(PROJECT)
 
 
 # --- a request's own token ------------------------------------------------------------------------------------

@@ -225,6 +225,17 @@ def test_testing_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sand
     namespace["test_me"](hexclave_sandbox)
 
 
+def test_example_of_a_test_of_an_application_made_at_import(
+    monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox
+) -> None:
+    """It passes for one test and for the next, with a sandbox of its own."""
+    url = "https://unused.invalid"
+    namespace = run(examples()["Testing your application 2"], monkeypatch, hexclave_sandbox, url)
+
+    namespace["test_me"](hexclave_sandbox)
+    namespace["test_me"](Sandbox())
+
+
 def test_supabase_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox, postgres_url: str) -> None:
     """The browser gets a token, and the server the rows of whom it asks for, of a real database."""
     import psycopg

@@ -351,3 +351,11 @@ class TestRedisStore:
             RedisStore(url)
 
         assert "hush" not in str(caught.value)
+
+
+def test_a_redis_client_that_cannot_judge_its_url_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The URL is not blamed for a version of the client that changed."""
+    monkeypatch.delattr(redis.ConnectionPool, "make_connection")
+
+    with pytest.raises(ConfigurationError, match=r"redis \d.* use a version"):
+        RedisStore("redis://127.0.0.1:1")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from . import _reasons as reasons
-from ._base.guards import NeverFromRequest, RefusesAsDependency, shows_only
+from ._base.guards import NeverFromRequest, SignatureOfValue, shows_only
 
 __all__ = ["HexclaveApiKey", "ParsedApiKey", "looks_like_api_key", "parse_api_key", "why_no_api_key"]
 
@@ -43,7 +43,7 @@ class HexclaveApiKey(NeverFromRequest):
     expires_at: datetime | None = None
     is_public: bool = False
 
-    __signature__ = RefusesAsDependency("Use Depends(require_api_key)")
+    __signature__ = SignatureOfValue("Use Depends(require_api_key)")
 
     @classmethod
     def from_api(cls, body: Mapping[str, Any]) -> HexclaveApiKey:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Concatenate, Final, Generic, Literal, ParamSpec, Self, TypeAlias, TypeVar
 
 from ._base import strict
 from ._base.guards import NotADependency, RefusesAsDependency, Unapplied
@@ -51,6 +53,24 @@ _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PERMISSION = re.compile(r"\$?[a-z0-9_:]+")  # contract 4.3
 
 R = TypeVar("R", bound="Requirement")
+P = ParamSpec("P")
+T = TypeVar("T")
+U = TypeVar("U", bound=Unapplied)
+
+
+def _explained(method: Callable[Concatenate[U, P], T]) -> Callable[Concatenate[U, P], T]:
+    """Answer a call with the wrong arguments, such as `@require_user.live` makes of a view, with what to write."""
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def call(self: U, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            signature.bind(self, *args, **kwargs)
+        except TypeError:
+            raise NotADependency(self._fix()) from None
+        return method(self, *args, **kwargs)
+
+    return call
 
 
 class _Allow(Unapplied, Generic[R]):
@@ -61,6 +81,7 @@ class _Allow(Unapplied, Generic[R]):
     def __init__(self, requirement: R) -> None:
         self._requirement = requirement
 
+    @_explained
     def __call__(self, *, restricted: bool = False, anonymous: bool = False, api_key: bool = False) -> R:
         """A copy that lets more through.
 
@@ -89,6 +110,7 @@ class _Live(Unapplied, Generic[R]):
     def __init__(self, requirement: R) -> None:
         self._requirement = requirement
 
+    @_explained
     def __call__(self) -> R:
         """A copy that asks Hexclave on every request whether user and session still exist (contract 9.20)."""
         return dataclasses.replace(self._requirement, is_live=True)
@@ -256,6 +278,7 @@ class RequirePermission(_Factory[R]):
 
     _example = 'require_permission("{team_id}", "export_reports")'
 
+    @_explained
     def __call__(self, team: TeamReference, permission: str) -> R:
         """Make the requirement; see the class."""
         return self._requirement(scope="team permission", team=team, permission=permission)
@@ -275,6 +298,7 @@ class RequireProjectPermission(_Factory[R]):
 
     _example = 'require_project_permission("access_admin_dashboard")'
 
+    @_explained
     def __call__(self, permission: str) -> R:
         """Make the requirement; see the class."""
         return self._requirement(scope="project permission", permission=permission)
@@ -294,6 +318,7 @@ class RequireTeam(_Factory[R]):
 
     _example = 'require_team("{team_id}")'
 
+    @_explained
     def __call__(self, team: TeamReference) -> R:
         """Make the requirement; see the class."""
         return self._requirement(scope="team", team=team)

@@ -528,10 +528,11 @@ def test_templates_see_the_user(world: World) -> None:
 def test_without_the_middleware_nothing_is_let_through(world: World) -> None:
     """A forgotten middleware is an error that says what to write, for requirements and for the attribute."""
     request: Any = RequestFactory().get("/")
-    with pytest.raises(ConfigurationError, match="HexclaveMiddleware"):
-        make_view("sync view", require_user)(request)
-    with pytest.raises(ConfigurationError, match="HexclaveMiddleware"):
-        async_to_sync(make_view("async view", optional_user))(request)
+    with world.settings(MIDDLEWARE=[]):
+        with pytest.raises(ConfigurationError, match="HexclaveMiddleware"):
+            make_view("sync view", require_user)(request)
+        with pytest.raises(ConfigurationError, match="HexclaveMiddleware"):
+            async_to_sync(make_view("async view", optional_user))(request)
     with pytest.raises(ConfigurationError, match="HexclaveMiddleware"):
         _ = request.hexclave_user
     with world.settings(path("me", make_view("sync view", require_user)), MIDDLEWARE=[]):

@@ -160,7 +160,7 @@ def test_operations_that_cannot_be_read_are_named(world: World, monkeypatch: pyt
 
 # Names with an underscore that belong to Django's documented interface, or to this package.
 DOCUMENTED = {"_meta", "_default_manager", "_base_manager"}
-OURS = {"_hexclave_user", "_hexclave_caller", "_twin", "_handlers"}
+OURS = {"_public", "_hexclave_is_extended", "_hexclave_user", "_hexclave_caller", "_twin", "_handlers"}
 HARMLESS = {"_reject"}  # of Django's CSRF check, overridden for its log line alone: without it, it refuses all the same
 
 

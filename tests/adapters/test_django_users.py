@@ -305,7 +305,7 @@ def test_first_requests_at_once_make_one_row(world: World, rows: Any) -> None:
     backends = ["tests.adapters.test_django_users.Slow"]
     with world.settings(path("", show), **{**BRIDGE, "AUTHENTICATION_BACKENDS": backends}):
         assert (world.alice.id, world.alice.id) == both(ask("wsgi", "/", world.headers(world.alice)))
-    assert [(row.username, row.first_name) for row in rows.all()] == [(world.alice.id, "")]
+    assert [(row.username, row.first_name) for row in rows.all()] == [(world.alice.id, "Alice")]
 
 
 @pytest.mark.parametrize("field", ["username", "email"])

@@ -316,19 +316,41 @@ def test_not_knowing_after_the_view_is_503_too(world: World, setting: str | None
 
     @world.app.after_request
     def name_the_user(response: flask.Response) -> flask.Response:
-        response.headers["X-User"] = current_user.id if current_user else "nobody"
+        response.headers["X-User"] = current_user.id
         return response
 
     with world.sandbox.outage():
         response = world.get("/", world.alice)
-        assert (503, Unavailable().body()) == (response.status_code, response.data)
+    assert (503, Unavailable().body()) == (response.status_code, response.data)
+    assert (response.headers["Cache-Control"], response.headers["Vary"]) == (PRIVATE, VARY)
+
+
+@pytest.mark.parametrize("setting", [None, "TESTING", "DEBUG", "PROPAGATE_EXCEPTIONS"])
+def test_a_page_that_is_made_outlives_not_knowing(world: World, setting: str | None) -> None:
+    """What the view did is done: who asks whether there is a user, after the view and in an outage, is told no."""
+    if setting is not None:
+        world.app.config[setting] = True
+    world.app.add_url_rule("/", view_func=lambda: "the page")
+
+    @world.app.after_request
+    def name_the_user(response: flask.Response) -> flask.Response:
+        response.headers["X-User"] = current_user.id if current_user else "nobody"
+        return response
+
+    @world.app.teardown_request
+    def ask_again(error: BaseException | None) -> None:
+        assert current_user.id if current_user else True
+
+    with world.sandbox.outage():
+        response = world.get("/", world.alice)
+        assert (response.status_code, response.data) == (200, b"the page")
+        assert response.headers["X-User"] == world.get("/").headers["X-User"] == "nobody"
         assert (response.headers["Cache-Control"], response.headers["Vary"]) == (PRIVATE, VARY)
-        assert world.get("/").headers["X-User"] == "nobody"
 
 
 @pytest.mark.parametrize("reads_the_user", [False, True])
 def test_the_applications_own_answer_after_the_view(world: World, reads_the_user: bool) -> None:
-    """The application's error handler is asked there too; one that is refused itself ends in the usual answer."""
+    """The application's error handler is asked there too, and may ask whether there is a user."""
     world.app.add_url_rule("/", view_func=greet())
 
     @world.app.after_request
@@ -343,8 +365,7 @@ def test_the_applications_own_answer_after_the_view(world: World, reads_the_user
     with world.sandbox.outage():
         response = world.get("/", world.alice)
 
-    assert response.status_code == 503
-    assert (response.data == Unavailable().body()) is reads_the_user
+    assert (response.status_code, response.json) == (503, {"user": False})
 
 
 def test_a_fault_after_the_view_stays_one(world: World) -> None:
@@ -1214,6 +1235,22 @@ def test_misuse_is_refused_before_any_answer(world: World, misuse: Callable[[fla
     for _ in range(2):  # not only the first request
         with pytest.raises(ConfigurationError):
             world.get(f"/teams/{world.team.id}", world.alice)
+
+
+def test_where_views_hide_their_class_nothing_is_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Flask whose class-based views cannot be looked at is named: their requirements are not taken for none."""
+    original = flask.views.View.__dict__["as_view"].__func__
+
+    def as_view(cls: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        view = original(cls, name, *args, **kwargs)
+        del view.view_class
+        return view
+
+    monkeypatch.setattr(flask.views.View, "as_view", classmethod(as_view))
+    world.app.add_url_rule("/open", view_func=lambda: "in", endpoint="open")
+
+    with pytest.raises(ConfigurationError, match="class-based views cannot be read"):
+        world.get("/open", world.alice)
 
 
 @pytest.mark.parametrize("what", [MethodView, require_user, require_team, "view", None])

@@ -9,10 +9,10 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from wsgiref.util import setup_testing_defaults
 
-__all__ = ["AsgiServer", "Reply", "Server", "StartRefused", "WsgiServer", "listening"]
+__all__ = ["AsgiServer", "Garbage", "Reply", "Server", "StartRefused", "WsgiServer", "listening"]
 
 LIMIT = 20.0
 """Seconds after which an application that does not answer fails its test."""
@@ -39,6 +39,18 @@ class Reply:
             lowered = name.lower()
             joined[lowered] = f"{joined[lowered]}, {value}" if lowered in joined else value
         return cls(status, joined, body)
+
+
+class Garbage(NamedTuple):
+    """What a request leaves to the garbage collector, as a mean.
+
+    Attributes:
+        objects: all objects that it frees.
+        in_cycles: those of them that keep themselves alive; the rest only hangs from them.
+    """
+
+    objects: float
+    in_cycles: float
 
 
 class Server:
@@ -73,8 +85,8 @@ class Server:
         """
         raise NotImplementedError
 
-    def garbage(self, path: str, headers: Headers, number: int) -> float:
-        """How many objects a GET leaves to the garbage collector, as the mean of so many."""
+    def garbage(self, path: str, headers: Headers, number: int) -> Garbage:
+        """What a GET leaves to the garbage collector, as the mean of so many."""
         raise NotImplementedError
 
 
@@ -186,7 +198,7 @@ class AsgiServer(Server):
         self._runner.run(run())
         return said
 
-    def garbage(self, path: str, headers: Headers, number: int) -> float:
+    def garbage(self, path: str, headers: Headers, number: int) -> Garbage:
         async def several(times: int) -> None:
             for _ in range(times):
                 await self._request("GET", path, headers)
@@ -225,7 +237,7 @@ class WsgiServer(Server):
         ((status, fields),) = started
         return Reply.of(int(status[:3]), fields, content)
 
-    def garbage(self, path: str, headers: Headers, number: int) -> float:
+    def garbage(self, path: str, headers: Headers, number: int) -> Garbage:
         def several(times: int) -> None:
             for _ in range(times):
                 self.send("GET", path, headers)
@@ -265,22 +277,44 @@ def _reply(said: list[dict[str, Any]]) -> Reply:
     return Reply.of(head["status"], fields, b"".join(message.get("body", b"") for message in rest))
 
 
-def _garbage(run: Callable[[int], None], number: int) -> float:
-    def left_by(times: int) -> int:
+def _garbage(run: Callable[[int], None], number: int) -> Garbage:
+    def left_by(times: int) -> tuple[int, int]:
         while gc.collect():  # what has a finalizer needs several rounds
             pass
-        run(times)
-        return gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)  # what is found is kept in `gc.garbage`
+        try:
+            run(times)
+            gc.collect()
+            return len(gc.garbage), _number_in_cycles(gc.garbage)
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
 
-    run(3)  # what is made once
-    gc.disable()
-    gc.freeze()  # what is there already need not be looked through again
+    logging.disable()  # pytest keeps what is logged, and Django's records of refusals hold their requests
     try:
+        run(3)  # what is made once
+        gc.disable()
+        gc.freeze()  # what is there already need not be looked through again
         fixed = left_by(0)  # of an event loop, for instance
-        return (left_by(number) - fixed) / number
+        return Garbage(*((left - without) / number for left, without in zip(left_by(number), fixed, strict=True)))
     finally:
         gc.unfreeze()
         gc.enable()
+        logging.disable(logging.NOTSET)
+
+
+def _number_in_cycles(objects: list[Any]) -> int:
+    """How many objects refer to themselves, directly or through others; one between two such objects counts too."""
+    known = {id(one) for one in objects}
+    referred = {id(one): known.intersection(map(id, gc.get_referents(one))) for one in objects}
+    while ends := [one for one, others in referred.items() if not others & referred.keys()]:
+        for one in ends:
+            del referred[one]
+    attributes = set()  # do not count: CPython makes this dictionary for some instances, and for some it does not
+    for one in objects:
+        with contextlib.suppress(AttributeError):
+            attributes.add(id(object.__getattribute__(one, "__dict__")))
+    return len(referred.keys() - attributes)
 
 
 class _Notes(logging.Handler):

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from hexclave_integrations import ConfigurationError
 from hexclave_integrations.webhooks import Webhooks
 
-from .driving import AsgiServer, StartRefused, WsgiServer, denial
+from .driving import AsgiServer, Garbage, StartRefused, WsgiServer, denial
 from .frameworks import WEBHOOK_PATH, Framework, Guards, Route
 from .table import BAD_TOKEN, NOBODY, VARY, World, read_answer, unavailable
 from .views import PERMISSION
@@ -105,6 +107,34 @@ def a_websocket_is_denied_with_the_answer_of_http(framework: Framework) -> None:
 
     assert [read_answer(one.status, one.headers, one.body) for one in said] == [NOBODY, BAD_TOKEN, unavailable(30)]
     assert route.visits == 0
+
+
+@duty("websocket")
+def a_page_can_read_why_its_websocket_is_refused(framework: Framework) -> None:
+    """With `websocket_close_codes` it is accepted and closed at once: 4401, 4403 or 1013; the view never runs."""
+    w, route = World(), Route("/ws", require_user, is_websocket=True)
+    installed = {"Hexclave", "HexclaveMiddleware", "HexclavePlugin"} & vars(framework.module).keys()
+    exports = {name: partial(getattr(framework.module, name), websocket_close_codes=True) for name in installed}
+    framework = dataclasses.replace(framework, module=SimpleNamespace(**{**vars(framework.module), **exports}))
+    with framework.serve(w.sandbox.config, route) as server:
+        assert isinstance(server, AsgiServer)
+        expired = w.sandbox.token(w.alice, expires_in=-60)
+        kinds: list[dict[str, str]] = [{}, {TOKEN: expired}, w.sandbox.headers(w.restricted)]
+        said = [server.connect("/ws", headers, can_deny=can_deny) for headers in kinds for can_deny in (False, True)]
+        accepted = server.connect("/ws", w.sandbox.headers(w.alice))
+    with w.sandbox.outage() as _, framework.serve(w.sandbox.config, route) as server:
+        assert isinstance(server, AsgiServer)
+        said.append(server.connect("/ws", w.sandbox.headers(w.alice)))
+
+    assert [[message["type"] for message in one] for one in said] == [["websocket.accept", "websocket.close"]] * 7
+    assert [one[1]["code"] for one in said] == [4401, 4401, 4401, 4401, 4403, 4403, 1013]
+    assert [one[1]["reason"] for one in said[2:7:2]] == [
+        "ACCESS_TOKEN_EXPIRED",
+        "RESTRICTED_USER_NOT_ALLOWED",
+        "HEXCLAVE_UNAVAILABLE",
+    ]
+    assert [message["type"] for message in accepted] == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert route.visits == 1
 
 
 @duty("websocket")
@@ -334,7 +364,7 @@ def a_request_leaves_nothing_behind(framework: Framework) -> None:
         alice = {**w.sandbox.headers(w.alice), "cookie": "a=b"}
         left, unavoidable = (server.garbage(path, alice, 10) for path in ("/me", "/open"))
 
-    assert left <= unavoidable + 0.5
+    assert adds_nothing(left, unavoidable)
 
 
 @duty()
@@ -345,4 +375,15 @@ def a_refusal_leaves_nothing_behind(framework: Framework) -> None:
         left = [server.garbage("/me", headers, 10) for headers in ({}, {TOKEN: "a.b.c"})]
         unavoidable = server.garbage("/refused", {}, 10)
 
-    assert max(left) <= unavoidable + 0.5
+    assert all(adds_nothing(one, unavoidable) for one in left)
+
+
+def adds_nothing(left: Garbage, unavoidable: Garbage) -> bool:
+    """Whether a guarded request leaves no more than one without a guard.
+
+    Where the framework makes a cycle through each request by itself (Django's handler for ASGI does, on Python 3.12
+    and newer), everything that belongs to the request hangs from it. Then the objects in cycles are what counts.
+    """
+    if unavoidable.objects < 1:
+        return left.objects <= unavoidable.objects + 0.5
+    return left.in_cycles <= unavoidable.in_cycles + 0.5

@@ -19,6 +19,7 @@ from ._target import Target, change_bytes, change_json, finding
 
 __all__ = ["base64url_target", "ids_target", "json_target"]
 
+_ALPHABET: Final = re.compile(rb"[A-Za-z0-9_-]*")
 JsonReader: TypeAlias = Callable[[bytes, int | None], dict[str, Any]]
 
 
@@ -108,7 +109,8 @@ def base64url_target(read: Callable[[bytes], bytes] = strict.base64url) -> Targe
 
     def check(data: bytes) -> bool:
         try:
-            lax = base64.urlsafe_b64decode(data + b"=" * (-len(data) % 4))
+            # Without the look at the alphabet, the standard library discards what is not of it, and warns since 3.15.
+            lax = base64.urlsafe_b64decode(data + b"=" * (-len(data) % 4)) if _ALPHABET.fullmatch(data) else None
         except binascii.Error:
             lax = None
         is_canonical = lax is not None and base64.urlsafe_b64encode(lax).rstrip(b"=") == data

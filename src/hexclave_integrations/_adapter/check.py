@@ -31,12 +31,6 @@ _NOBODY: Final = "00000000-0000-4000-8000-000000000000"
 """A user id that no user has: the question is only whether the server key may ask."""
 _PRECISION: Final = 2.0
 """How exactly `Date` tells the time, with the way back: seconds."""
-_REDIS: Final = {
-    "AuthenticationError": "Redis refuses the user or password in redis_url.",
-    "NoPermissionError": "Redis does not let the user in redis_url run scripts.",
-    "TimeoutError": "Redis did not answer in time: are host and port in redis_url right, and is it up?",
-    "ConnectionError": "Redis cannot be reached: are host, port and redis:// or rediss:// in redis_url right?",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +161,8 @@ def _clock(config: HexclaveConfig, headers: Mapping[str, str], asked_at: float, 
 def _redis(config: HexclaveConfig) -> Finding:
     if config.redis_url is None:
         return Finding("Redis", "skipped", "redis_url is not set: this process remembers for itself.")
+    if type(config.redis_url).__module__.startswith("redis.asyncio"):
+        return Finding("Redis", "skipped", "the client in the settings works on event loops only.")
     try:
         scripts = RedisScripts(config.redis_url, config.http_timeout)
     except ConfigurationError as error:
@@ -174,8 +170,7 @@ def _redis(config: HexclaveConfig) -> Finding:
     try:
         scripts.run("return redis.call('PING')", [], [])
     except RedisUnavailable as error:
-        name = str(error)
-        return Finding("Redis", "wrong", _REDIS.get(name, f"it cannot be asked ({name}): is redis_url right?"))
+        return Finding("Redis", "wrong", f"what redis_url leads to cannot be asked: {error}.")
     finally:
         scripts.close()
     return Finding("Redis", "ok", "it answers.")

@@ -56,13 +56,13 @@ class AsyncDriver:
 
     async def open(self) -> None:
         """Keep connections on the running loop until `close` is called there."""
-        loop = asyncio.get_running_loop()
+        loop = _running_loop()
         if self._transport is None and loop not in self._clients:
             self._clients[loop] = self._new_client()
 
     async def close(self) -> None:
         """Close the running loop's connections and end its background work; a later request opens new ones."""
-        loop = asyncio.get_running_loop()
+        loop = _running_loop()
         mine = [task for task in self._tasks.copy() if task.get_loop() is loop]  # other loops' threads change it
         for task in mine:
             task.cancel()
@@ -75,7 +75,7 @@ class AsyncDriver:
         if isinstance(effect, Fetch):
             return await self._send(effect.request)
         if isinstance(effect, Once):
-            leads, future = self.flights.join(effect.key, asyncio.get_running_loop())
+            leads, future = self.flights.join(effect.key, _running_loop())
             if leads:
                 return True, await self._lead(effect, future)
             await self._wait(effect.key, future)
@@ -136,13 +136,13 @@ class AsyncDriver:
     def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         # A loop that was closed under its tasks never ends them.
         self._tasks.difference_update([task for task in self._tasks.copy() if task.get_loop().is_closed()])
-        task = asyncio.get_running_loop().create_task(work)
+        task = _running_loop().create_task(work)
         self._tasks.add(task)  # the loop itself holds tasks only weakly
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def _send(self, request: Request) -> Reply:
-        client = self._clients.get(asyncio.get_running_loop())
+        client = self._clients.get(_running_loop())
         if client is not None:
             return await self._exchange(client, request)
         async with self._new_client() as client:
@@ -172,3 +172,13 @@ class AsyncDriver:
         if self._transport is not None:
             return httpx.AsyncClient(transport=borrowed(self._transport), timeout=self._timeout)
         return httpx.AsyncClient(verify=self._threads.lines.tls, timeout=self._timeout, follow_redirects=False)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "Hexclave's async client runs on asyncio, and this is another library such as Trio: start the server with "
+            "an asyncio worker (Hypercorn: --worker-class asyncio), and give tests the anyio backend asyncio."
+        ) from None

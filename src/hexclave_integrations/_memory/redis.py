@@ -46,7 +46,9 @@ class RedisScripts(ForkAware):
             from redis.asyncio.retry import Retry as AsyncRetry
             from redis.backoff import NoBackoff
             from redis.retry import Retry
-        except ImportError:
+        except ModuleNotFoundError as error:
+            if error.name != "redis":  # it is installed, and something in it is missing
+                raise
             raise ConfigurationError('redis_url needs redis: pip install "hexclave-integrations[redis]".') from None
         self._redis = redis
         self._errors = (redis.RedisError, UnicodeError, OSError, TimeoutError)
@@ -73,6 +75,12 @@ class RedisScripts(ForkAware):
         super().__init__()
 
     def _check_url(self) -> None:
+        for pool in (self._redis.ConnectionPool, self._redis.asyncio.ConnectionPool):
+            if not hasattr(pool, "make_connection"):  # or the URL would be blamed for it
+                raise ConfigurationError(
+                    f"redis {self._redis.__version__} does not let its URL be judged: use a version of it that this "
+                    "version of hexclave-integrations supports."
+                )
         problem = None
         try:
             with contextlib.closing(self._redis.Redis.from_url(self._url, **self._options)) as client:

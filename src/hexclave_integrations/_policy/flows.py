@@ -51,7 +51,7 @@ def identify(core: Core, attempt: Attempt, *, optional: bool = False) -> Flow[He
 
     Args:
         attempt: the request's credentials.
-        optional: a cookie that is over or cannot be used counts as none.
+        optional: a cookie that cannot be used, and a bearer token of another issuer, count as none.
 
     Raises:
         AuthenticationError: credentials came and are not acceptable.

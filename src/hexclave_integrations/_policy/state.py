@@ -57,6 +57,11 @@ class Core:
         # up API keys, and what they are told off for must not keep users from their permissions.
         self.paused_until: dict[str, float] = {}
 
+    def forget_answers(self) -> None:
+        """Forget every answer about permissions, memberships and API keys, those still under way included."""
+        self.answers.forget_all()
+        self.api_keys.forget_all()
+
     def settle(self, attempt: Attempt, now: float) -> bool:
         """Work out who makes a request, where that needs no question; False where a key has to be fetched first.
 
@@ -102,18 +107,10 @@ class Core:
         try:
             if not self.settle(attempt, now):
                 return None
-            user = attempt.outcome(now, optional=requirement.optional)
+            user = self.outcome(attempt, now, optional=True) if requirement.optional else attempt.outcome(now)
             if user is not None:
                 requirement.check_kind(user)
             return user
-        except RequestRefused as error:
-            self.note(error, attempt)
-            raise
-
-    def outcome(self, attempt: Attempt, now: float, *, optional: bool = False) -> HexclaveUser | None:
-        """As `Attempt.outcome`, with a note of the refusal."""
-        try:
-            return attempt.outcome(now, optional=optional)
         except RequestRefused as error:
             self.note(error, attempt)
             raise
@@ -131,6 +128,25 @@ class Core:
                     return
                 attempt.noted = refusal.reason
             logger.debug("Refused: %s: %s", refusal.code, refusal.reason)
+
+    def outcome(self, attempt: Attempt, now: float, *, optional: bool = False) -> HexclaveUser | None:
+        """As `attempt.outcome`, with a note of the refusal.
+
+        Args:
+            attempt: the settled credentials of a request.
+            now: epoch seconds.
+            optional: some credentials that are not acceptable count as none.
+
+        Raises:
+            RequestRefused: as for `attempt.outcome`.
+        """
+        try:
+            return attempt.outcome(now)
+        except RequestRefused as error:
+            if optional and isinstance(error, AuthenticationError) and attempt.counts_as_none(self.config):
+                return None
+            self.note(error, attempt)
+            raise
 
     def judge(self, token: str, now: float) -> VerifiedToken | Unproved:
         """Verify a token, or say what is still to be proved because its key is not at hand.

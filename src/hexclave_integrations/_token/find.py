@@ -30,6 +30,7 @@ __all__ = [
     "find_in_cookies",
     "find_in_headers",
     "find_token",
+    "plain_bearer",
     "read_cookies",
     "wanted_headers",
     "why_nobody",
@@ -56,6 +57,8 @@ _MENTIONS_BEARER = re.compile(r"(?:^|,)[ \t]*Bearer[ \t]", re.IGNORECASE)
 _BEARER = re.compile(r"Bearer[ \t]+(.+)", re.IGNORECASE | re.DOTALL)
 _ENVELOPES = ("stackauth_", "hexclave_")
 _BLANKS: Final = " \t"  # what may surround a header's value (RFC 9110 section 5.6.3); Python's own blanks are many more
+# What JavaScript makes of a missing token when it becomes text: the frontend says that nobody is signed in.
+_MISSING: Final = frozenset({"null", "undefined"})
 _SEVERAL: Final = ";"  # between the values of a cookie whose name came more than once
 
 
@@ -157,7 +160,8 @@ def find_token(
 def find_in_headers(found: Mapping[str, str]) -> Credential | None:
     """The access token in a request's headers; blank where a client says "signed out"; None where none of them speaks.
 
-    An envelope whose token is null says "signed out": then no cookie counts either.
+    An envelope whose token is null says "signed out": then no cookie counts either. The text `null` or `undefined` in
+    place of a token is no credential, and the next source is read (contract 1.2).
 
     Args:
         found: the credential headers, as `collect` returns them.
@@ -169,10 +173,10 @@ def find_in_headers(found: Mapping[str, str]) -> Credential | None:
         return None
     value = found.get(STACK_TOKEN, "")
     # As below, at once: most requests end here.
-    if "," not in value and len(value) <= MAX_HEADER and (plain := value.strip(_BLANKS)):
+    if "," not in value and len(value) <= MAX_HEADER and (plain := _present(value.strip(_BLANKS))):
         return _bounded(plain)
     for name in (STACK_TOKEN, HEXCLAVE_TOKEN):
-        if token := _single(found.get(name)):
+        if token := _present(_single(found.get(name))):
             return _bounded(token)
     bearer = _bearer(found.get(AUTHORIZATION))
     if bearer is not None:
@@ -185,16 +189,36 @@ def find_in_headers(found: Mapping[str, str]) -> Credential | None:
     return None if bearer is None else _bounded(bearer)
 
 
+def plain_bearer(found: Mapping[str, str]) -> Credential | None:
+    """The credentials of `Authorization: Bearer` where they, and no form of Hexclave's own, decide who the caller is.
+
+    Args:
+        found: the credential headers, as `collect` returns them.
+    """
+    try:
+        own = [_present(_single(found.get(name))) for name in (STACK_TOKEN, HEXCLAVE_TOKEN)]
+        if any(own) or found.get(STACK_AUTH):
+            return None
+        bearer = _bearer(found.get(AUTHORIZATION))
+    except InvalidToken:
+        return None
+    return None if bearer is None or bearer.startswith(_ENVELOPES) else Credential(bearer)
+
+
 def are_there(found: Mapping[str, str]) -> bool:
     """Whether a header has credentials of ours where an access token may be, good or bad.
 
     Args:
         found: the credential headers, as `collect` returns them.
     """
-    given = {name: value for name in HEADER_NAMES if (value := found.get(name, "").strip(_BLANKS))}
-    if AUTHORIZATION in given and not _MENTIONS_BEARER.search(given[AUTHORIZATION]):
-        del given[AUTHORIZATION]
-    return bool(given)
+    try:
+        if any(_present(_single(found.get(name))) for name in (STACK_TOKEN, HEXCLAVE_TOKEN)):
+            return True
+        if found.get(STACK_AUTH, "").strip(_BLANKS):
+            return True
+        return _bearer(found.get(AUTHORIZATION)) is not None
+    except InvalidToken:
+        return True
 
 
 def why_nobody(found: Mapping[str, str], cookies: Mapping[str, str], project_id: str) -> str:
@@ -225,7 +249,7 @@ def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> Credential
         ApiKeyNotFound: the header came more than once with different values.
     """
     try:
-        text = _single(found.get(config.api_key_header)) or None  # blank, or blank twice, is none
+        text = _present(_single(found.get(config.api_key_header)))
         if text is None:
             bearer = _bearer(found.get(AUTHORIZATION))
             text = bearer if bearer is not None and looks_like_api_key(bearer) else None
@@ -258,12 +282,18 @@ def _single(value: str | None) -> str | None:
     return value.strip(_BLANKS)
 
 
+def _present(text: str | None) -> str | None:
+    """The text of a credential; None where it is blank, or stands for a missing one."""
+    # The length first: to look a long text up in a set, all of it is read.
+    return None if not text or (len(text) < MIN_TOKEN and text in _MISSING) else text
+
+
 def _bearer(value: str | None) -> str | None:
     """The credentials of the Bearer scheme; other schemes are not ours."""
     if not value or not _MENTIONS_BEARER.search(value):
         return None
     match = _BEARER.fullmatch(_single(value) or "")
-    return match[1].strip(_BLANKS) or None if match else None
+    return _present(match[1].strip(_BLANKS)) if match else None
 
 
 def _decode_base64(payload: str) -> bytes:

@@ -73,9 +73,10 @@ def key_set_document(reply: Reply) -> bytes:
         return reply.body
     if reply.status != 404:
         raise UnusableReply(f"status {reply.status}", reasons.KEYS_STATUS)
-    # Hexclave says it in plain text; a website at a wrong address says it in HTML.
-    is_website = "html" in reply.headers.get("content-type", "")
-    raise UnusableReply("status 404", reasons.KEYS_UNUSABLE if is_website else reasons.KEYS_PROJECT)
+    if "html" in reply.headers.get("content-type", ""):  # a website at a wrong address; Hexclave says it in plain text
+        raise UnusableReply("status 404", reasons.KEYS_UNUSABLE)
+    what = "it knows no project with this project_id (HEXCLAVE_PROJECT_ID) at this api_url"
+    raise UnusableReply(what, reasons.KEYS_PROJECT)
 
 
 def server_request(config: HexclaveConfig, what: str, path: str, **query: str) -> Request:

@@ -16,20 +16,23 @@ The middleware refuses nobody: only a requirement does. Without one, `request.he
 webhooks do.
 """
 
+from .._base.extras import extra
 from ..requirements import SELECTED_TEAM
-from ._conf import get_async_client, get_client
-from ._mixins import HexclaveRequiredMixin
-from ._requirements import (
-    DjangoRequirement,
-    optional_user,
-    require_api_key,
-    require_permission,
-    require_project_permission,
-    require_team,
-    require_user,
-)
-from ._supabase import supabase_view
-from ._webhooks import webhook_view
+
+with extra("django", "django"):
+    from ._conf import get_async_client, get_client
+    from ._mixins import HexclaveRequiredMixin
+    from ._requirements import (
+        DjangoRequirement,
+        optional_user,
+        require_api_key,
+        require_permission,
+        require_project_permission,
+        require_team,
+        require_user,
+    )
+    from ._supabase import supabase_view
+    from ._webhooks import webhook_view
 
 __all__ = [
     "SELECTED_TEAM",

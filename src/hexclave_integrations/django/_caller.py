@@ -11,17 +11,27 @@ from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.module_loading import import_string
 
 from .._adapter import cache_headers
 from ..api_key import HexclaveApiKey, looks_like_api_key
 from ..errors import AuthenticationError, ConfigurationError, InvalidToken, RequestRefused
 from ..requirements import Requirement
 from ..user import HexclaveUser
-from ._conf import Installation
+from ._conf import Installation, installation
 from ._csrf import CsrfFailed, check_csrf
 from ._private import django_request
 
-__all__ = ["Caller", "answer_to", "caller_of", "find_caller", "in_event_loop", "refuse_event_loop"]
+__all__ = [
+    "Caller",
+    "answer_to",
+    "bare_caller",
+    "caller_of",
+    "find_caller",
+    "guarded_caller",
+    "in_event_loop",
+    "refuse_event_loop",
+]
 
 _STATE: Final = "_hexclave_caller"
 
@@ -41,9 +51,19 @@ class Caller:
         rows: the rows of Django's user model that were looked up for Hexclave users, by their ids.
         followed: what was put on the request as `request.user`, with `DJANGO_USERS`.
         is_streaming: whether the headers of the answer are gone and its body is being made.
+        has_middleware: whether the middleware will see the answer; not in tests of a single view.
     """
 
-    __slots__ = ("attempt", "followed", "installation", "is_streaming", "refuse", "refused", "rows")
+    __slots__ = (
+        "attempt",
+        "followed",
+        "has_middleware",
+        "installation",
+        "is_streaming",
+        "refuse",
+        "refused",
+        "rows",
+    )
 
     def __init__(self, installation: Installation, request: HttpRequest, refuse: Refuse) -> None:
         self.installation = installation
@@ -53,6 +73,7 @@ class Caller:
         self.rows: dict[str, Any] = {}
         self.followed: Any = None
         self.is_streaming = False
+        self.has_middleware = True
         setattr(request, _STATE, self)
 
     def ask(self) -> None:
@@ -197,8 +218,11 @@ class Caller:
             from .users._request import become
 
             become(request, self, principal)
-        elif principal is not None and request is not target:
-            request.user = principal  # the authentication classes of Django REST framework may have found another
+        elif principal is not None:
+            # Whoever the session or the authentication classes of Django REST framework have found: the guard has let
+            # this user in, and one request has one user.
+            request.user = target.user = principal
+            target.auser = _always(principal)
         return principal
 
     def _unless_replaced(self, user: HexclaveUser | None, request: HttpRequest) -> HexclaveUser | None:
@@ -211,6 +235,13 @@ class Caller:
 
     def _came_in_cookie(self, principal: HexclaveUser | HexclaveApiKey | None) -> bool:
         return self.attempt.by_cookie and isinstance(principal, HexclaveUser)
+
+
+def _always(user: HexclaveUser) -> Any:
+    async def auser() -> HexclaveUser:
+        return user
+
+    return auser
 
 
 def _regular(user: HexclaveUser | None) -> HexclaveUser | None:
@@ -242,6 +273,54 @@ def find_caller(request: Any) -> Caller | None:
     """The caller that the middleware put on the request, or None where it has not seen the request."""
     caller = getattr(django_request(request), _STATE, None)
     return caller if isinstance(caller, Caller) else None
+
+
+def guarded_caller(request: Any) -> Caller:
+    """The caller of a request that has come as far as a guard, which is in front of a view.
+
+    Where the middleware is in settings.MIDDLEWARE, a request without it has come from no server: a test has made it,
+    and calls the view by itself. Its headers count as everywhere, or the user whom the test has put on it.
+
+    Raises:
+        ConfigurationError: the middleware is missing.
+    """
+    caller = find_caller(request)
+    if caller is not None:
+        return caller
+    target = django_request(request)
+    user = vars(target).get("hexclave_user") if isinstance(target, HttpRequest) else None
+    if isinstance(user, HexclaveUser):
+        return bare_caller(target, user)
+    return bare_caller(target) if _is_in_settings() else caller_of(request)
+
+
+def bare_caller(request: HttpRequest, *users: HexclaveUser | None) -> Caller:
+    """Give a request that has not come through the middleware a caller.
+
+    Args:
+        request: made by a test.
+        users: whose request it is, or None for nobody; without one the request's headers tell.
+    """
+    found = installation()
+    caller = Caller(found, request, lambda request, error: answer_to(error))
+    caller.has_middleware = False
+    # A test client may spell META in its own way.
+    caller.attempt = found.attempt(
+        {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in request.headers.items()}
+    )
+    if users:
+        found.client.presume(caller.attempt, users[0])
+    return caller
+
+
+def _is_in_settings() -> bool:
+    from .middleware import HexclaveMiddleware
+
+    for path in settings.MIDDLEWARE:
+        found = import_string(path)
+        if isinstance(found, type) and issubclass(found, HexclaveMiddleware):
+            return True
+    return False
 
 
 def caller_of(request: Any) -> Caller:

@@ -62,7 +62,8 @@ def own_settings(values: Any) -> tuple[HexclaveConfig, bool, str | None]:
     """Read `settings.HEXCLAVE`: the kit's own settings, `DJANGO_USERS` and `DJANGO_USER_FIELD`.
 
     Args:
-        values: the setting: a dictionary, or a whole `HexclaveConfig` such as a sandbox has.
+        values: the setting: a dictionary, or a whole `HexclaveConfig` such as a sandbox has. A `HexclaveConfig` under
+            `CONFIG` in a dictionary takes the place of all of the kit's own settings in it.
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
@@ -78,7 +79,12 @@ def own_settings(values: Any) -> tuple[HexclaveConfig, bool, str | None]:
         raise ConfigurationError('HEXCLAVE["DJANGO_USERS"] is neither True nor False.')
     if field is not None and (not isinstance(field, str) or not field):
         raise ConfigurationError('HEXCLAVE["DJANGO_USER_FIELD"] is no field name.')
-    return HexclaveConfig.from_mapping(others), django_users, field
+    whole = others.pop("CONFIG", None)
+    if whole is None:
+        return HexclaveConfig.from_mapping(others), django_users, field
+    if not isinstance(whole, HexclaveConfig):
+        raise ConfigurationError('HEXCLAVE["CONFIG"] is no HexclaveConfig.')
+    return whole, django_users, field
 
 
 @functools.cache

@@ -48,7 +48,8 @@ _USED_AS: Final = {"django": "django", "rest_framework": "rest_framework.views",
 
 def django_request(request: Any) -> Any:
     """Django's own request, from it or from the one that Django REST framework puts around it."""
-    return getattr(request, "_request", request)
+    inner = getattr(request, "_request", None)
+    return inner if isinstance(inner, HttpRequest) else request
 
 
 def kept_body(request: HttpRequest) -> bytes:

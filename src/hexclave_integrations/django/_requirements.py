@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError, RequestRefused
 from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
-from ._caller import caller_of, in_event_loop
+from ._caller import guarded_caller, in_event_loop
 from ._private import dispatched_view, django_request, ninja_has
 
 __all__ = [
@@ -83,7 +83,7 @@ class DjangoRequirement(Requirement):
         if in_event_loop() or getattr(dispatched_view(view), "view_is_async", False):
             return self._answer_async(view, args, kwargs)
         request = _request_in(args)
-        caller = caller_of(request)
+        caller = guarded_caller(request)
         try:
             caller.admit(self, request, kwargs)
         except RequestRefused as error:
@@ -92,7 +92,7 @@ class DjangoRequirement(Requirement):
 
     async def _answer_async(self, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         request = _request_in(args)
-        caller = caller_of(request)
+        caller = guarded_caller(request)
         try:
             await caller.aadmit(self, request, kwargs)
         except RequestRefused as error:
@@ -108,6 +108,12 @@ def _request_in(args: tuple[Any, ...]) -> Any:
     for arg in args[:2]:
         if isinstance(django_request(arg), HttpRequest):
             return arg
+    if any(hasattr(arg, "channel_layer_alias") for arg in args[:1]):
+        raise ConfigurationError(
+            "A requirement guards no consumer of Django Channels. Put HexclaveMiddleware of "
+            "hexclave_integrations.starlette around the URLRouter; connect() then accepts those for whom "
+            'self.scope["user"].is_authenticated is true.'
+        )
     raise ConfigurationError("A requirement decorates a view, and this function was called without a request.")
 
 

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from rest_framework.exceptions import APIException, ErrorDetail, NotAuthenticated, PermissionDenied
 
 from ..errors import ConfigurationError, RequestRefused
+from ._caller import answer_to
 
 __all__ = ["Misconfigured", "refuse"]
 
@@ -27,18 +28,19 @@ class Misconfigured(ConfigurationError, APIException):
         self.detail = ErrorDetail(text, code="error")
 
 
-def refuse(error: RequestRefused | Misconfigured, view: Any) -> NoReturn:
+def refuse(error: RequestRefused | Misconfigured, view: Any, *, has_middleware: bool = True) -> NoReturn:
     """Raise a refusal as one of the framework's own exceptions.
 
     Args:
         error: the refusal.
         view: whose exception handler shall leave it to the middleware; None where it is not known.
+        has_middleware: whether the middleware will answer; without it, in a test of the view alone, the view does.
 
     Raises:
         RequestRefused: the same, of both kinds.
     """
     if hasattr(view, "get_exception_handler"):
-        _leave_to_the_middleware(view)
+        _take_over(view, has_middleware)
     raise (error if isinstance(error, APIException) else _of_both_kinds(error)) from None
 
 
@@ -59,16 +61,20 @@ def _of_both_kinds(error: RequestRefused) -> Exception:
 class _Handler:
     """The exception handler of one view, which is told of everything but our refusals."""
 
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
+    def __init__(self, inner: Any, has_middleware: bool) -> None:
+        self._inner = inner
+        self._has_middleware = has_middleware
 
     def __call__(self, error: Exception, context: Any) -> Any:
-        ours = isinstance(error, RequestRefused | Misconfigured)
-        return None if ours else self.inner(error, context)  # None: the framework raises the exception again
+        if not isinstance(error, RequestRefused | Misconfigured):
+            return self._inner(error, context)
+        if isinstance(error, RequestRefused) and not self._has_middleware:
+            return answer_to(error)
+        return None  # the framework raises the exception again
 
 
-def _leave_to_the_middleware(view: Any) -> None:
+def _take_over(view: Any, has_middleware: bool) -> None:
     handler = view.get_exception_handler()
     if not isinstance(handler, _Handler):
-        ours = _Handler(handler)
+        ours = _Handler(handler, has_middleware)
         view.get_exception_handler = lambda: ours  # of this object, which lives as long as its request

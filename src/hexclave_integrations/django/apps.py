@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 
 __all__ = ["HexclaveAppConfig"]
 
@@ -15,7 +15,13 @@ class HexclaveAppConfig(AppConfig):
     verbose_name = "Hexclave"
 
     def ready(self) -> None:
-        from . import _attributes, checks
+        from . import _attributes, _encoders, checks
 
         _attributes.install_on_requests()
+        _encoders.extend_encoders()
         checks.register()
+        if apps.is_installed("django.contrib.auth"):
+            from . import signals
+            from .users._profile import keep_in_step
+
+            signals.user_updated.connect(keep_in_step, dispatch_uid="hexclave_integrations.django.users")

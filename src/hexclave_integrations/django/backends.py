@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from ..user import HexclaveUser
 from ._conf import installation
+from .users._profile import profile_of
 from .users._rows import find_or_make
 
 __all__ = ["HexclaveBackend"]
@@ -48,8 +49,20 @@ class HexclaveBackend(ModelBackend):
         return await sync_to_async(self.authenticate)(request, hexclave_user=hexclave_user)
 
     def defaults(self, user: HexclaveUser) -> dict[str, Any]:
-        """Further fields of a new row; override it to copy what your project wants to keep.
+        """Further fields of a new row; override it to add what your project wants to keep.
 
         The log-in name is made unless it is given here.
         """
-        return {}
+        return self.profile(user)
+
+    def profile(self, user: HexclaveUser, row: Any = None) -> dict[str, Any]:
+        """The fields that follow the Hexclave user: name, and e-mail address where it is verified and nobody else's.
+
+        A new row gets them, and with `webhook_view`, an event `user.updated` brings a row to them again. Return {} to
+        leave these fields to your project.
+
+        Args:
+            user: verified.
+            row: the row to keep in step; None for a new one.
+        """
+        return profile_of(user, row)

@@ -13,6 +13,7 @@
     hexclave.E009  an installed framework lacks a private part that this package leans on
     hexclave.W001  people could fill the field that DJANGO_USER_FIELD names
     hexclave.W002  Django's debug page and error mails would show tokens
+    hexclave.W003  a setting is missing, which this management command does not need
 """
 
 from __future__ import annotations
@@ -29,14 +30,16 @@ from django.utils.module_loading import import_string
 from .._adapter.startup import unmet
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
+from ._commands import answers_no_requests
 from ._conf import SETTING, own_settings
 from ._private import missing
 from ._routes import routes
 from .debug import HexclaveReporterFilter
 from .middleware import HexclaveMiddleware
 
-__all__ = ["check_middleware", "check_routes", "check_settings", "register"]
+__all__ = ["TAG", "check_middleware", "check_routes", "check_settings", "register"]
 
+TAG = "hexclave"
 _MIDDLEWARE = "hexclave_integrations.django.middleware.HexclaveMiddleware"
 _FILTER = "hexclave_integrations.django.debug.HexclaveReporterFilter"
 _BACKEND = "hexclave_integrations.django.backends.HexclaveBackend"
@@ -49,9 +52,9 @@ _UNMET = {
 
 
 def register() -> None:
-    """Let `manage.py check`, and so runserver and migrate, run these."""
+    """Let `manage.py check`, and so runserver and migrate, run these; `check --tag hexclave` runs no others."""
     for check in (check_settings, check_middleware, check_routes):
-        checks.register(check, checks.Tags.security)
+        checks.register(check, checks.Tags.security, TAG)
 
 
 def _read() -> tuple[HexclaveConfig, bool, str | None]:
@@ -67,6 +70,8 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckM
             hint = "Copy the signing secret of the endpoint from the dashboard; it begins with whsec_."
             return [checks.Error(str(error), hint=hint, id="hexclave.E002")]
         hint = 'Set it in settings.HEXCLAVE = {"PROJECT_ID": ...}, or in the environment.'
+        if "is missing" in str(error) and answers_no_requests():
+            return [checks.Warning(str(error), hint=hint, id="hexclave.W003")]
         return [checks.Error(str(error), hint=hint, id="hexclave.E001")]
     found: list[checks.CheckMessage] = []
     if not _hides_tokens():
@@ -126,7 +131,10 @@ def check_routes(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMes
             found.append(checks.Error(message, hint=hint, id="hexclave.E006"))
         for lacking in (*unmet(route.requirements, route.path, route.parameters, config), *route.misread):
             number, hint = _UNMET[lacking.kind]
-            found.append(checks.Error(lacking.text, hint=hint, id=number))
+            if lacking.kind == "server key" and answers_no_requests():
+                found.append(checks.Warning(lacking.text, hint=hint, id="hexclave.W003"))
+            else:
+                found.append(checks.Error(lacking.text, hint=hint, id=number))
         if route.is_unreadable:
             message = f"The operations of Django Ninja at {route.path} cannot be read, nor their requirements checked."
             found.append(checks.Error(message, hint=_VERSIONS, id="hexclave.E009"))

@@ -14,29 +14,32 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self, cast
 
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.permissions import (
-    AND,
-    NOT,
-    OR,
-    BasePermission,
-    BasePermissionMetaclass,
-    OperandHolder,
-    SingleOperandHolder,
-)
-from rest_framework.request import ForcedAuthentication, Request
-
+from .._base.extras import extra
 from ..api_key import HexclaveApiKey
-from ..errors import ConfigurationError, NotAuthenticated, RequestRefused
+from ..errors import AuthenticationError, ConfigurationError, NotAuthenticated, RequestRefused
 from ..user import HexclaveUser
-from ._caller import Caller, caller_of, find_caller, refuse_event_loop
+from ._caller import Caller, caller_of, find_caller, guarded_caller, refuse_event_loop
 from ._conf import get_client
 from ._private import django_request
 from ._requirements import DjangoRequirement, require_user
-from ._rest import Misconfigured
-from ._rest import refuse as refuse_in
 from ._truth import NoAnswer, NoAnswerClass, refuse
+
+with extra("drf", "rest_framework"):
+    from rest_framework.authentication import BaseAuthentication
+    from rest_framework.exceptions import AuthenticationFailed
+    from rest_framework.permissions import (
+        AND,
+        NOT,
+        OR,
+        BasePermission,
+        BasePermissionMetaclass,
+        OperandHolder,
+        SingleOperandHolder,
+    )
+    from rest_framework.request import ForcedAuthentication, Request
+
+    from ._rest import Misconfigured
+    from ._rest import refuse as refuse_in
 
 __all__ = ["HexclaveAuthentication", "HexclavePermission"]
 
@@ -44,8 +47,9 @@ __all__ = ["HexclaveAuthentication", "HexclavePermission"]
 class HexclaveAuthentication(BaseAuthentication, metaclass=NoAnswerClass):
     """`request.user` is the verified regular user: the `HexclaveUser`, or with `DJANGO_USERS` their row.
 
-    Bad credentials are refused, on public views too, as this framework does. No credentials and users of other kinds
-    leave `request.user` to the next class; a `HexclavePermission` that allows such a kind sets it.
+    Bad credentials are refused, on public views too, as this framework does. No credentials, a bearer token that is
+    plainly another issuer's, and users of other kinds leave `request.user` to the next class; a `HexclavePermission`
+    that allows such a kind sets it.
     """
 
     asks_hexclave = True  # for the system checks
@@ -66,13 +70,15 @@ class HexclaveAuthentication(BaseAuthentication, metaclass=NoAnswerClass):
             RequestRefused: the credentials are not acceptable, or it cannot be told now.
             AuthenticationFailed: the user's row is refused.
         """
-        caller = caller_of(request)
+        caller = guarded_caller(request)
         if caller.bears_api_key():
             return None
         try:
             user = caller.identify(request)
         except RequestRefused as error:
-            refuse_in(error, request.parser_context.get("view"))
+            if isinstance(error, AuthenticationError) and caller.attempt.is_foreign(caller.installation.config):
+                return None
+            refuse_in(error, request.parser_context.get("view"), has_middleware=caller.has_middleware)
         if user is None or not user.is_authenticated:
             return None
         found = _user_for(request, user)
@@ -152,14 +158,15 @@ class HexclavePermission(NoAnswer, BasePermission, metaclass=_PermissionClass):
         Raises:
             RequestRefused: the answer is no, or cannot be told now; it is one of the framework's exceptions as well.
         """
-        caller = find_caller(request)
         try:
-            if caller is None:
-                _admit_imagined(self.requirement, request, view.kwargs)
+            imagined = None if find_caller(request) is not None else _hexclave_principal(request)
+            if imagined is not None and find_caller(request) is None:
+                _admit_imagined(self.requirement, request, imagined, view.kwargs)
                 return True
-            principal = _admit(caller, self.requirement, request, view.kwargs)
+            principal = _admit(_caller(request), self.requirement, request, view.kwargs)
         except (RequestRefused, Misconfigured) as error:
-            refuse_in(error, view)
+            caller = find_caller(request)
+            refuse_in(error, view, has_middleware=caller is None or caller.has_middleware)
         if isinstance(principal, HexclaveApiKey):
             request.auth = principal
         elif principal is not None:
@@ -184,20 +191,34 @@ def _admit(caller: Caller, requirement: DjangoRequirement, request: Request, par
     return caller.let_in(principal, request)
 
 
-def _admit_imagined(requirement: DjangoRequirement, request: Request, params: dict[str, Any]) -> None:
+def _caller(request: Request) -> Caller:
+    """The caller of a request, also of one that a test or a schema generator has made.
+
+    Raises:
+        Misconfigured: the middleware is missing.
+    """
+    try:
+        return guarded_caller(request)
+    except ConfigurationError as error:
+        raise Misconfigured(str(error)) from None
+
+
+def _admit_imagined(
+    requirement: DjangoRequirement,
+    request: Request,
+    known: HexclaveUser | HexclaveApiKey,
+    params: dict[str, Any],
+) -> None:
     """Hold the user of a request that was never sent against a requirement.
 
-    A schema generator makes such a request for each route and gives it the user of the real one. What cannot be told
-    without the real route, the team in its path above all, counts as refused.
+    A schema generator makes such a request for each route and gives it the user of the real one; a test does by
+    `force_authenticate`. What cannot be told without the real route, the team in its path above all, counts as refused.
 
     Raises:
         RequestRefused: that user is not let through.
-        Misconfigured: it cannot be told, or the middleware is missing.
+        Misconfigured: it cannot be told.
     """
-    known = _hexclave_principal(request)
     try:
-        if known is None and not requirement.optional:
-            caller_of(request)  # raises, and says what is missing
         refuse_event_loop()
         get_client().authorize(requirement, known, params=params, request=request)
     except ConfigurationError as error:

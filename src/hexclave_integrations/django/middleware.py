@@ -12,6 +12,7 @@ from ..errors import RequestRefused
 from ._attributes import install_on_requests
 from ._caller import Caller, answer_to
 from ._conf import Installation, installation
+from ._encoders import extend_encoders
 from ._private import refuse_unsafe
 
 __all__ = ["HexclaveMiddleware"]
@@ -39,6 +40,7 @@ class HexclaveMiddleware:
         if self._is_async:
             markcoroutinefunction(self)
         install_on_requests()
+        extend_encoders()
         installation()  # wrong settings stop the start
         refuse_unsafe("django")
 

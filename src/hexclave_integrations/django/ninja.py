@@ -21,14 +21,18 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, NoReturn
 
 from django.http import HttpRequest
-from ninja.errors import HttpError
-from ninja.security.http import HttpAuthBase
 
+from .._base.extras import extra
 from ..errors import ConfigurationError, RequestRefused
-from ._caller import Caller, caller_of, in_event_loop
+from ._caller import Caller, guarded_caller, in_event_loop
 from ._private import refuse_unsafe
 from ._requirements import DjangoRequirement, require_user
 from ._truth import NoAnswer, NoAnswerClass
+
+with extra("ninja", "ninja", "ninja.errors", "pydantic"):
+    # A build tool is imported as ninja as well, and has no errors.
+    from ninja.errors import HttpError
+    from ninja.security.http import HttpAuthBase
 
 __all__ = ["HexclaveAuth"]
 
@@ -83,14 +87,14 @@ class HexclaveAuth(NoAnswer, HttpAuthBase, metaclass=_AuthClass):
         """
         if in_event_loop():
             return _Pending(lambda: self._aadmit(request))
-        caller = caller_of(request)
+        caller = guarded_caller(request)
         try:
             return caller.admit(self.requirement, request, _params(request))
         except RequestRefused as error:
             refuse_in(error, caller)
 
     async def _aadmit(self, request: HttpRequest) -> Any:
-        caller = caller_of(request)
+        caller = guarded_caller(request)
         try:
             return await caller.aadmit(self.requirement, request, _params(request))
         except RequestRefused as error:

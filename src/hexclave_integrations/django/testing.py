@@ -14,8 +14,7 @@ from __future__ import annotations
 from django.http import HttpRequest
 
 from ..user import HexclaveUser
-from ._caller import Caller, answer_to
-from ._conf import installation
+from ._caller import bare_caller
 
 __all__ = ["sign_in"]
 
@@ -29,10 +28,8 @@ def sign_in(request: HttpRequest, user: HexclaveUser | None) -> None:
         request: not yet seen by a view.
         user: who makes the request; None for nobody.
     """
-    found = installation()
-    caller = Caller(found, request, lambda request, error: answer_to(error))
-    found.client.presume(caller.attempt, user)
-    if user is not None and found.django_users:
+    caller = bare_caller(request, user)
+    if user is not None and caller.installation.django_users:
         from .users._request import become
 
         become(request, caller, user)

@@ -9,24 +9,28 @@
     async def me(user: CurrentUser): ...
 """
 
-from .._asgi.startup import FRAMEWORKS, Framework
+from .._base.extras import extra
 from ..requirements import SELECTED_TEAM
-from ._dependencies import (
-    CurrentUser,
-    FastAPIRequirement,
-    OptionalUser,
-    optional_user,
-    require_api_key,
-    require_permission,
-    require_project_permission,
-    require_team,
-    require_user,
-)
-from ._extension import Hexclave
-from ._internals import routes_of
-from ._misuse import requirements_on
-from ._supabase import supabase_router
-from ._webhooks import webhook_router
+
+with extra("fastapi", "fastapi", "starlette", "pydantic"):
+    from .._asgi.source import override_config
+    from .._asgi.startup import FRAMEWORKS, Framework
+    from ._dependencies import (
+        CurrentUser,
+        FastAPIRequirement,
+        OptionalUser,
+        optional_user,
+        require_api_key,
+        require_permission,
+        require_project_permission,
+        require_team,
+        require_user,
+    )
+    from ._extension import Hexclave
+    from ._internals import routes_of
+    from ._misuse import requirements_on
+    from ._supabase import supabase_router
+    from ._webhooks import webhook_router
 
 __all__ = [
     "SELECTED_TEAM",
@@ -35,6 +39,7 @@ __all__ = [
     "Hexclave",
     "OptionalUser",
     "optional_user",
+    "override_config",
     "require_api_key",
     "require_permission",
     "require_project_permission",

@@ -7,7 +7,7 @@ dependencies elsewhere, the start is stopped with a message, and no check passes
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,11 +23,13 @@ __all__ = [
     "check_version",
     "dependencies_of",
     "dependencies_of_request",
+    "listed_at",
     "routes_of",
 ]
 
 NAMES: Final = {
     "dependant": "dependant",  # of a route: the root of its tree of dependencies
+    "listed": "dependencies",  # of a route: the lists that stand at it, its routers and its application
     "call": "call",  # of a node in that tree
     "name": "name",
     "dependencies": "dependencies",
@@ -74,6 +76,12 @@ def dependencies_of(route: Any) -> Node | None:
     """The endpoint of a route and what it depends on; None for a route that is not FastAPI's own."""
     dependant = getattr(route, NAMES["dependant"], None)
     return None if dependant is None else _node(dependant)
+
+
+def listed_at(route: Any) -> Sequence[Any]:
+    """The `Depends(...)` in the lists of dependencies that a route of FastAPI's own has, outermost first."""
+    listed: Sequence[Any] = getattr(route, NAMES["listed"])
+    return listed
 
 
 def dependencies_of_request(scope: Any) -> Node | None:
@@ -123,16 +131,20 @@ def check_version() -> None:
     router.add_api_route("/http", _endpoint)
     router.add_api_websocket_route("/websocket", _websocket)
     app.include_router(router, prefix="/in", dependencies=[Depends(_dependency)])
-    expected = [("/in/http", [None, None, "value"]), ("/in/websocket", [None, None, "value"])]
+    expected = [("/in/http", 2, [None, None, "value"]), ("/in/websocket", 2, [None, None, "value"])]
     if hasattr(router, "frontend"):  # static files, since FastAPI 0.138
         for each in (router, app):
             each.frontend("/", directory=".", check_dir=False)
-        expected += [("", [None, None]), ("", [])]
+        expected += [("", 2, [None, None]), ("", 0, [])]
     try:
-        found = [(getattr(route, "path", ""), dependencies_of(route)) for route in _routes_of(app)]
+        found = [
+            (getattr(route, "path", ""), len(listed_at(route)), [each.name for each in node.dependencies])
+            for route in _routes_of(app)
+            if (node := dependencies_of(route)) is not None
+        ]
     except AttributeError:
         found = []
-    if expected != [(path, [each.name for each in node.dependencies]) for path, node in found if node is not None]:
+    if expected != found:
         raise ConfigurationError(
             f"The checks at start-up cannot read the routes of FastAPI {fastapi.__version__}: "
             "use a version of it that this version of hexclave-integrations supports."

@@ -19,7 +19,7 @@ from .._adapter.startup import misread
 from .._asgi.startup import parameter_names
 from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement
-from ._internals import Node, dependencies_of
+from ._internals import Node, dependencies_of, listed_at
 from ._parameters import (
     UNRESOLVED,
     asks_by_itself,
@@ -49,7 +49,7 @@ def requirements_on(route: Any, path: str) -> Iterator[Requirement]:
     if endpoint is None:
         return
     _check_order(endpoint.call, path)
-    for depends in getattr(route, "dependencies", ()):
+    for depends in listed_at(route):
         _check_scopes(depends, path)
     pending = [endpoint]
     requirements: list[Requirement] = []

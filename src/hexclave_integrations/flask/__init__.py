@@ -12,20 +12,23 @@
     blueprint.before_request(require_user.check)    # every route of a blueprint
 """
 
+from .._base.extras import extra
 from ..requirements import SELECTED_TEAM
-from ._caller import current_api_key, current_user
-from ._extension import Hexclave
-from ._requirements import (
-    FlaskRequirement,
-    optional_user,
-    require_api_key,
-    require_permission,
-    require_project_permission,
-    require_team,
-    require_user,
-)
-from ._supabase import supabase_blueprint
-from ._webhooks import webhook_blueprint
+
+with extra("flask", "flask"):
+    from ._caller import current_api_key, current_user
+    from ._extension import Hexclave
+    from ._requirements import (
+        FlaskRequirement,
+        optional_user,
+        require_api_key,
+        require_permission,
+        require_project_permission,
+        require_team,
+        require_user,
+    )
+    from ._supabase import supabase_blueprint
+    from ._webhooks import webhook_blueprint
 
 __all__ = [
     "SELECTED_TEAM",

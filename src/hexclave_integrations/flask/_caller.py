@@ -5,17 +5,22 @@ Never on `flask.g`: with an application context pushed by hand, `g` outlives the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Request, current_app, request
 from werkzeug.local import LocalProxy
 
+from .._adapter.cache_headers import HeaderGuard
+from .._adapter.origin import is_own_origin
+from .._adapter.subprotocol import split_offered
+from .._base.log import SparingLog
 from .._policy.attempt import Attempt
-from .._token.find import HEADER_NAMES, read_cookies
+from .._token.find import HEADER_NAMES, STACK_TOKEN, are_there, read_cookies
 from ..api_key import HexclaveApiKey
 from ..client import HexclaveClient
-from ..errors import AuthenticationError, ConfigurationError
+from ..errors import AuthenticationError, ConfigurationError, Unavailable
 from ..requirements import Requirement
 from ..user import HexclaveUser
 
@@ -31,10 +36,15 @@ __all__ = [
     "current_request",
     "current_user",
     "installation",
+    "known_caller",
+    "note_answered",
 ]
 
 EXTENSION: Final = "hexclave"
 _ATTRIBUTE: Final = "_hexclave_caller"
+_ANSWERED: Final = "_hexclave_is_answered"
+
+_log = SparingLog(logging.getLogger("hexclave_integrations"))
 
 
 class Caller:
@@ -47,15 +57,17 @@ class Caller:
     Attributes:
         attempt: the same.
         api_key: the API key that a requirement let through, or None.
+        reads: how often somebody has asked who the caller is.
     """
 
-    __slots__ = ("_admitted", "_client", "api_key", "attempt")
+    __slots__ = ("_admitted", "_client", "api_key", "attempt", "reads")
 
     def __init__(self, client: HexclaveClient, attempt: Attempt) -> None:
         self._client = client
         self._admitted: HexclaveUser | None = None
         self.attempt = attempt
         self.api_key: HexclaveApiKey | None = None
+        self.reads = 0
 
     def user(self) -> HexclaveUser | None:
         """The user that a requirement let through on this request, else the regular user of its token, else None.
@@ -64,6 +76,7 @@ class Caller:
             Unavailable: it cannot be told now.
         """
         self.attempt.asked = True
+        self.reads += 1
         if self._admitted is not None:
             return self._admitted
         try:
@@ -83,6 +96,7 @@ class Caller:
         Raises:
             RequestRefused: the caller does not meet it, or it cannot be told now.
         """
+        self.reads += 1
         principal = self._client.admit(requirement, self.attempt, params=params, request=request)
         if isinstance(principal, HexclaveApiKey):
             self.api_key = principal
@@ -98,10 +112,12 @@ class Installation:
 
     Attributes:
         client: the same.
+        guard_caches: puts cache headers on an answer that may differ between callers.
     """
 
     def __init__(self, client: HexclaveClient) -> None:
         self.client = client
+        self.guard_caches = HeaderGuard(client.config, str)
         # One key per installation: an application may hand its environ on to another one, of another project.
         self._environ_key = f"hexclave_integrations.caller.{id(self)}"
         names = (*HEADER_NAMES, client.config.api_key_header)
@@ -121,9 +137,26 @@ class Installation:
         known = slot.get("caller")
         if known is not None:
             return known
+        is_websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+        tokens = _take_subprotocol_tokens(environ) if is_websocket else ()
         found = {name: environ[variable] for variable, name in self._variables if variable in environ}
+        if tokens and not are_there(found):
+            found[STACK_TOKEN] = ", ".join(tokens)  # several are as bad as a header that came more than once
         cookie = environ.get("HTTP_COOKIE", "")
+        if is_websocket and not is_own_origin(environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST")):
+            cookie = ""  # a browser sends cookies no matter which page opens a websocket, and lets that page read it
         return slot.setdefault("caller", Caller(self.client, Attempt(found, lambda: read_cookies([cookie]))))
+
+
+def _take_subprotocol_tokens(environ: WSGIEnvironment) -> list[str]:
+    """Take the tokens out of the offered subprotocols, so that nothing selects or logs one."""
+    offered = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "").split(",")
+    tokens, others = split_offered(name.strip() for name in offered)
+    if tokens and others:
+        environ["HTTP_SEC_WEBSOCKET_PROTOCOL"] = ", ".join(others)
+    elif tokens:
+        del environ["HTTP_SEC_WEBSOCKET_PROTOCOL"]
+    return tokens
 
 
 def installation() -> Installation:
@@ -162,7 +195,51 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-current_user: HexclaveUser = LocalProxy(lambda: caller_of(current_request()).user())  # type: ignore[assignment]
+def known_caller() -> Caller | None:
+    """The caller of the current request, if somebody has asked for them."""
+    caller: Caller | None = getattr(current_request(), _ATTRIBUTE, None)
+    return caller
+
+
+def note_answered() -> None:
+    """Note that the view of the current request has made its answer."""
+    setattr(current_request(), _ANSWERED, True)
+
+
+class _Unknown:
+    """The user where it cannot be told: false, as nobody is, and an `Unavailable` to those who read more than that."""
+
+    def __init__(self, error: Unavailable) -> None:
+        self._error = error
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise self._error.repeated()
+
+
+def _current_user() -> Any:
+    request = current_request()
+    try:
+        return caller_of(request).user()
+    except Unavailable as error:
+        if not getattr(request, _ANSWERED, False):
+            raise
+        # The page is made, and what the view did is done: an `after_request` function must not turn that into an error.
+        _log.warning("Who the caller is cannot be told now; after the view, current_user is false.")
+        return _Unknown(error.repeated())
+
+
+def _current_api_key() -> HexclaveApiKey | None:
+    caller = caller_of(current_request())
+    caller.reads += 1
+    return caller.api_key
+
+
+current_user: HexclaveUser = LocalProxy(_current_user)  # type: ignore[assignment]
 """The verified user of the current request, in views and templates; false when there is none.
 
 Behind a requirement about users it is the user that the requirement let through, of any kind that it allows: behind
@@ -172,9 +249,12 @@ requirement only a regular user counts: anonymous users, restricted users and ba
 Write `if current_user:`, since a proxy is never `None`. Where the answer is streamed, read it before the stream begins:
 afterwards it is too late to forbid caches to store the answer.
 
+Where it cannot be told now, reading it ends the request with 503, in the view and before it. After the view, in
+`after_request`, it is false and the page stands; only an attribute of it, `current_user.id` say, is still a 503.
+
 Raises:
-    Unavailable: on reading, where it cannot be told now; the request is answered with 503.
+    Unavailable: on reading, as described.
 """
 
-current_api_key: HexclaveApiKey = LocalProxy(lambda: caller_of(current_request()).api_key)  # type: ignore[assignment]
+current_api_key: HexclaveApiKey = LocalProxy(_current_api_key)  # type: ignore[assignment]
 """The API key that a requirement let through on this request; false without one."""

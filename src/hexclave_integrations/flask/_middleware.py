@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .._adapter.cache_headers import HeaderGuard
 from ._caller import Installation
 
 if TYPE_CHECKING:
@@ -19,27 +18,29 @@ class CallerMiddleware:
 
     Args:
         wsgi_app: what it wraps.
-        installation: Hexclave of the application.
+        find: gives Hexclave of the application as it is configured now.
         prepare: called before the first answer, until it passes; raises if the application is wrong.
     """
 
-    def __init__(self, wsgi_app: WSGIApplication, installation: Installation, prepare: Callable[[], None]) -> None:
+    def __init__(
+        self, wsgi_app: WSGIApplication, find: Callable[[], Installation], prepare: Callable[[], None]
+    ) -> None:
         self._wsgi_app = wsgi_app
-        self._installation = installation
+        self._find = find
         self._prepare = prepare
-        self._guard_caches = HeaderGuard(installation.client.config, str)
         self._is_prepared = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not self._is_prepared:
             self._prepare()
             self._is_prepared = True
-        slot = self._installation.begin(environ)
+        installation = self._find()
+        slot = installation.begin(environ)
 
         def guarded_start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
             caller = slot.get("caller")
             if caller is not None and caller.attempt.asked:
-                headers = self._guard_caches(headers)
+                headers = installation.guard_caches(headers)
             return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
         return self._wsgi_app(environ, guarded_start)

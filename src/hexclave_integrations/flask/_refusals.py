@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, Response
 
 from ..errors import RequestRefused
+from ._caller import current_request, note_answered
 
 __all__ = ["handle_refusals", "handle_refusals_first"]
 
@@ -30,6 +31,13 @@ def handle_refusals_first(app: Flask) -> None:
     """
     for name in ("handle_user_exception", "handle_exception"):
         setattr(app, name, functools.partial(_handle, app, getattr(app, name)))
+    app.process_response = functools.partial(_process, app.process_response)  # type: ignore[method-assign]  # likewise
+
+
+def _process(otherwise: Callable[..., Response], *arguments: Any) -> Response:
+    """Take the place of the method that calls `after_request` functions; some versions of Flask give it a context."""
+    note_answered()
+    return otherwise(*arguments)
 
 
 def _handle(app: Flask, otherwise: Callable[..., Any], *arguments: Any) -> Any:
@@ -40,13 +48,26 @@ def _handle(app: Flask, otherwise: Callable[..., Any], *arguments: Any) -> Any:
         otherwise: the method, for all other errors.
         arguments: what Flask calls the method with; the error is the last of them.
     """
-    if not isinstance(arguments[-1], RequestRefused):
+    given = arguments[-1]
+    if not isinstance(given, RequestRefused):
         return otherwise(*arguments)
     try:
-        # The method of the class: it finds the application's error handlers, `refuse` among them.
-        return app.make_response(type(app).handle_user_exception(app, *arguments))
+        return app.make_response(app.ensure_sync(_handler(app, given))(given))
     except RequestRefused as error:  # raised by such a handler: it may have read `current_user`
         return refuse(error)
+
+
+def _handler(app: Flask, error: RequestRefused) -> Callable[..., Any]:
+    """The application's error handler for a refusal: Flask's own order, without those that take every exception.
+
+    A blueprint's handler for `Exception` means faults, and would else come before the application's for refusals.
+    """
+    for scope in (*current_request().blueprints, None):
+        handlers = app.error_handler_spec.get(scope, {}).get(None, {})
+        for kind in type(error).__mro__:
+            if kind in handlers and kind not in (Exception, BaseException):
+                return handlers[kind]
+    return refuse
 
 
 def refuse(error: RequestRefused) -> Response:

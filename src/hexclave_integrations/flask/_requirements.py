@@ -15,10 +15,10 @@ from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 from ._caller import caller_of, current_request
+from ._views import layers
 
 __all__ = [
     "FlaskRequirement",
-    "layers",
     "optional_user",
     "require_api_key",
     "require_permission",
@@ -37,7 +37,11 @@ class FlaskRequirement(Requirement):
     register its check: `blueprint.before_request(require_user.check)`.
     """
 
-    def __call__(self, view: Callable[P, Any], /) -> Callable[P, Any]:
+    def __call__(
+        self,
+        view: Callable[P, Any] = None,  # type: ignore[assignment]  # noqa: RUF013  # @require_user() is told in words
+        /,
+    ) -> Callable[P, Any]:
         """Guard a view; an async one runs as Flask runs it, after the check.
 
         Args:
@@ -48,7 +52,8 @@ class FlaskRequirement(Requirement):
         """
         if not callable(view) or isinstance(view, (type, *UNAPPLIED)):
             raise ConfigurationError(
-                "A requirement decorates a function or method; for a view class, write decorators = [require_user]."
+                "A requirement decorates a function or method: write @require_user without (), and for a view class "
+                "decorators = [require_user]."
             )
 
         is_plain = inspect.isfunction(view) and not inspect.iscoroutinefunction(view)  # which Flask calls as it is
@@ -97,15 +102,6 @@ class _NoViewError(ConfigurationError, AttributeError):
             "A requirement is neither a view nor an answer. Decorate a view with it, with all its arguments, as in "
             '@require_team("{team_id}"), or call its .check().'
         )
-
-
-def layers(view: Any) -> list[Any]:
-    """A view and what its decorators wrapped, outermost first (`functools.wraps`)."""
-    found: list[Any] = []
-    while view is not None and not any(view is known for known in found):
-        found.append(view)
-        view = getattr(view, "__wrapped__", None)
-    return found
 
 
 def _params(view: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flask import Flask
+from flask.views import View
 from werkzeug.routing import Rule
 
 from .._adapter.guarded import guards_of
 from .._adapter.startup import unmet
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
-from ..requirements import Requirement
-from ._requirements import layers
+from ..requirements import UNAPPLIED, Requirement
+from ._views import class_of, functions_of, layers, method_decorators
 
 __all__ = ["check_routes", "problems"]
 
@@ -36,6 +37,11 @@ def problems(app: Flask, config: HexclaveConfig) -> Iterator[str]:
     A requirement needs a server key that is not set, or a route parameter that its route lacks; it stands where
     a view belongs; or it stands above the route decorator, and Flask has registered the view without it.
     """
+    if class_of(View.as_view("probe")) is not View:
+        yield (
+            "The requirements of class-based views cannot be read in this version of Flask: use one that this version "
+            "of hexclave-integrations supports."
+        )
     for rule in app.url_map.iter_rules():
         view = app.view_functions.get(rule.endpoint)
         guard = getattr(view, "__hexclave_guarded_by__", None)
@@ -44,26 +50,16 @@ def problems(app: Flask, config: HexclaveConfig) -> Iterator[str]:
                 f"{rule} runs its view without a requirement that was put around it afterwards: write the requirement "
                 "below the route decorator, or use another function for a route without it."
             )
-        functions = list(_functions(app, rule, view))
+        functions = list(functions_of(app, rule))
         for function in functions:
             yield from _misuse(function, rule)
-        requirements = (requirement for function in functions for requirement in _requirements(function))
+        around = method_decorators(app, rule)
+        for each in around:
+            if isinstance(each, UNAPPLIED) and not isinstance(each, Requirement):
+                yield from _misuse(each, rule)
+        requirements = [requirement for function in functions for requirement in _requirements(function)]
+        requirements += [each for each in around if isinstance(each, Requirement)]
         yield from (found.text for found in unmet(requirements, str(rule), rule.arguments, config))
-
-
-def _functions(app: Flask, rule: Rule, view: Callable[..., Any] | None) -> Iterator[Any]:
-    """Everything that runs for a route and may be, or hold, a requirement."""
-    blueprints = rule.endpoint.split(".")[:-1]
-    scopes = [None, *(".".join(blueprints[:end]) for end in range(1, len(blueprints) + 1))]
-    for scope in scopes:
-        yield from app.before_request_funcs.get(scope, ())
-    entries = [view]
-    view_class = getattr(view, "view_class", None)
-    if view_class is not None:
-        methods = sorted(method.lower() for method in rule.methods or ())
-        entries += [getattr(view_class, name, None) for name in (*methods, "dispatch_request")]
-    for entry in entries:
-        yield from layers(entry)
 
 
 def _misuse(function: Any, rule: Rule) -> Iterator[str]:

@@ -9,24 +9,28 @@
         return {"id": request.user.id}
 """
 
+from .._base.extras import extra
 from ..requirements import SELECTED_TEAM
-from ._guards import (
-    LitestarRequirement,
-    optional_user,
-    require_api_key,
-    require_permission,
-    require_project_permission,
-    require_team,
-    require_user,
-)
-from ._plugin import HexclavePlugin
-from ._routes import supabase_handler, webhook_handler
+
+with extra("litestar", "litestar"):
+    from ._guards import (
+        LitestarRequirement,
+        optional_user,
+        require_api_key,
+        require_permission,
+        require_project_permission,
+        require_team,
+        require_user,
+    )
+    from ._plugin import HexclavePlugin, override_config
+    from ._routes import supabase_handler, webhook_handler
 
 __all__ = [
     "SELECTED_TEAM",
     "HexclavePlugin",
     "LitestarRequirement",
     "optional_user",
+    "override_config",
     "require_api_key",
     "require_permission",
     "require_project_permission",

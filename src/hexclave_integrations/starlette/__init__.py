@@ -11,25 +11,30 @@
 The middleware refuses nobody: only a requirement does.
 """
 
+from .._base.extras import extra
 from ..requirements import SELECTED_TEAM
-from ._middleware import HexclaveMiddleware
-from ._requirements import (
-    StarletteRequirement,
-    optional_user,
-    require_api_key,
-    require_permission,
-    require_project_permission,
-    require_team,
-    require_user,
-)
-from ._supabase import supabase_route
-from ._webhooks import webhook_route
+
+with extra("starlette", "starlette"):
+    from .._asgi.source import override_config
+    from ._middleware import HexclaveMiddleware
+    from ._requirements import (
+        StarletteRequirement,
+        optional_user,
+        require_api_key,
+        require_permission,
+        require_project_permission,
+        require_team,
+        require_user,
+    )
+    from ._supabase import supabase_route
+    from ._webhooks import webhook_route
 
 __all__ = [
     "SELECTED_TEAM",
     "HexclaveMiddleware",
     "StarletteRequirement",
     "optional_user",
+    "override_config",
     "require_api_key",
     "require_permission",
     "require_project_permission",

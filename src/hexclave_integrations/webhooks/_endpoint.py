@@ -46,15 +46,13 @@ News: TypeAlias = tuple[str, Mapping[str, Any]]
 """Type and data of an event."""
 
 MAX_BODY: Final = 1024 * 1024
+_SPARING: Final = 60.0
+"""How long a reason for refusing deliveries is not written again, seconds."""
 _ALONE: Final = (
     "Webhook deliveries are remembered in the memory of this process alone, and %s: handlers run once in each process "
     "that a repetition reaches. Give all processes one store: Webhooks(store=RedisStore(url)), or in Django "
     "DatabaseStore()"
 )
-_SPARING: Final = 60.0
-"""How long a reason for refusing deliveries is not written again, seconds."""
-_NEAR: Final = 0.85
-"""How alike two names are where one is taken for a misspelling, from 0 to 1."""
 _OPERATIONS: Final = ("claim", "done", "release")
 
 
@@ -123,9 +121,9 @@ class Webhooks:
         self._clock = clock
         self._handlers: list[tuple[str, Handler]] = []
         self._later: list[tuple[str, Handler]] = []
+        self._log = SparingLog(logger, _SPARING)
         self._pid = os.getpid()
         self._looks_for_others = True
-        self._log = SparingLog(logger, _SPARING)
 
     def on(self, pattern: str, *, after_commit: bool = False) -> Callable[[H], H]:
         """Register a handler, sync or async, for a type; several run in the order they were registered.
