@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Hashable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -13,7 +14,7 @@ from .. import _reasons as reasons
 from .._base import drive
 from .._memory.key_file import FileUnusable
 from .._memory.redis import RedisUnavailable
-from .._policy.effects import Background, Effect, Fetch, Flow, Once, UseFile, UseFleet
+from .._policy.effects import Background, Effect, Fetch, Flow, Once, Pause, UseFile, UseFleet
 from .._wire.messages import Reply, Request, TransportError, logger
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, HexclaveError, Unavailable
@@ -88,6 +89,8 @@ class SyncDriver:
             return None
         if isinstance(effect, UseFleet):
             return getattr(effect.memory, effect.operation)(*effect.arguments)
+        if isinstance(effect, Pause):
+            return time.sleep(effect.seconds)
         if isinstance(effect, UseFile):
             return getattr(effect.file, effect.operation)(*effect.arguments)
         result = effect.function()

@@ -74,6 +74,11 @@ class RedisScripts(ForkAware):
         self._inherited: list[Any] = []
         super().__init__()
 
+    @property
+    def needs_loop(self) -> bool:
+        """Whether there is nothing but a client for asyncio, so that `run` cannot be used."""
+        return self._given_async is not None
+
     def _check_url(self) -> None:
         for pool in (self._redis.ConnectionPool, self._redis.asyncio.ConnectionPool):
             if not hasattr(pool, "make_connection"):  # or the URL would be blamed for it

@@ -1,6 +1,6 @@
 """What a flow may yield: its effects.
 
-A `Flow[T]` yields one of six effects and is resumed with the outcome::
+A `Flow[T]` yields one of seven effects and is resumed with the outcome::
 
     Fetch(request)        make this HTTP request       a Reply; or TransportError is thrown in
     Once(key, start)      run a flow, unless one with  (True, what it returned), or its error is thrown in;
@@ -8,6 +8,7 @@ A `Flow[T]` yields one of six effects and is resumed with the outcome::
                                                        or Unavailable is thrown in, since it did not end in time
     Background(start)     run a flow, do not wait      None
     UseFleet(...)         use the fleet's memory       what the operation returns; or RedisUnavailable is thrown in
+    Pause(seconds)        wait                         None
     UseFile(...)          use a file                   what the operation returns; or FileUnusable is thrown in
     Call(function)        call the application's code  its result, awaited where that is possible
 """
@@ -20,9 +21,10 @@ from typing import Any, TypeAlias, TypeVar
 
 from .._memory.fleet import FleetMemory
 from .._memory.key_file import KeyFile
+from .._memory.shared_keys import SharedKeys
 from .._wire.messages import Request
 
-__all__ = ["Background", "Call", "Effect", "Fetch", "Flow", "Once", "UseFile", "UseFleet"]
+__all__ = ["Background", "Call", "Effect", "Fetch", "Flow", "Once", "Pause", "UseFile", "UseFleet"]
 
 T = TypeVar("T")
 
@@ -56,9 +58,16 @@ class Background:
 class UseFleet:
     """Call an operation of the fleet's memory: `operation` without a loop, `a` and its name on one."""
 
-    memory: FleetMemory
+    memory: FleetMemory | SharedKeys
     operation: str
     arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,5 +86,5 @@ class Call:
     function: Callable[[], Any]
 
 
-Effect: TypeAlias = Fetch | Once | Background | UseFleet | UseFile | Call
+Effect: TypeAlias = Fetch | Once | Background | UseFleet | Pause | UseFile | Call
 Flow: TypeAlias = Generator[Effect, Any, T]

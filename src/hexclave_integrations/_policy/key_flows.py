@@ -40,14 +40,17 @@ def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
         return  # another fetch ended between the decision and this one's turn
     before = core.ring.current.generation
     try:
-        if not (yield from _know_from_elsewhere(core, wanted)):
-            yield from _fetch_from_hexclave(core, wanted)
+        yield from kept.recall(core, fresh=True)
+        if _is_due(core, wanted):
+            holder = yield from kept.take_turn(core, partial(_is_due, core, wanted))
+            if _is_due(core, wanted):
+                yield from _fetch_from_hexclave(core, wanted, holder)
     finally:
         if core.ring.current.generation != before:
             core.tokens.forget_all()
 
 
-def _fetch_from_hexclave(core: Core, wanted: str | None) -> Flow[None]:
+def _fetch_from_hexclave(core: Core, wanted: str | None, holder: str | None) -> Flow[None]:
     try:
         reply = yield Fetch(api.jwks_request(core.config))
         core.ring.accept(api.key_set_document(reply), core.clock(), wanted=wanted)
@@ -55,15 +58,10 @@ def _fetch_from_hexclave(core: Core, wanted: str | None) -> Flow[None]:
         reason = reasons.KEYS_UNUSABLE if isinstance(error, ValueError) else error.reason
         core.ring.failed(core.clock(), reason)
         core.log.warning("Hexclave gave no usable key set: %s", error)
+        yield from kept.leave(core, holder)
         yield from kept.recall(core, fresh=False)
     else:
-        yield from kept.keep(core)
-
-
-def _know_from_elsewhere(core: Core, wanted: str | None) -> Flow[bool]:
-    """Take a fresh set that was kept, if there is one; say whether nothing has to be fetched any more."""
-    yield from kept.recall(core, fresh=True)
-    return not _is_due(core, wanted)
+        yield from kept.keep(core, holder)
 
 
 def _is_due(core: Core, wanted: str | None) -> bool:
@@ -114,7 +112,7 @@ def ask_for_kinds(core: Core) -> Flow[None]:
             if (regular.status, restricted.status) != (200, 200):
                 raise ValueError(f"status {regular.status} and {restricted.status}")
             core.ring.accept_kinds(regular.body, restricted.body)
-            yield from kept.keep(core)
+            yield from kept.keep(core, None)
         except (TransportError, ValueError) as error:
             core.log.warning("Hexclave did not say which users its keys are for: %s", error)
 

@@ -12,6 +12,7 @@ from .._memory.budget import Acquainted, Budget
 from .._memory.caches import AnswerCache, TokenCache, VerifiedToken
 from .._memory.fleet import FleetMemory
 from .._memory.key_file import KeyFile
+from .._memory.shared_keys import SharedKeys
 from .._token import find
 from .._token.kept_keys import MAX_TEXT, KeptKeys
 from .._token.keys import KeyRing, KeySet
@@ -46,9 +47,13 @@ class Core:
         self.api_keys = AnswerCache()
         self.fleet = None if config.redis_url is None else FleetMemory.connect(config)
         self.kept_keys = KeptKeys(config)
+        # Without a server key nothing could be sealed, and whoever can write into Redis could add keys.
+        self.shared_keys = None
+        if self.fleet is not None and self.kept_keys.name is not None:
+            self.shared_keys = SharedKeys(self.fleet, self.kept_keys.name, config.http_timeout + 1)
         self.key_file = None if config.jwks_file is None else KeyFile(config.jwks_file, MAX_TEXT)
-        # What is wrong with the file, said once: whoever reads the log cannot do more than mend it.
-        self.said_of_file: set[str] = set()
+        # What is wrong with the places of kept keys, said once: whoever reads the log cannot do more than mend it.
+        self.said_of_keys: set[str] = set()
         # Questions that strangers can provoke, and those who are none.
         self.budget = Budget(config.max_questions)
         self.acquainted = Acquainted()
