@@ -82,7 +82,9 @@ def test_a_deploy_makes_one_fetch(sandbox: Sandbox, redis_url: str) -> None:
         _server.relay(sandbox)(exchange)
 
     with _server.Server(slowly) as server:
-        config = _server.settings(sandbox, server, redis_url=redis_url)
+        # Long enough that it is not a busy machine which ends somebody's patience.
+        shared = redis.Redis.from_url(redis_url)
+        config = _server.settings(sandbox, server, redis_url=shared, http_timeout=30)
         outcomes: list[Any] = []
 
         def begin(number: int, work: Callable[[Any], Any]) -> None:
@@ -114,6 +116,7 @@ def test_a_deploy_makes_one_fetch(sandbox: Sandbox, redis_url: str) -> None:
         all_at_once(lambda client: client.verify_token(token))
         assert [found.id for found in outcomes] == [user.id] * PROCESSES
         assert server.count("jwks.json") == 2
+        shared.close()
 
 
 def test_refreshes_are_shared(drive: Drive, sandbox: Sandbox, config: HexclaveConfig, clock: Clock) -> None:

@@ -317,7 +317,8 @@ def _path(name: str, value: object) -> str | None:
 
 def _redis(name: str, value: object) -> object:
     # A client, which a Sentinel may have made; the package redis need not be there to tell.
-    is_client = callable(getattr(value, "eval", None)) and hasattr(value, "connection_pool")
+    # A cluster's is refused by whoever uses it.
+    is_client = callable(getattr(value, "eval", None)) and callable(getattr(value, "execute_command", None))
     return value if is_client and not isinstance(value, type) else _optional_string(name, value)
 
 

@@ -29,11 +29,11 @@ def _calls(run: Run, part: Part) -> Counter[str]:
 
 def wrong(run: Run, part: Part) -> list[Answer]:
     """The answers of a phase that are not right."""
-    known: set[tuple[str, str, int]] = set()
+    known: set[tuple[Kind, str, str, int]] = set()
     latest = max((answer.epoch for answer in run.answers if answer.begin < part.end), default=0)
     found = []
     for answer in sorted(run.answers, key=lambda answer: answer.begin):
-        name = (answer.who, answer.member, answer.start)
+        name = (answer.kind, answer.who, answer.member, answer.start)  # a user who is known may be new to a team
         if part.begin <= answer.begin < part.end and answer.status not in _right(
             run, part, answer, latest, name in known
         ):

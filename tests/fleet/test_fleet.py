@@ -52,6 +52,16 @@ def test_an_outage_excuses_who_needs_hexclave() -> None:
     assert failures(a_run(answer(Kind.OTHER, 200), outage=outage))
 
 
+def test_a_flood_excuses_who_was_never_seen() -> None:
+    """Whom a process has let in once, it goes on to let in; knowing a user is not knowing them in a team."""
+    strangers, begun = answer(Kind.INVENTED_KEY, 503), {"begin": NOW + 1}
+    name, denied = "strangers make things up", answer(Kind.HOLDER, 503)
+    assert failures(a_run(strangers, denied, name=name)) == []
+    assert failures(a_run(strangers, denied, answer(Kind.USER, 200, **begun), name=name)) == []
+    assert failures(a_run(strangers, denied, answer(Kind.HOLDER, 200, **begun), name=name))
+    assert failures(a_run(strangers, answer(Kind.USER, 503), name=name))
+
+
 def test_counts_are_held_against_their_bounds() -> None:
     """Fetches, how long a revoked permission lived, a slow answer, a flood that reached Hexclave, and a log."""
     fine = answer(Kind.USER, 200)

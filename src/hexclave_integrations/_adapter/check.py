@@ -6,6 +6,7 @@ requests are made, with the time-out of the settings; no finding shows a key, se
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from .. import _reasons as reasons
 from .._base.webhook_secret import signing_key
 from .._drivers import SyncDriver
 from .._memory.redis import RedisScripts, RedisUnavailable
+from .._memory.redis_fitness import INFO, read_info
 from .._policy.effects import Fetch, Flow
 from .._token.keys import parse_key_set
 from .._wire import api
@@ -168,9 +170,14 @@ def _redis(config: HexclaveConfig) -> Finding:
     except ConfigurationError as error:
         return Finding("Redis", "wrong", str(error))
     try:
-        scripts.run("return redis.call('PING')", [], [])
+        scripts.run("return redis.call('TIME')", [], [])  # a command that an ACL has to allow anyway
     except RedisUnavailable as error:
         return Finding("Redis", "wrong", f"what redis_url leads to cannot be asked: {error}.")
+    else:
+        with contextlib.suppress(RedisUnavailable):  # an ACL may forbid INFO
+            fitness = read_info(scripts.run(INFO, [], []))
+            if fitness is not None and fitness.complaint is not None:
+                return Finding("Redis", "wrong", fitness.complaint)
     finally:
         scripts.close()
     return Finding("Redis", "ok", "it answers.")

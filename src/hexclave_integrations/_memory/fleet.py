@@ -21,6 +21,7 @@ from .._base.log import SparingLog
 from .._wire.messages import Reply, logger
 from ..config import HexclaveConfig
 from .redis import RedisScripts, RedisUnavailable
+from .redis_fitness import INFO, Fitness, read_info
 
 __all__ = ["FleetMemory", "Recalled"]
 
@@ -171,6 +172,20 @@ class FleetMemory:
     async def aforget(self, tags: Sequence[str]) -> None:
         """As `forget`."""
         await self.scripts.arun(_FORGET, self.keys("sequence", *_tags(tags)), [str(_TAG_SECONDS)])
+
+    def inspect(self) -> Fitness | None:
+        """What is to be known of the server; None where it does not tell, because it is away or its ACL forbids it."""
+        try:
+            return None if self.scripts.needs_loop else read_info(self.scripts.run(INFO, [], []))
+        except RedisUnavailable:
+            return None
+
+    async def ainspect(self) -> Fitness | None:
+        """As `inspect`."""
+        try:
+            return read_info(await self.scripts.arun(INFO, [], []))
+        except RedisUnavailable:
+            return None
 
     def is_away(self) -> bool:
         """Whether Redis could not be asked a moment ago."""

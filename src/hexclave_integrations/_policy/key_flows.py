@@ -7,12 +7,13 @@ from functools import partial
 from typing import Final
 
 from .. import _reasons as reasons
+from .._memory.redis_fitness import Fitness
 from .._token.keys import Decision, KeySet
 from .._wire import api
 from .._wire.messages import TransportError, UnusableReply
-from ..errors import InvalidToken, Unavailable
+from ..errors import ConfigurationError, InvalidToken, Unavailable
 from . import kept
-from .effects import Background, Fetch, Flow, Once
+from .effects import Background, Fetch, Flow, Once, UseFleet
 from .state import Core
 
 __all__ = ["ask_for_kinds", "key_set_with", "warm"]
@@ -23,7 +24,18 @@ _MAX_WAITS: Final = 2
 
 
 def warm(core: Core) -> Flow[bool]:
-    """Fetch the keys if they are missing or old; say whether they are fresh now."""
+    """Fetch the keys if they are missing or old; say whether they are fresh now.
+
+    Raises:
+        ConfigurationError: `redis_url` leads to a cluster.
+    """
+    fitness = yield from _inspect_fleet(core)
+    if fitness is not None and fitness.is_cluster:
+        raise ConfigurationError(fitness.complaint)
+    return (yield from _warm(core))
+
+
+def _warm(core: Core) -> Flow[bool]:
     if core.ring.wants_refresh(core.clock()):
         with contextlib.suppress(Unavailable):  # another request's fetch did not come to its end in time
             yield Once(JWKS, partial(_fetch_keys, core, None))
@@ -31,13 +43,26 @@ def warm(core: Core) -> Flow[bool]:
 
 
 def _refresh(core: Core) -> Flow[None]:
-    yield from warm(core)
+    yield from _warm(core)
+
+
+def _inspect_fleet(core: Core) -> Flow[Fitness | None]:
+    """Say once what is wrong with the fleet's Redis, as far as it tells."""
+    if core.fleet is None or core.fleet_was_inspected:
+        return None
+    fitness: Fitness | None = yield UseFleet(core.fleet, "inspect", ())
+    if fitness is not None:
+        core.fleet_was_inspected = True
+        if fitness.complaint is not None:
+            core.log.warning("%s", fitness.complaint)
+    return fitness
 
 
 def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
     """Fetch the key set into the ring, or note the failure there; `wanted` is the key id it is fetched for."""
     if not _is_due(core, wanted):
         return  # another fetch ended between the decision and this one's turn
+    yield from _inspect_fleet(core)  # where nobody called `warm`
     before = core.ring.current.generation
     try:
         yield from kept.recall(core, fresh=True)

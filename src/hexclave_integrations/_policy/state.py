@@ -47,6 +47,7 @@ class Core:
         self.api_keys = AnswerCache()
         self.fleet = None if config.redis_url is None else FleetMemory.connect(config)
         self.kept_keys = KeptKeys(config)
+        self.fleet_was_inspected = False
         # Without a server key nothing could be sealed, and whoever can write into Redis could add keys.
         self.shared_keys = None
         if self.fleet is not None and self.kept_keys.name is not None:
