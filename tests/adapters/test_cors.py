@@ -1,4 +1,4 @@
-"""Frontends on another origin, with each framework's own package, as the README configures it."""
+"""Frontends on another origin, with each framework's own package, as the guide configures it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Ask = Callable[[str, str, Mapping[str, str]], tuple[int, dict[str, str], Any]]
 
 
 def block(framework: str, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, url: str) -> dict[str, Any]:
-    """What an example of the README defines."""
+    """What an example of the guide defines."""
     for name in ("api_url", "project_id", "secret_server_key"):
         value = url if name == "api_url" else str(getattr(sandbox.config, name))
         monkeypatch.setenv(f"HEXCLAVE_{name.upper()}", value)
@@ -45,7 +45,7 @@ def block(framework: str, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, url
     names = vars(module)
     heading = "A frontend on another origin"
     (code,) = [text for title, text in examples().items() if title.startswith(heading) and framework in text]
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(code, "browsers.md", "exec"), names)
     return names
 
 
