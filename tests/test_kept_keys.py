@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from hexclave_integrations import HexclaveClient, HexclaveConfig, InvalidToken, Unavailable
+from hexclave_integrations._adapter.check import check
 from hexclave_integrations._memory.key_file import FileUnusable, KeyFile
 from hexclave_integrations._token.kept_keys import MAX_TEXT, KeptKeys
 from hexclave_integrations._token.keys import KeySet, parse_key_set
@@ -355,6 +356,9 @@ def test_a_clock_that_is_a_little_slow_is_no_future() -> None:
     kept = KeptKeys(config)
     text = kept.write(KeySet(parse_key_set(key_set(jwk(KEY.public_key()))), fetched_at=NOW))
 
+    assert kept.read(text, NOW + config.jwks_max_stale - 1).fetched_at == NOW
+    with pytest.raises(ValueError, match="older"):
+        kept.read(text, NOW + config.jwks_max_stale)
     assert kept.read(text, NOW - config.leeway).fetched_at == NOW - config.leeway
     with pytest.raises(ValueError, match="future"):
         kept.read(text, NOW - config.leeway - 1)
@@ -368,6 +372,23 @@ def test_the_seal_says_nothing_of_the_server_key() -> None:
     assert first.name != second.name
     assert first.write(keys) != second.write(keys)
     assert "ssk_a" not in first.write(keys) + str(first.name)
+
+
+def test_hexclave_check_looks_at_it(sandbox: Sandbox, file: Path) -> None:
+    """One line where the setting is set: not there yet, good, or what is wrong with it."""
+    config = dataclasses.replace(sandbox.config, jwks_file=file)
+
+    def line(settings: HexclaveConfig) -> list[tuple[str, str]]:
+        found = check(settings, core_of(HexclaveClient(settings)).clock)
+        return [(one.state, one.text) for one in found if one.what == "jwks_file"]
+
+    assert line(sandbox.config) == []
+    assert line(config)[0][0] == "skipped"
+    HexclaveClient(config).warm()
+    wait_for_refresh()
+    assert line(config) == [("ok", "it has 6 public keys for an outage.")]
+    file.chmod(0o666)
+    assert line(config)[0][0] == "wrong"
 
 
 # --- writing ------------------------------------------------------------------------------------------------
