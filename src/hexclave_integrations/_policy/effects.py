@@ -1,6 +1,6 @@
 """What a flow may yield: its effects.
 
-A `Flow[T]` yields one of seven effects and is resumed with the outcome::
+A `Flow[T]` yields one of eight effects and is resumed with the outcome::
 
     Fetch(request)        make this HTTP request       a Reply; or TransportError is thrown in
     Once(key, start)      run a flow, unless one with  (True, what it returned), or its error is thrown in;
@@ -8,9 +8,10 @@ A `Flow[T]` yields one of seven effects and is resumed with the outcome::
                                                        or Unavailable is thrown in, since it did not end in time
     Background(start)     run a flow, do not wait      None
     UseFleet(...)         use the fleet's memory       what the operation returns; or RedisUnavailable is thrown in
-    Pause(seconds)        wait                         None
     UseFile(...)          use a file                   what the operation returns; or FileUnusable is thrown in
     Call(function)        call the application's code  its result, awaited where that is possible
+    Compute(function)     compute for milliseconds     its result; on a loop, other tasks go on meanwhile
+    Pause(seconds)        wait                         None
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .._memory.key_file import KeyFile
 from .._memory.shared_keys import SharedKeys
 from .._wire.messages import Request
 
-__all__ = ["Background", "Call", "Effect", "Fetch", "Flow", "Once", "Pause", "UseFile", "UseFleet"]
+__all__ = ["Background", "Call", "Compute", "Effect", "Fetch", "Flow", "Once", "Pause", "UseFile", "UseFleet"]
 
 T = TypeVar("T")
 
@@ -64,13 +65,6 @@ class UseFleet:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """Wait."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class UseFile:
     """Call an operation of a file, which may take its time: on a loop, from a thread."""
 
@@ -86,5 +80,19 @@ class Call:
     function: Callable[[], Any]
 
 
-Effect: TypeAlias = Fetch | Once | Background | UseFleet | Pause | UseFile | Call
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Call a `function` of ours that takes too long for an event loop to stand still."""
+
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait for `seconds`."""
+
+    seconds: float
+
+
+Effect: TypeAlias = Fetch | Once | Background | UseFleet | UseFile | Call | Compute | Pause
 Flow: TypeAlias = Generator[Effect, Any, T]
