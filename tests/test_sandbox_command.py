@@ -22,6 +22,7 @@ from hexclave_integrations import HexclaveClient, HexclaveConfig, HexclaveError
 from hexclave_integrations.testing import Sandbox
 from hexclave_integrations.testing._mailbox import SandboxEmail
 from hexclave_integrations.testing._project import Project
+from hexclave_integrations.testing._records import CliLogin, ContactChannel
 from hexclave_integrations.testing._stored import KEPT, TRANSIENT, Unreadable, dump_project, restore_project
 
 from ._sandbox_command import COMMAND, LIMIT, NAMES, environment, running
@@ -585,8 +586,8 @@ def test_every_attribute_of_a_project_has_its_place() -> None:
 
 
 def test_everything_in_a_sandbox_is_restored() -> None:
-    """What was stored as JSON comes back equal, in its types and order."""
-    sandbox = Sandbox()
+    """What was stored as JSON comes back equal, in its types and order; there is something of everything in it."""
+    sandbox = Sandbox(require_email_verification=True, domains=["https://app.example.com"])
     ada = sandbox.create_user(display_name="Ada", primary_email="ada@example.com", client_metadata={"a": [1, None]})
     bob = sandbox.create_user("restricted", restricted_reason="restricted_by_administrator")
     sandbox.create_user("anonymous")
@@ -606,13 +607,21 @@ def test_everything_in_a_sandbox_is_restored() -> None:
     sandbox.invite(teams[0], "bob@example.com")
     sandbox.connect_account(ada, "google", access_token="gt-1", scopes=["mail"])
     sandbox.define_vault_store("store")
+    sandbox.sign_up("carol@example.com", "correct horse")
+    sandbox.accepts_any_item = True
+    sandbox.client_user_deletion_enabled = False
     project = sandbox._project
+    channel = ContactChannel(id=str(uuid.uuid4()), user_id=ada.id, value="second@example.com", created_at_millis=1)
+    project.contact_channels[channel.id] = channel
+    project.cli_logins.append(CliLogin(polling_code="p", login_code="l", expires_at=1, refresh_token="r", used=True))
     project.vault_stores["store"]["hash"] = "encrypted"
     project.notifications[ada.id] = {"marketing": False}
     project.member_profiles[teams[1].id] = {bob.id: {"display_name": "Bobby"}}
     project.emails.append(SandboxEmail(to="ada@example.com", kind="sign_in_code", subject="Code", code="ABCDEF"))
-    stored = json.loads(json.dumps(dump_project(project)))
     restored = Project(str(uuid.uuid4()), "http://127.0.0.1:1", time.time)
+    same = [name for name in KEPT if getattr(project, name) == getattr(restored, name)]
+    assert same == [], "change these in the sandbox above"
+    stored = json.loads(json.dumps(dump_project(project)))
 
     restore_project(restored, stored)
 

@@ -1,0 +1,230 @@
+"""Hexclave's own JavaScript clients in a real browser: they sign in at a sandbox, and call a FastAPI application."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+import time_machine
+
+from hexclave_integrations.testing import Sandbox
+
+from ._browser import running_chromium
+from ._frontend import application, bundled, served
+from ._npm import sdk as sdk
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+LIMIT: Final = 30.0
+PASSWORD: Final = "correct horse"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests; each has a context of its own."""
+    with running_chromium() as found:
+        yield found
+
+
+@contextmanager
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser without cookies that leaves this machine alone: Stripe's script is what the SDK would fetch."""
+    found = browser.new_context()
+    try:
+        found.set_default_timeout(LIMIT * 1000)
+        found.route(re.compile(r"^(?!http://(127\.0\.0\.1|localhost):)"), lambda route: route.abort())
+        yield found
+    finally:
+        found.close()
+
+
+SIGN_UP: Final = """async ([email, password]) => {
+  window.app = openApp(settings);
+  const verificationCallbackUrl = location.origin + "/handler/email-verification";
+  const result = await app.signUpWithCredential({ email, password, noRedirect: true, verificationCallbackUrl });
+  const user = await app.getUser();
+  return [result.status, user.id, user.primaryEmail];
+}"""
+SIGN_IN: Final = """async ([email, password]) => {
+  window.app = openApp(settings);
+  const result = await app.signInWithCredential({ email, password, noRedirect: true });
+  return result.status === "ok" ? (await app.getUser()).id : result.error.errorCode;
+}"""
+TOKEN: Final = "async () => (await (await app.getUser()).getAuthJson()).accessToken"
+ASK: Final = """async ([url, token]) => {
+  const answer = await fetch(url, token ? { headers: { "x-stack-access-token": token } } : {});
+  const body = await answer.json();
+  return [answer.status, body.id ?? body.code];
+}"""
+TALK: Final = """([url, token]) => new Promise((done) => {
+  const socket = new WebSocket(url, token ? ["hexclave", `hexclave.access-token.${token}`] : []);
+  socket.onmessage = (event) => done([event.data, socket.protocol]);
+  socket.onclose = (event) => done(["closed", event.wasClean]);
+})"""
+
+
+def ask(page: Page, url: str, token: str | None = None) -> tuple[int, str]:
+    """Fetch within the page; the status, and the user's id or the code of the refusal."""
+    status, told = page.evaluate(ASK, [url, token])
+    return status, told
+
+
+def test_page_signs_up_and_in_and_calls_its_backends(sdk: Path, browser: Browser, tmp_path: Path) -> None:
+    """With a token, to another origin and through a websocket; with the SDK's cookies on its own; until the sign-out."""
+    sandbox = Sandbox()
+    script = bundled(sdk, "page.js", tmp_path)
+    with (
+        sandbox.serve(),
+        served(application(sandbox, script, accept_cookies=True)) as own,
+        served(application(sandbox, allow_origins=[f"http://localhost:{own}"])) as other,
+        context(browser) as private,
+    ):
+        page = private.new_page()
+        page.goto(f"http://localhost:{own}/")
+        there = f"http://localhost:{other}/api"
+        assert ask(page, f"{there}/me") == (401, "USER_AUTHENTICATION_REQUIRED")
+        assert ask(page, "/api/me") == (401, "USER_AUTHENTICATION_REQUIRED")
+
+        status, user, email = page.evaluate(SIGN_UP, ["Ada@example.com", PASSWORD])
+        assert (status, email) == ("ok", "ada@example.com")
+        token = page.evaluate(TOKEN)
+        assert ask(page, f"{there}/me", token) == (200, user)
+        assert ask(page, f"{there}/me", f"{token[:-8]}AAAAAAAA") == (401, "UNPARSABLE_ACCESS_TOKEN")
+        assert ask(page, f"{there}/me") == (401, "USER_AUTHENTICATION_REQUIRED")  # where cookies do not count
+        assert ask(page, "/api/me") == (200, user)
+        assert page.evaluate(TALK, [f"ws://localhost:{other}/api/socket", token]) == [user, "hexclave"]
+        assert page.evaluate(TALK, [f"ws://localhost:{other}/api/socket", None]) == ["closed", False]
+
+        page.goto(f"http://127.0.0.1:{own}/")  # the same application as another site: nothing allows it
+        with pytest.raises(Exception, match="Failed to fetch"):
+            ask(page, f"{there}/me", token)
+        assert page.evaluate(SIGN_IN, ["ada@example.com", "wrong horse"]) == "EMAIL_PASSWORD_MISMATCH"
+        assert ask(page, "/api/me") == (401, "USER_AUTHENTICATION_REQUIRED")
+        assert page.evaluate(SIGN_IN, ["ada@example.com", PASSWORD]) == user
+        assert ask(page, "/api/live") == (200, user)
+
+        token = page.evaluate(TOKEN)
+        page.evaluate("async () => (await app.getUser()).signOut()")
+        assert ask(page, "/api/me") == (401, "USER_AUTHENTICATION_REQUIRED")
+        assert ask(page, "/api/me", token) == (200, user)  # a token outlives its session
+        assert ask(page, "/api/live", token) == (401, "USER_AUTHENTICATION_REQUIRED")
+        page.goto(f"http://localhost:{own}/")
+        assert ask(page, "/api/live") == (200, user)  # the other site's session goes on
+
+
+def test_page_renews_a_token_that_is_over(sdk: Path, browser: Browser, tmp_path: Path) -> None:
+    """After the ten minutes that an access token lives, the SDK gets another with its refresh token."""
+    sandbox = Sandbox()
+    script = bundled(sdk, "page.js", tmp_path)
+    with sandbox.serve(), served(application(sandbox, script)) as own, context(browser) as private:
+        page = private.new_page()
+        page.goto(f"http://localhost:{own}/")
+        user = page.evaluate(SIGN_UP, ["ada@example.com", PASSWORD])[1]
+        token = page.evaluate(TOKEN)
+        assert ask(page, "/api/me", token) == (200, user)
+
+        later = time.time() + 700
+        page.clock.set_system_time(later)
+        with time_machine.travel(later):
+            assert ask(page, "/api/me", token) == (401, "ACCESS_TOKEN_EXPIRED")
+            renewed = page.evaluate(TOKEN)
+            assert ask(page, "/api/me", renewed) == (200, user)
+
+
+class Pages:
+    """The SDK's pages in a browser, as a person sees them.
+
+    Args:
+        origin: of the application.
+    """
+
+    def __init__(self, page: Page, origin: str) -> None:
+        self.page, self.origin = page, origin
+
+    def open(self, path: str) -> None:
+        self.page.goto(f"{self.origin}{path}")
+
+    def see(self, heading: str) -> None:
+        """Wait for the application's own page, which says who is signed in."""
+        self.page.get_by_role("heading", name=heading, exact=True).wait_for()
+
+    def fill(self, **fields: str) -> None:
+        for name, text in fields.items():
+            self.page.locator(f"#{name.replace('_', '-')}").fill(text)
+
+    def click(self, name: str, role: Any = "button") -> None:
+        self.page.get_by_role(role, name=name, exact=True).click()
+
+    def sign_out(self) -> None:
+        self.open("/handler/sign-out")
+        self.see("Nobody is signed in")
+
+
+def test_pages_of_the_sdk_work(sdk: Path, browser: Browser, tmp_path: Path) -> None:
+    """Sign-up, verification, account settings, sign-in with password and with a one-time code, as forms for people."""
+    sandbox = Sandbox()
+    script = bundled(sdk, "pages.jsx", tmp_path)
+    with (
+        sandbox.serve(),
+        served(application(sandbox, script, accept_cookies=True)) as port,
+        context(browser) as private,
+    ):
+        page = private.new_page()
+        pages = Pages(page, f"http://localhost:{port}")
+        pages.open("/handler/sign-up")
+        pages.click("Email & Password", "tab")
+        pages.fill(email="ada@example.com", password="short", repeat_password="short")
+        pages.click("Sign Up")
+        page.get_by_text("Password too short").wait_for()
+        pages.fill(password=PASSWORD, repeat_password=PASSWORD)
+        pages.click("Sign Up")
+        pages.see("Hello ada@example.com")
+        (user,) = sandbox._project.users.values()
+
+        mail = sandbox.emails[-1]
+        assert (mail.kind, mail.to) == ("email_verification", "ada@example.com")
+        page.goto(str(mail.link))
+        pages.click("Verify")
+        page.get_by_text("You email has been verified").wait_for()
+        assert user.primary_email_verified
+
+        pages.open("/handler/account-settings")
+        name = page.get_by_text("User name", exact=True).locator("xpath=ancestor::*[.//button][1]")
+        name.get_by_role("button").click()
+        name.get_by_role("textbox").fill("Ada Lovelace")
+        name.get_by_role("button", name="Save").click()
+        name.get_by_text("Ada Lovelace", exact=True).wait_for()
+        assert user.display_name == "Ada Lovelace"
+        pages.open("/")  # after a change the SDK drops the access token, its cookie too, until it needs another
+        pages.see("Hello Ada Lovelace")
+        assert ask(page, "/api/me") == (200, user.id)
+
+        pages.sign_out()
+        assert ask(page, "/api/me")[0] == 401
+        pages.open("/handler/sign-in")
+        pages.click("Email & Password", "tab")
+        pages.fill(email="ada@example.com", password="wrong horse")
+        pages.click("Sign In")
+        page.get_by_text("Wrong e-mail or password").wait_for()
+        pages.fill(password=PASSWORD)
+        pages.click("Sign In")
+        pages.see("Hello Ada Lovelace")
+        assert ask(page, "/api/me") == (200, user.id)
+
+        pages.sign_out()
+        pages.open("/handler/sign-in")
+        pages.fill(email="ada@example.com")
+        pages.click("Send email")
+        page.get_by_text("Enter the code from your email").wait_for()
+        mail = sandbox.emails[-1]
+        assert (mail.kind, mail.to) == ("sign_in_code", "ada@example.com")
+        page.get_by_role("textbox").press_sequentially(str(mail.code).lower())
+        pages.see("Hello Ada Lovelace")
+        assert ask(page, "/api/me") == (200, user.id)
+        assert len(sandbox._project.users) == 1 + sum(one.is_anonymous for one in sandbox._project.users.values())
