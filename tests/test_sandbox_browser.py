@@ -76,7 +76,7 @@ def ask(page: Page, url: str, token: str | None = None) -> tuple[int, str]:
 
 
 def test_page_signs_up_and_in_and_calls_its_backends(sdk: Path, browser: Browser, tmp_path: Path) -> None:
-    """With a token, to another origin and through a websocket; with the SDK's cookies on its own; until the sign-out."""
+    """With a token, to another origin and through a websocket; with the SDK's cookies on its own; until sign-out."""
     sandbox = Sandbox()
     script = bundled(sdk, "page.js", tmp_path)
     with (
