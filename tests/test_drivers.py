@@ -1066,8 +1066,8 @@ from hexclave_integrations import HexclaveClient, HexclaveConfig
 from hexclave_integrations._policy.effects import Background
 client = HexclaveClient(HexclaveConfig(project_id="internal", api_url=sys.argv[1] if len(sys.argv) > 1 else URL))
 def flow():
-    from hexclave_integrations._policy import flows
-    yield Background(lambda: flows._refresh(client._core))
+    from hexclave_integrations._policy import key_flows
+    yield Background(lambda: key_flows._refresh(client._core))
 client._driver.run(flow())
 print("over")
 """
@@ -1087,3 +1087,14 @@ def test_every_lock_is_made_anew_in_a_child() -> None:
         if "threading.Lock()" in text or "threading.RLock()" in text:
             found.add(path.name)
     assert found == {"fork.py"}
+
+
+def test_an_unknown_project_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The id of another project, or of none, is a setting to mend: the log says so, and every token waits."""
+    known = Sandbox()
+    config = replace(known.config, project_id="11111111-1111-4111-8111-111111111111")
+    with HexclaveClient(config) as client:
+        assert not client.warm()
+    messages = [record.getMessage() for record in caplog.records if record.name == "hexclave_integrations"]
+    assert len(messages) == 1
+    assert "knows no project with this project_id (HEXCLAVE_PROJECT_ID)" in messages[0]

@@ -1,38 +1,45 @@
-"""Every Python example of the README runs."""
+"""Every example of the README runs, and those of the guides that need more than a page can say."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
 import shlex
 import sys
 import time
+from doctest import ELLIPSIS, OutputChecker
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from hexclave_integrations._tools.console import main
 from hexclave_integrations.testing import Sandbox
 
 from ._sandbox_command import LIMIT, running
 from ._services import free_port
 
-README = Path(__file__).resolve().parents[1] / "README.md"
-BLOCKS = re.findall(r"^##+ (.+?)$|^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+GUIDES = ROOT / "docs" / "guides"
+PAGES = ("local-development", "browsers", "webhooks", "supabase", "convex", "testing", "troubleshooting")
 
 
 def examples() -> dict[str, str]:
-    """The blocks by the heading they stand under; a further one has a number behind it."""
+    """The blocks by their heading, or the title of their page; a further one has a number behind it."""
     found: dict[str, str] = {}
-    heading = "Start"
-    for title, code in BLOCKS:
-        heading = title or heading
-        if code:
-            number = sum(name.startswith(heading) for name in found) + 1
-            found[heading if number == 1 else f"{heading} {number}"] = code
+    for path in (README, *(GUIDES / f"{page}.md" for page in PAGES)):
+        text = path.read_text(encoding="utf-8")
+        heading = "Start" if path == README else text.partition("\n")[0].removeprefix("# ")
+        for title, code in re.findall(r"^##+ (.+?)$|^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            heading = title or heading
+            if code:
+                number = sum(name.startswith(heading) for name in found) + 1
+                found[heading if number == 1 else f"{heading} {number}"] = code
     return found
 
 
@@ -64,7 +71,7 @@ def test_application_examples(heading: str, monkeypatch: pytest.MonkeyPatch, hex
 
 def test_local_development_example(tmp_path: Path) -> None:
     """The command runs the application against a sandbox of its own, and Vite's page may ask it."""
-    section = README.read_text().partition("## Local development")[2].partition("\n## ")[0]
+    section = (GUIDES / "local-development.md").read_text(encoding="utf-8")
     hexclave, sandbox, *words = shlex.split(re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0])
     assert (hexclave, sandbox) == ("hexclave", "sandbox")
     (tmp_path / "main.py").write_text(examples()["Local development"])
@@ -184,11 +191,55 @@ def test_client_example(
     assert capsys.readouterr().out == "Alice alice@example.com\n"
 
 
+def output_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a console command of the README prints."""
+    capsys.readouterr()
+    main(command.split(" hexclave ")[-1].removeprefix("hexclave ").split())
+    return capsys.readouterr().out
+
+
+def test_console_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands print what stands there, about a clock and a server key that are wrong, and a token that is over."""
+    blocks = re.findall(
+        r"^```console\n\$ (.*?)\n(.*?)^```", (GUIDES / "troubleshooting.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    expired_at = 1767225600
+    now = time.time()
+    sandbox = Sandbox(project_id="3f2b8a51-6c1d-4b7e-9d0a-2f5c7e1b9a64", clock=lambda: now)
+    alice = sandbox.create_user()
+    with sandbox.serve() as url:
+        monkeypatch.setenv("HEXCLAVE_API_URL", url)
+        monkeypatch.setenv("HEXCLAVE_PROJECT_ID", sandbox.config.project_id)
+        monkeypatch.setenv("HEXCLAVE_SECRET_SERVER_KEY", "ssk_another")
+        monkeypatch.setenv("HEXCLAVE_WEBHOOK_SECRET", sandbox.config.webhook_secrets[0])
+        (check, checked), (explain, explained) = blocks
+        now = time.time() + 900.5
+        found = re.sub(r"it is \d+ seconds", "it is 900 seconds", output_of(check, capsys))
+        now = expired_at - 600
+        token = f"x-stack-access-token: {sandbox.token(alice)}"
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(token.encode())))
+        explanation = output_of(f"{explain} --at {expired_at + 3000}", capsys)
+
+    assert checked == found.replace(url, "https://api.hexclave.com")
+    assert OutputChecker().check_output(explained, explanation, ELLIPSIS), explanation
+
+
 def test_testing_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:
     """The test of a user's own application passes."""
     namespace = run(examples()["Testing your application"], monkeypatch, hexclave_sandbox, "https://unused.invalid")
 
     namespace["test_me"](hexclave_sandbox)
+
+
+def test_example_of_a_test_of_an_application_made_at_import(
+    monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox
+) -> None:
+    """It passes for one test and for the next, with a sandbox of its own."""
+    url = "https://unused.invalid"
+    namespace = run(examples()["Testing your application 2"], monkeypatch, hexclave_sandbox, url)
+
+    namespace["test_me"](hexclave_sandbox)
+    namespace["test_me"](Sandbox())
 
 
 def test_supabase_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox, postgres_url: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hexclave_integrations import SELECTED_TEAM, ConfigurationError, HexclaveUser, requirements
+from hexclave_integrations import SELECTED_TEAM, ConfigurationError, requirements
 from hexclave_integrations.requirements import (
     Requirement,
     optional_user,
@@ -299,7 +299,6 @@ def test_nothing_that_is_asked_for_is_ignored(arguments: dict[str, Any]) -> None
     ("thing", "fix"),
     [
         pytest.param(Requirement, "require_user", id="the-class"),
-        pytest.param(HexclaveUser, "require_user", id="the-user-class"),
         pytest.param(require_permission, 'require_permission("{team_id}", "export_reports")', id="permission"),
         pytest.param(require_project_permission, "require_project_permission(", id="project-permission"),
         pytest.param(require_team, 'require_team("{team_id}")', id="team"),
@@ -330,6 +329,16 @@ def test_a_subclass_refuses_to_be_a_dependency_as_a_class() -> None:
     with pytest.raises(ConfigurationError, match="Adapted is no dependency"):
         inspect.signature(Adapted)
     assert list(inspect.signature(Adapted()).parameters) == ["request"]
+
+
+@pytest.mark.parametrize("made_by", [require_user.allow, require_user.live, require_team(TEAM).live])
+def test_what_was_not_called_decorates_nothing(made_by: Callable[..., Any]) -> None:
+    """`@require_user.live` without parentheses is refused where it stands, and the error says what to write."""
+    with pytest.raises(ConfigurationError, match=r"not called. Write require_user\.(allow|live)\("):
+
+        @made_by
+        def view() -> None:
+            """Never guarded, and never there."""
 
 
 def test_factories_still_show_their_documentation() -> None:

@@ -21,7 +21,7 @@ import jwt
 import pytest
 from standardwebhooks import Webhook
 
-from hexclave_integrations import testing
+from hexclave_integrations import ApiKeyRevoked, HexclaveClient, testing
 from hexclave_integrations.testing import Sandbox, SandboxSession, SandboxUser
 
 NOW = 1_800_000_000.0
@@ -778,6 +778,30 @@ class TestPackage:
         assert session.refresh_token not in repr(session)
         with pytest.raises(AttributeError):
             session.id = "other"  # type: ignore[misc]  # the point
+
+
+def test_the_fixtures_changes_are_noticed_at_once(hexclave_sandbox: Sandbox) -> None:
+    """A test that grants and revokes need not wait until an answer is forgotten; a plain sandbox is as production."""
+    alice, team = hexclave_sandbox.create_user(), hexclave_sandbox.create_team()
+    key = hexclave_sandbox.create_api_key(user=alice)
+    with HexclaveClient(hexclave_sandbox.config) as client:
+        assert not client.has_permission(alice.id, "export", team.id)
+        hexclave_sandbox.grant(alice, "export", team=team)
+        assert client.has_permission(alice.id, "export", team.id)
+        hexclave_sandbox.define_permission("download")
+        hexclave_sandbox.define_permission("export", contains=["download"])
+        assert client.has_permission(alice.id, "download", team.id)
+        with hexclave_sandbox.outage():  # what does not change is remembered
+            assert client.has_permission(alice.id, "export", team.id)
+        assert client.is_team_member(alice.id, team.id)
+        hexclave_sandbox.remove_member(team, alice)
+        assert not client.has_permission(alice.id, "export", team.id)
+        assert not client.is_team_member(alice.id, team.id)
+
+        assert client.check_api_key(key.value).user_id == alice.id
+        hexclave_sandbox.revoke_api_key(key)
+        with pytest.raises(ApiKeyRevoked):
+            client.check_api_key(key.value)
 
 
 def test_a_hidden_status_is_recorded_as_what_it_is(client: httpx.Client, sandbox: Sandbox) -> None:

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from svix import Webhook as SvixWebhook
 
 from hexclave_integrations import AsyncHexclaveClient, ConfigurationError, HexclaveClient
+from hexclave_integrations import _reasons as reasons
 from hexclave_integrations import webhooks as package
 from hexclave_integrations._base import strict
 from hexclave_integrations.errors import WebhookHandlerFailed, WebhookVerificationFailed
@@ -420,13 +421,15 @@ class TestForged:
             return
         assert json.loads(body)["type"] == found.type
 
-    def test_nothing_is_logged(self, webhooks: Webhooks, caplog: pytest.LogCaptureFixture) -> None:
-        """A refusal leaves no trace of secret, signature or body."""
+    def test_the_reason_alone_is_logged(self, webhooks: Webhooks, caplog: pytest.LogCaptureFixture) -> None:
+        """A refusal leaves its fixed sentence, and no trace of secret, signature or body."""
         body, headers = signed(BODY, secret=OLD_SECRET)
         with caplog.at_level(logging.DEBUG):
             webhooks.receive(body, headers)
 
-        assert caplog.text == ""
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            ("WARNING", f"A webhook delivery was refused: {reasons.WEBHOOK_SIGNATURE}")
+        ]
 
 
 class TestNews:

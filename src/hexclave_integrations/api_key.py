@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from ._base.guards import NeverFromRequest, RefusesAsDependency, shows_only
+from . import _reasons as reasons
+from ._base.guards import NeverFromRequest, SignatureOfValue, shows_only
 
-__all__ = ["HexclaveApiKey", "ParsedApiKey", "looks_like_api_key", "parse_api_key"]
+__all__ = ["HexclaveApiKey", "ParsedApiKey", "looks_like_api_key", "parse_api_key", "why_no_api_key"]
 
 _MARKER: Final = "574ck4u7h"
 # 64 characters for the application's own prefix: the format sets no bound, a key checker needs one.
@@ -42,7 +43,7 @@ class HexclaveApiKey(NeverFromRequest):
     expires_at: datetime | None = None
     is_public: bool = False
 
-    __signature__ = RefusesAsDependency("Use Depends(require_api_key)")
+    __signature__ = SignatureOfValue("Use Depends(require_api_key)")
 
     @classmethod
     def from_api(cls, body: Mapping[str, Any]) -> HexclaveApiKey:
@@ -94,3 +95,8 @@ def parse_api_key(text: str) -> ParsedApiKey | None:
     if match is None or int(match[3], 16) != zlib.crc32(text[:-8].encode("ascii")):
         return None
     return ParsedApiKey(str(uuid.UUID(match[1])), "user" if match[2] == "user" else "team")
+
+
+def why_no_api_key(text: str) -> str:
+    """Why `parse_api_key` makes nothing of a text."""
+    return reasons.API_KEY_CHECKSUM if _FORMAT.fullmatch(text) else reasons.API_KEY_FORMAT

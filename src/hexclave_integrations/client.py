@@ -86,7 +86,7 @@ class HexclaveClient(BaseClient):
         """
         now = self._core.clock()
         if self._core.settle(attempt, now):
-            return attempt.outcome(now)
+            return self._core.outcome(attempt, now)
         return self._driver.run(flows.identify(self._core, attempt))
 
     def admit(
@@ -126,10 +126,14 @@ class HexclaveClient(BaseClient):
 
     def _verify(self, token: Credential) -> HexclaveUser:
         now = self._core.clock()
-        judged = self._core.judge(token, now)
-        if isinstance(judged, Unproved):
-            judged = self._driver.run(flows.prove(self._core, judged))
-        return judged.user_at(now)
+        try:
+            judged = self._core.judge(token, now)
+            if isinstance(judged, Unproved):
+                judged = self._driver.run(flows.prove(self._core, judged))
+            return judged.user_at(now)
+        except RequestRefused as error:
+            self._core.note(error)
+            raise
 
     def authorize(
         self,
@@ -291,7 +295,7 @@ class AsyncHexclaveClient(BaseClient):
         """
         now = self._core.clock()
         if self._core.settle(attempt, now):
-            return attempt.outcome(now)
+            return self._core.outcome(attempt, now)
         return await self._driver.run(flows.identify(self._core, attempt))
 
     async def admit(
@@ -325,10 +329,14 @@ class AsyncHexclaveClient(BaseClient):
 
     async def _verify(self, token: Credential) -> HexclaveUser:
         now = self._core.clock()
-        judged = self._core.judge(token, now)
-        if isinstance(judged, Unproved):
-            judged = await self._driver.run(flows.prove(self._core, judged))
-        return judged.user_at(now)
+        try:
+            judged = self._core.judge(token, now)
+            if isinstance(judged, Unproved):
+                judged = await self._driver.run(flows.prove(self._core, judged))
+            return judged.user_at(now)
+        except RequestRefused as error:
+            self._core.note(error)
+            raise
 
     async def authorize(
         self,

@@ -28,7 +28,8 @@
         ├── WebhookInProgress         409: the delivery is being handled already; the sender comes back
         └── WebhookHandlerFailed      500: a handler failed; the sender comes back
 
-Messages are fixed texts: no message, detail or header holds a token, key, claim or user id.
+Messages are fixed texts: no message, detail or header holds a token, key, claim or user id. Each refusal also has a
+`.reason`, a fixed sentence that tells the developer which check failed; no answer holds it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
+
+from . import _reasons as reasons
 
 __all__ = [
     "AnonymousNotAllowed",
@@ -86,16 +89,22 @@ class RequestRefused(HexclaveError):
         code: the machine-readable code, as Hexclave's own API spells it (contract section 5).
         details: extra facts for the caller, or None.
         challenge: the value of `WWW-Authenticate` after the realm, or None where no challenge is due.
+        reason: for the developer: which check failed, and which setting may be wrong. One of a closed set of fixed
+            sentences, and in no answer.
     """
 
     status: ClassVar[int]
     code: ClassVar[str]
     text: ClassVar[str]
     challenge: ClassVar[str | None] = None
+    # Of the class by itself; where it can be several things, whoever raises it says which.
+    reason: str = reasons.REFUSED
 
-    def __init__(self, *, details: Mapping[str, object] | None = None) -> None:
+    def __init__(self, *, details: Mapping[str, object] | None = None, reason: str | None = None) -> None:
         super().__init__(self.text)
         self.details = dict(details) if details else None
+        if reason is not None:
+            self.reason = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle without `__init__`, whose arguments are keywords: worker pools send errors home."""
@@ -129,6 +138,7 @@ class NotAuthenticated(AuthenticationError):
     code = "USER_AUTHENTICATION_REQUIRED"
     text = "User authentication is required for this endpoint."
     challenge = ""
+    reason = reasons.NO_CREDENTIALS
 
 
 class InvalidToken(AuthenticationError):
@@ -136,6 +146,7 @@ class InvalidToken(AuthenticationError):
 
     code = "UNPARSABLE_ACCESS_TOKEN"
     text = "The access token is not valid."
+    reason = reasons.UNACCEPTABLE
 
 
 class TokenExpired(AuthenticationError):
@@ -143,6 +154,7 @@ class TokenExpired(AuthenticationError):
 
     code = "ACCESS_TOKEN_EXPIRED"
     text = "The access token has expired. Refresh it and try again."
+    reason = reasons.EXPIRED
 
 
 class WrongProject(AuthenticationError):
@@ -150,6 +162,7 @@ class WrongProject(AuthenticationError):
 
     code = "INVALID_PROJECT_FOR_ACCESS_TOKEN"
     text = "The access token was issued for another project."
+    reason = reasons.OTHER_PROJECT
 
 
 class SessionEnded(AuthenticationError):
@@ -157,6 +170,7 @@ class SessionEnded(AuthenticationError):
 
     code = "USER_AUTHENTICATION_REQUIRED"
     text = "The session has ended. Sign in again."
+    reason = reasons.SESSION_ENDED
 
 
 class AnonymousNotAllowed(AuthenticationError):
@@ -165,6 +179,7 @@ class AnonymousNotAllowed(AuthenticationError):
     code = "ANONYMOUS_AUTHENTICATION_NOT_ALLOWED"
     text = "Anonymous users are not allowed here. Sign in with an account."
     challenge = ', error="insufficient_user_authentication"'
+    reason = reasons.ANONYMOUS
 
 
 class ApiKeyNotFound(AuthenticationError):
@@ -173,6 +188,7 @@ class ApiKeyNotFound(AuthenticationError):
     code = "API_KEY_NOT_FOUND"
     text = "The API key is not valid."
     challenge = ""
+    reason = reasons.API_KEY_UNKNOWN
 
 
 class ApiKeyRevoked(AuthenticationError):
@@ -181,6 +197,7 @@ class ApiKeyRevoked(AuthenticationError):
     code = "API_KEY_REVOKED"
     text = "The API key has been revoked."
     challenge = ""
+    reason = reasons.API_KEY_REVOKED
 
 
 class ApiKeyExpired(AuthenticationError):
@@ -189,6 +206,7 @@ class ApiKeyExpired(AuthenticationError):
     code = "API_KEY_EXPIRED"
     text = "The API key has expired."
     challenge = ""
+    reason = reasons.API_KEY_EXPIRED
 
 
 class WrongApiKeyType(AuthenticationError):
@@ -197,6 +215,7 @@ class WrongApiKeyType(AuthenticationError):
     code = "WRONG_API_KEY_TYPE"
     text = "An API key of this type is not accepted here."
     challenge = ""
+    reason = reasons.API_KEY_TYPE
 
 
 class PermissionDenied(RequestRefused):
@@ -210,6 +229,7 @@ class RestrictedNotAllowed(PermissionDenied):
 
     code = "RESTRICTED_USER_NOT_ALLOWED"
     text = "Restricted users are not allowed here."
+    reason = reasons.RESTRICTED
 
 
 class TeamPermissionRequired(PermissionDenied):
@@ -217,6 +237,7 @@ class TeamPermissionRequired(PermissionDenied):
 
     code = "TEAM_PERMISSION_REQUIRED"
     text = "A team permission is required that the user does not have."
+    reason = reasons.TEAM_PERMISSION
 
 
 class ProjectPermissionRequired(PermissionDenied):
@@ -224,6 +245,7 @@ class ProjectPermissionRequired(PermissionDenied):
 
     code = "PROJECT_PERMISSION_REQUIRED"
     text = "A project permission is required that the user does not have."
+    reason = reasons.PROJECT_PERMISSION
 
 
 class TeamMembershipRequired(PermissionDenied):
@@ -231,6 +253,7 @@ class TeamMembershipRequired(PermissionDenied):
 
     code = "TEAM_MEMBERSHIP_REQUIRED"
     text = "Membership of the team is required."
+    reason = reasons.TEAM_MEMBERSHIP
 
 
 class Unavailable(RequestRefused):
@@ -243,14 +266,15 @@ class Unavailable(RequestRefused):
     status = 503
     code = "HEXCLAVE_UNAVAILABLE"
     text = "Authentication cannot be checked right now. Try again shortly."
+    reason = reasons.UNAVAILABLE
 
-    def __init__(self, *, retry_after: float = 1.0) -> None:
-        super().__init__()
+    def __init__(self, *, retry_after: float = 1.0, reason: str | None = None) -> None:
+        super().__init__(reason=reason)
         self.retry_after = max(1, round(retry_after))
 
     def repeated(self) -> Unavailable:
         """The same answer for another request."""
-        return Unavailable(retry_after=self.retry_after)
+        return Unavailable(retry_after=self.retry_after, reason=self.reason)
 
     def headers(self) -> list[tuple[str, str]]:
         return [*super().headers(), ("Retry-After", str(self.retry_after))]
@@ -258,6 +282,8 @@ class Unavailable(RequestRefused):
 
 class ServerKeyRefused(ConfigurationError, Unavailable):
     """Hexclave refused `secret_server_key`: a configuration error to its owner, a 503 to the caller who waits."""
+
+    reason = reasons.SERVER_KEY_REFUSED
 
     def __init__(self) -> None:
         Unavailable.__init__(self, retry_after=30)
@@ -275,6 +301,7 @@ class WebhookStoreUnavailable(Unavailable):
 
     code = "WEBHOOK_STORE_UNAVAILABLE"
     text = "The webhook was received, and the store of deliveries cannot be asked right now. Try again shortly."
+    reason = reasons.WEBHOOK_STORE
 
     def __init__(self) -> None:
         super().__init__(retry_after=5)
@@ -289,6 +316,7 @@ class WebhookVerificationFailed(RequestRefused):
     status = 400
     code = "WEBHOOK_VERIFICATION_FAILED"
     text = "The webhook could not be verified."
+    reason = reasons.WEBHOOK_UNVERIFIED
 
 
 class WebhookInProgress(RequestRefused):
@@ -297,6 +325,7 @@ class WebhookInProgress(RequestRefused):
     status = 409
     code = "WEBHOOK_IN_PROGRESS"
     text = "This delivery is being handled already. Try again shortly."
+    reason = reasons.WEBHOOK_IN_PROGRESS
 
     def headers(self) -> list[tuple[str, str]]:
         return [*super().headers(), ("Retry-After", "5")]
@@ -308,3 +337,4 @@ class WebhookHandlerFailed(RequestRefused):
     status = 500
     code = "WEBHOOK_HANDLER_FAILED"
     text = "The webhook was received and could not be handled. Try again shortly."
+    reason = reasons.WEBHOOK_HANDLER_FAILED

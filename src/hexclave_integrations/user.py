@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from ._base.guards import NeverFromRequest, RefusesAsDependency, shows_only
+from ._base.guards import NeverFromRequest, SignatureOfValue, shows_only
 
 __all__ = ["AccessToken", "HexclaveUser", "Sealed", "UserKind"]
 
@@ -63,7 +63,7 @@ class HexclaveUser(NeverFromRequest):
     sealed: Sealed = field(default=Sealed(b"{}"), repr=False, compare=False)
 
     # `user: HexclaveUser` or `Depends(HexclaveUser)` would let callers describe themselves.
-    __signature__ = RefusesAsDependency("Use CurrentUser or Depends(require_user)")
+    __signature__ = SignatureOfValue("Use CurrentUser or Depends(require_user)")
 
     @property
     def claims(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class AccessToken(NeverFromRequest):
     sealed: Sealed = field(repr=False)
 
     # A dependency would be made of what the caller sent, unverified.
-    __signature__ = RefusesAsDependency("Call client.access_token(request.headers)")
+    __signature__ = SignatureOfValue("Call client.access_token(request.headers)")
 
     @property
     def text(self) -> str:

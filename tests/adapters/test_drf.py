@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
+import jwt
 import pytest
 
 from ._django import COLOURS, PRIVATE, VARY, World, ask, database, face, face_of
@@ -17,9 +19,9 @@ from django.urls import path
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_page
 from rest_framework import serializers
-from rest_framework.authentication import SessionAuthentication
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.decorators import api_view, authentication_classes
-from rest_framework.exceptions import APIException, NotAuthenticated, PermissionDenied
+from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated, PermissionDenied
 from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
@@ -607,3 +609,40 @@ def test_user_throttle(world: World) -> None:
         alice, bob = world.headers(world.alice), world.headers(world.bob)
         assert [ask("wsgi", "/me", alice).status_code for _ in range(3)] == [200, 200, 429]
         assert ask("wsgi", "/me", bob).status_code == 200
+
+
+class OtherIssuer(BaseAuthentication):
+    """The users of an application that is moving: tokens signed with its own secret."""
+
+    secret = "0123456789abcdef" * 4
+
+    def authenticate(self, request: Any) -> Any:
+        bearer = request.headers.get("authorization", "").partition(" ")[2]
+        try:
+            claims = jwt.decode(bearer, self.secret, ["HS256"])
+        except jwt.InvalidTokenError:
+            raise AuthenticationFailed from None
+        return SimpleNamespace(id=claims["user_id"], is_authenticated=True), None
+
+
+@both_colours
+def test_two_issuers_side_by_side(world: World, colour: str) -> None:
+    """Another issuer's bearer token goes to the next class; ours, good or bad, never does, nor does garbage."""
+    both = [HexclaveAuthentication, OtherIssuer]
+    urls = [
+        path("open", view(IsAuthenticated, authentication_classes=both)),
+        path("guarded", view(HexclavePermission, authentication_classes=both)),
+    ]
+    theirs = jwt.encode({"user_id": 7, "token_type": "access", "exp": 4102444800}, OtherIssuer.secret, "HS256")
+    forged = jwt.encode({"user_id": 7, "token_type": "access", "exp": 4102444800}, "another" * 10, "HS256")
+    claims = jwt.decode(world.sandbox.token(world.alice), options={"verify_signature": False})
+    ours_forged = jwt.encode(claims | {"user_id": 7}, OtherIssuer.secret, "HS256")
+    with world.settings(*urls):
+        for text, found in ((theirs, 7), (world.sandbox.token(world.alice), world.alice.id)):
+            assert shown(ask(colour, "/open", {"authorization": f"Bearer {text}"}))[0] == found
+        for text in (forged, ours_forged, "garbage", world.sandbox.token(world.alice, expires_in=-60)):
+            assert ask(colour, "/open", {"authorization": f"Bearer {text}"}).status_code == 401
+        for headers in ({"authorization": f"Bearer {theirs}"}, {"x-stack-access-token": theirs}):
+            refused = ask(colour, "/guarded", headers)
+            assert (refused.status_code, json.loads(refused.content)["code"]) == (401, "UNPARSABLE_ACCESS_TOKEN")
+        assert ask(colour, "/open", {"x-stack-access-token": theirs}).status_code == 401

@@ -139,12 +139,22 @@ def test_configuration_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_missing_project_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a project id the application does not even come to be; the error names both variables."""
+    """Without a project id an application can be described and does not start; the error names both variables."""
     monkeypatch.delenv("HEXCLAVE_PROJECT_ID", raising=False)
     monkeypatch.delenv("STACK_PROJECT_ID", raising=False)
+    app = FastAPI()
+    hexclave = Hexclave(app)
+    add_me(app)
+    app.get("/key", dependencies=[Depends(require_api_key)])(lambda: None)
 
-    with pytest.raises(ConfigurationError, match=r"HEXCLAVE_PROJECT_ID.*STACK_PROJECT_ID"):
-        Hexclave(FastAPI())
+    assert {"/me", "/key"} == set(app.openapi()["paths"])
+    named = r"HEXCLAVE_PROJECT_ID.*STACK_PROJECT_ID"
+    with pytest.raises(ConfigurationError, match=named), TestClient(app):
+        pass
+    with pytest.raises(ConfigurationError, match=named):
+        TestClient(app).get("/me")
+    with pytest.raises(ConfigurationError, match=named):
+        _ = hexclave.client
 
 
 @pytest.mark.parametrize("app", [Starlette(), APIRouter(), None, "main:app"], ids=lambda app: type(app).__name__)
@@ -2010,3 +2020,116 @@ def test_cookies(sandbox: Sandbox, form: str) -> None:
     with TestClient(without) as client:
         off = client.get("/me", headers=header)
     assert (off.status_code, code(off), off.headers["vary"]) == (401, "USER_AUTHENTICATION_REQUIRED", VARY)
+
+
+# --- tests of applications, and descriptions --------------------------------------------------------------------------
+
+
+def test_an_override_of_require_user_counts_for_its_variants(sandbox: Sandbox) -> None:
+    """A test puts somebody in once, for every way of asking for a user, and for nothing beyond that."""
+    app = new_app(sandbox)
+    team = sandbox.create_team()
+    for path, requirement in {
+        "/me": require_user,
+        "/restricted": require_user.allow(restricted=True),
+        "/live": require_user.live(),
+        "/either": require_user.allow(api_key=True),
+        "/optional": optional_user,
+        "/permission": require_permission(team.id, "export"),
+        "/team": require_team(team.id),
+        "/key": require_api_key,
+    }.items():
+
+        @app.get(path)
+        async def view(user: Annotated[Any, Depends(requirement)]) -> str:
+            return "nobody" if user is None else str(user.id)
+
+    somebody = HexclaveUser(id="somebody", kind="regular", project_id=sandbox.config.project_id)
+
+    def found(client: TestClient) -> dict[str, Any]:
+        paths = list(app.openapi()["paths"])
+        return {
+            path: answer.json() if (answer := client.get(path)).status_code == 200 else answer.status_code
+            for path in paths
+        }
+
+    with TestClient(app) as client:
+        strangers = found(client)
+        app.dependency_overrides[require_user] = lambda: somebody
+        of_user = dict.fromkeys(("/me", "/restricted", "/live", "/either", "/optional"), "somebody")
+        assert found(client) == strangers | of_user
+        assert (strangers["/optional"], {*strangers.values()}) == ("nobody", {401, "nobody"})
+
+        app.dependency_overrides[optional_user] = lambda: None
+        app.dependency_overrides[require_team(team.id)] = lambda: somebody  # equal requirements are one
+        assert found(client) == strangers | of_user | {"/optional": "nobody", "/team": "somebody"}
+        app.dependency_overrides.clear()
+        assert found(client) == strangers
+
+
+def test_a_guarded_mount_refuses_before_a_body_is_read(sandbox: Sandbox) -> None:
+    """A stranger's upload is not waited for, and JSON that cannot be read is no 422 to them."""
+    uploads, app = FastAPI(), new_app(sandbox)
+
+    @uploads.post("/x")
+    async def upload(data: dict[str, int], user: CurrentUser) -> str:
+        return user.id
+
+    app.mount("/uploads", starlette.require_user.guard(uploads))
+    headers = [(name.encode(), value.encode()) for name, value in sandbox.headers(sandbox.create_user()).items()]
+
+    async def post(headers: list[tuple[bytes, bytes]]) -> tuple[int, int]:
+        read, status = 0, []
+
+        async def receive() -> dict[str, Any]:
+            nonlocal read
+            read += 1
+            return {"type": "http.request", "body": b"{", "more_body": False}
+
+        async def send(message: Any) -> None:
+            status.extend([message["status"]] if "status" in message else [])
+
+        scope = {"type": "http", "method": "POST", "path": "/uploads/x", "headers": headers, "query_string": b""}
+        kind = (b"content-type", b"application/json")
+        await app({**scope, "headers": [*headers, kind]}, receive, send)
+        return status[0], read
+
+    assert asyncio.run(post([])) == (401, 0)
+    assert asyncio.run(post([(b"x-stack-access-token", b"garbage")])) == (401, 0)
+    status, read = asyncio.run(post(headers))
+    assert (status, read > 0) == (422, True)
+
+
+def test_api_keys_are_described(sandbox: Sandbox) -> None:
+    """OpenAPI documents name the header of API keys, and both schemes where either serves."""
+    app = new_app(sandbox, api_key_header="x-machine-key")
+    app.get("/key", dependencies=[Depends(require_api_key)])(lambda: None)
+    app.get("/either", dependencies=[Depends(require_user.allow(api_key=True))])(lambda: None)
+    add_me(app)
+    app.get("/public")(lambda: None)
+
+    for document in (app.openapi(), app.openapi()):  # it is made once, and completed once
+        schemes = document["components"]["securitySchemes"]
+        key, token = "Hexclave API key", "Hexclave access token"
+        assert schemes.keys() == {key, token}
+        assert {name: schemes[key][name] for name in ("type", "in", "name")} == {
+            "type": "apiKey",
+            "in": "header",
+            "name": "x-machine-key",
+        }
+        assert "access token" not in schemes[key]["description"]
+        assert (schemes[token]["type"], schemes[token]["scheme"]) == ("http", "bearer")
+        asked = {path: found["get"].get("security") for path, found in document["paths"].items()}
+        assert asked == {
+            "/key": [{key: []}],
+            "/either": [{token: []}, {key: []}],
+            "/me": [{token: []}],
+            "/public": None,
+        }
+        assert {"401", "403", "503"} <= document["paths"]["/key"]["get"]["responses"].keys()
+
+
+def test_a_requirement_that_was_called_by_mistake() -> None:
+    """The error says what to write."""
+    with pytest.raises(ConfigurationError, match=r"write Depends\(require_user\), without a call"):
+        Depends(require_user())  # type: ignore[call-arg, arg-type]  # the mistake

@@ -11,8 +11,9 @@ import pytest
 from litestar import Controller, Litestar, Request, Response, Router, WebSocket, get, websocket
 from litestar.connection import ASGIConnection
 from litestar.handlers import HTTPRouteHandler
+from litestar.testing import TestClient
 
-from hexclave_integrations import ConfigurationError, HexclaveConfig, RequestRefused
+from hexclave_integrations import ConfigurationError, HexclaveConfig, HexclaveUser, RequestRefused
 from hexclave_integrations.litestar import (
     HexclavePlugin,
     LitestarRequirement,
@@ -245,3 +246,62 @@ def test_wrong_settings_stop_the_start(sandbox: Sandbox, change: dict[str, str])
     make: Callable[..., HexclaveConfig] = dataclasses.replace
     with pytest.raises(ConfigurationError):
         HexclavePlugin(make(sandbox.config, **change))
+
+
+def test_a_requirement_that_was_called_by_mistake(sandbox: Sandbox) -> None:
+    """The error says what to write."""
+
+    called: Any = require_user()  # type: ignore[call-arg]  # the mistake
+
+    @get("/", guards=[called])
+    async def view() -> None: ...
+
+    with pytest.raises(ConfigurationError, match=r"write guards=\[require_user\], without a call"):
+        Litestar([view], plugins=[HexclavePlugin(sandbox.config)])
+
+
+@dataclasses.dataclass
+class Page:
+    """An answer with a user in it."""
+
+    owner: HexclaveUser
+
+
+def test_user_as_response_shows_public_fields_only(sandbox: Sandbox) -> None:
+    """However a handler returns the user, it is written without claims and session, and described like that."""
+
+    @get("/plain", guards=[require_user])
+    async def plain(request: Request[Any, Any, Any]) -> HexclaveUser:
+        found: HexclaveUser = request.user
+        return found
+
+    @get("/any", guards=[require_user])
+    async def anything(request: Request[Any, Any, Any]) -> Any:
+        return request.user
+
+    @get("/page", guards=[require_user])
+    async def page(request: Request[Any, Any, Any]) -> Page:
+        return Page(request.user)
+
+    @get("/response", guards=[require_user])
+    async def response(request: Request[Any, Any, Any]) -> Response[Any]:
+        return Response({"users": [request.user]})
+
+    user = sandbox.create_user(display_name="Alice")
+    shown = {
+        "id": user.id,
+        "kind": "regular",
+        "display_name": "Alice",
+        "primary_email": None,
+        "primary_email_verified": False,
+        "selected_team_id": None,
+    }
+    app = Litestar([plain, anything, page, response], plugins=[HexclavePlugin(sandbox.config)])
+    with TestClient(app) as client:
+        found = {
+            path: client.get(path, headers=sandbox.headers(user)).json()
+            for path in ("/plain", "/any", "/page", "/response")
+        }
+        described = client.get("/schema/openapi.json").json()["components"]["schemas"]["HexclaveUser"]["properties"]
+    assert found == {"/plain": shown, "/any": shown, "/page": {"owner": shown}, "/response": {"users": [shown]}}
+    assert described.keys() == shown.keys()

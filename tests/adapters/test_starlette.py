@@ -18,9 +18,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
-from starlette.testclient import TestClient
+from starlette.routing import Mount, Route, Router, WebSocketRoute
+from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from hexclave_integrations import (
     AsyncHexclaveClient,
@@ -701,3 +702,71 @@ def test_client_by_hand_next_to_the_middleware(sandbox: Sandbox) -> None:
     user = sandbox.create_user()
     TestClient(Starlette(routes=[Route("/", view)])).get("/", headers=sandbox.headers(user))
     assert [user.id] == [each.id for each in seen]
+
+
+# --- a whole mount ----------------------------------------------------------------------------------------------------
+
+
+async def greet(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_text(websocket.user.id)
+    await websocket.close()
+
+
+def as_application(requirement: Any, routes: list[Any]) -> Mount:
+    return Mount("/{team_id}", app=requirement.guard(Router(routes)))
+
+
+def as_middleware(requirement: Any, routes: list[Any]) -> Mount:
+    return Mount("/{team_id}", routes=routes, middleware=[Middleware(requirement.guard)])
+
+
+@pytest.mark.parametrize("mount", [as_application, as_middleware])
+def test_a_whole_mount_is_guarded(sandbox: Sandbox, mount: Any) -> None:
+    """Every path and method of a mount asks, http and websocket, whether something is there or not."""
+    alice, bob, team = sandbox.create_user(), sandbox.create_user(), sandbox.create_team()
+    sandbox.add_member(team, alice)
+    guarded = mount(require_team("{team_id}"), [Route("/who", me), WebSocketRoute("/ws", greet)])
+    with TestClient(new_app(sandbox, guarded, Route("/open", open_to_all))) as client:
+        for path in (f"/{team.id}/who", f"/{team.id}/nothing", f"/{team.id}"):
+            for method in ("GET", "POST", "OPTIONS", "HEAD"):
+                assert client.request(method, path).status_code == 401
+                assert client.request(method, path, headers=sandbox.headers(bob)).status_code == 403
+        answer = client.get(f"/{team.id}/who", headers=sandbox.headers(alice))
+        assert (answer.json(), answer.headers["cache-control"]) == ({"id": alice.id}, PRIVATE)
+        assert client.get(f"/{team.id}/nothing", headers=sandbox.headers(alice)).status_code == 404
+        with client.websocket_connect(f"/{team.id}/ws", headers=sandbox.headers(alice)) as websocket:
+            assert websocket.receive_text() == alice.id
+        with pytest.raises(WebSocketDenialResponse) as denied:
+            client.websocket_connect(f"/{team.id}/ws").__enter__()
+        assert denied.value.status_code == 401
+        assert client.get("/open").status_code == 200
+
+
+async def open_to_all(request: Request) -> JSONResponse:
+    return JSONResponse("open")
+
+
+@pytest.mark.parametrize("mount", [as_application, as_middleware])
+def test_a_mounts_guard_is_looked_at(sandbox: Sandbox, mount: Any) -> None:
+    """A guard that the settings or the path cannot serve stops the start."""
+    for requirement, settings, message in (
+        (require_team("{other}"), {}, 'no parameter "other"'),
+        (require_team("{team_id}"), {"secret_server_key": None}, "/{team_id} needs it"),
+    ):
+        app = new_app(sandbox, mount(requirement, [Route("/who", me)]), **settings)
+        with pytest.raises(ConfigurationError, match=message), TestClient(app):
+            pass
+
+
+@pytest.mark.parametrize("thing", [None, "app", Router, require_user, require_team])
+def test_what_is_no_application_is_not_guarded(thing: Any) -> None:
+    """The mistake is told where it is made."""
+    with pytest.raises(ConfigurationError, match="takes an ASGI application"):
+        require_user.guard(thing)
+
+
+def test_a_requirement_that_was_called_by_mistake() -> None:
+    """The error says what to write."""
+    with pytest.raises(ConfigurationError, match="write @require_user, without a call"):
+        require_user()  # type: ignore[call-arg]  # the mistake

@@ -142,7 +142,7 @@ ALL_APPS = [*APPS, pytest.param(endpoint_app, id="endpoint class"), pytest.param
 Build = Callable[[HexclaveConfig], Any]
 
 
-def greeting(app: Any, path: str = "/ws", **options: Any) -> tuple[dict[str, Any], str | None]:
+def greeting(app: Any, path: str = "/ws", **options: Any) -> tuple[Any, str | None]:
     """What the view says, and the selected subprotocol."""
     with TestClient(app) as client, client.websocket_connect(path, **options) as session:
         return session.receive_json(), session.accepted_subprotocol
@@ -532,3 +532,62 @@ def test_real_server_and_a_late_refusal_of_an_endpoint_class(
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1008
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("offered", [[], ["hexclave", f"{PREFIX}garbage"], ["chat", f"{PREFIX}garbage"]], ids=str)
+def test_real_server_and_codes_that_a_page_can_read(
+    sandbox: Sandbox, server: str, offered: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """With `websocket_close_codes` the handshake succeeds, with an offered subprotocol, and the code arrives."""
+    if server == "wsproto":
+        pytest.importorskip("wsproto")
+    app = FastAPI()
+    Hexclave(app, sandbox.config, websocket_close_codes=True)
+
+    @app.websocket("/ws")
+    async def view(websocket: WebSocket, user: CurrentUser) -> None:
+        raise AssertionError
+
+    with serving(app, ws=server) as port, connect(port, offered=offered) as connection:
+        assert connection.subprotocol == (offered[0] if offered else None)
+        with pytest.raises(ConnectionClosed) as closed:
+            connection.recv()
+    expected = "UNPARSABLE_ACCESS_TOKEN" if offered else "USER_AUTHENTICATION_REQUIRED"
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, expected)
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("text", ["null", "undefined", ""])
+def test_the_subprotocol_of_a_missing_token_is_nobody(sandbox: Sandbox, text: str) -> None:
+    """A page that has no token offers its text: nobody where a user is optional, and a header after it counts."""
+    app = FastAPI()
+    Hexclave(app, sandbox.config)
+
+    @app.websocket("/optional")
+    async def optional(websocket: WebSocket, user: OptionalUser) -> None:
+        await websocket.accept()
+        await websocket.send_json(None if user is None else user.id)
+        await websocket.close()
+
+    @app.websocket("/ws")
+    async def view(websocket: WebSocket, user: CurrentUser) -> None:
+        raise AssertionError
+
+    user = sandbox.create_user()
+    kinds: list[tuple[dict[str, str], Any]] = [
+        ({}, None),
+        ({"authorization": f"Bearer {sandbox.token(user)}"}, user.id),
+    ]
+    for headers, said in kinds:
+        assert greeting(app, "/optional", subprotocols=["hexclave", PREFIX + text], headers=headers) == (
+            said,
+            "hexclave",
+        )
+        # A header with such a text does not come before the subprotocol either.
+        offered = ["hexclave", PREFIX + sandbox.token(user)]
+        nulls = {"x-stack-access-token": text, "authorization": f"Bearer {text}".strip()}
+        assert greeting(app, "/optional", subprotocols=offered, headers=nulls) == (user.id, "hexclave")
+    [closed] = run(app, handshake([], token=text))
+    assert closed["reason"] == "USER_AUTHENTICATION_REQUIRED"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 from wsgiref.util import setup_testing_defaults
 
-__all__ = ["AsgiServer", "Garbage", "Reply", "Server", "StartRefused", "WsgiServer"]
+__all__ = ["AsgiServer", "Garbage", "Reply", "Server", "StartRefused", "WsgiServer", "listening"]
 
 LIMIT = 20.0
 """Seconds after which an application that does not answer fails its test."""
@@ -315,3 +315,28 @@ def _number_in_cycles(objects: list[Any]) -> int:
         with contextlib.suppress(AttributeError):
             attributes.add(id(object.__getattribute__(one, "__dict__")))
     return len(referred.keys() - attributes)
+
+
+class _Notes(logging.Handler):
+    """Keeps the texts of what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[list[str]]:
+    """The texts that the kit logs, at any level, by its own handler: Litestar replaces the root logger."""
+    logger, notes = logging.getLogger("hexclave_integrations"), _Notes()
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(notes)
+    try:
+        yield notes.texts
+    finally:
+        logger.removeHandler(notes)
+        logger.setLevel(level)

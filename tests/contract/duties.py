@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from hexclave_integrations import ConfigurationError
@@ -105,6 +107,34 @@ def a_websocket_is_denied_with_the_answer_of_http(framework: Framework) -> None:
 
     assert [read_answer(one.status, one.headers, one.body) for one in said] == [NOBODY, BAD_TOKEN, unavailable(30)]
     assert route.visits == 0
+
+
+@duty("websocket")
+def a_page_can_read_why_its_websocket_is_refused(framework: Framework) -> None:
+    """With `websocket_close_codes` it is accepted and closed at once: 4401, 4403 or 1013; the view never runs."""
+    w, route = World(), Route("/ws", require_user, is_websocket=True)
+    installed = {"Hexclave", "HexclaveMiddleware", "HexclavePlugin"} & vars(framework.module).keys()
+    exports = {name: partial(getattr(framework.module, name), websocket_close_codes=True) for name in installed}
+    framework = dataclasses.replace(framework, module=SimpleNamespace(**{**vars(framework.module), **exports}))
+    with framework.serve(w.sandbox.config, route) as server:
+        assert isinstance(server, AsgiServer)
+        expired = w.sandbox.token(w.alice, expires_in=-60)
+        kinds: list[dict[str, str]] = [{}, {TOKEN: expired}, w.sandbox.headers(w.restricted)]
+        said = [server.connect("/ws", headers, can_deny=can_deny) for headers in kinds for can_deny in (False, True)]
+        accepted = server.connect("/ws", w.sandbox.headers(w.alice))
+    with w.sandbox.outage() as _, framework.serve(w.sandbox.config, route) as server:
+        assert isinstance(server, AsgiServer)
+        said.append(server.connect("/ws", w.sandbox.headers(w.alice)))
+
+    assert [[message["type"] for message in one] for one in said] == [["websocket.accept", "websocket.close"]] * 7
+    assert [one[1]["code"] for one in said] == [4401, 4401, 4401, 4401, 4403, 4403, 1013]
+    assert [one[1]["reason"] for one in said[2:7:2]] == [
+        "ACCESS_TOKEN_EXPIRED",
+        "RESTRICTED_USER_NOT_ALLOWED",
+        "HEXCLAVE_UNAVAILABLE",
+    ]
+    assert [message["type"] for message in accepted] == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert route.visits == 1
 
 
 @duty("websocket")

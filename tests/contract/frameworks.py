@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import flask as flask_framework
+from django.conf import settings
 from django.core.checks import run_checks
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -212,7 +213,10 @@ def serve_django(patterns: Callable[[Any, Sequence[Route]], list[Any]], *, is_as
         urls = patterns(adapter, routes)
         if webhooks is not None:
             urls.append(django_path(WEBHOOK_PATH[1:], adapter.webhook_view(webhooks)))
-        with override_settings(ROOT_URLCONF=tuple(urls), HEXCLAVE=_django.as_settings(config)):
+        # Without those that make a cycle through each request, beside which one of ours would not be seen.
+        middleware = [name for name in settings.MIDDLEWARE if ".auth." not in name and ".messages." not in name]
+        changed = {"ROOT_URLCONF": tuple(urls), "HEXCLAVE": _django.as_settings(config), "MIDDLEWARE": middleware}
+        with override_settings(**changed):
             kind: Any = AsgiServer if is_asgi else WsgiServer
             with kind(ASGIHandler() if is_asgi else WSGIHandler(), _check_django) as server:
                 yield server

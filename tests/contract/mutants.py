@@ -101,6 +101,7 @@ def head_and_options_are_not_guarded() -> Mapping[str, Any]:
     "starlette",
     "a_websocket_is_refused_before_it_is_accepted",
     "a_websocket_is_denied_with_the_answer_of_http",
+    "a_page_can_read_why_its_websocket_is_refused",
 )
 def websockets_are_not_guarded() -> Mapping[str, Any]:
     return passing(lambda connection: isinstance(connection, WebSocket))
@@ -154,11 +155,12 @@ def requests_hold_what_holds_them() -> Mapping[str, Any]:
     "keys_are_there_before_the_first_request",
     "a_request_leaves_nothing_behind",
     "a_webhook_makes_the_application_forget",
+    "a_page_can_read_why_its_websocket_is_refused",
 )
 def each_guard_makes_an_attempt() -> Mapping[str, Any]:
     class Middleware(starlette.HexclaveMiddleware):
-        def __init__(self, app: Any, config: HexclaveConfig) -> None:
-            super().__init__(app, config)
+        def __init__(self, app: Any, config: HexclaveConfig, **options: Any) -> None:
+            super().__init__(app, config, **options)
             self._config = config
 
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -219,8 +221,8 @@ def nothing_is_checked_at_the_start() -> Mapping[str, Any]:
 @mutant("starlette", "keys_are_there_before_the_first_request")
 def the_client_is_not_warmed() -> Mapping[str, Any]:
     class Middleware(starlette.HexclaveMiddleware):
-        def __init__(self, app: Any, config: HexclaveConfig) -> None:
-            super().__init__(app, config)
+        def __init__(self, app: Any, config: HexclaveConfig, **options: Any) -> None:
+            super().__init__(app, config, **options)
             self._another = starlette.HexclaveMiddleware(app, config)
 
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -228,6 +230,15 @@ def the_client_is_not_warmed() -> Mapping[str, Any]:
                 await self._another(scope, receive, send)
             else:
                 await super().__call__(scope, receive, send)
+
+    return {"HexclaveMiddleware": Middleware}
+
+
+@mutant("starlette", "a_page_can_read_why_its_websocket_is_refused")
+def the_page_is_not_told() -> Mapping[str, Any]:
+    class Middleware(starlette.HexclaveMiddleware):
+        def __init__(self, app: Any, config: HexclaveConfig, *, websocket_close_codes: bool = False) -> None:
+            super().__init__(app, config)
 
     return {"HexclaveMiddleware": Middleware}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -218,8 +219,6 @@ def regular_user(w: World) -> Steps:
 
 @row
 def every_header_form(w: World) -> Steps:
-    import base64
-
     text = w.sandbox.token(w.alice)
     pair = json.dumps({"accessToken": text, "refreshToken": "r"}, separators=(",", ":"))
     envelope = base64.b64encode(pair.encode()).decode()
@@ -257,8 +256,109 @@ def signed_out_envelope_is_nobody(w: World) -> Steps:
 
 
 @row
+def the_text_of_a_missing_token_is_nobody(w: World) -> Steps:
+    for text in ("null", "undefined", "", "null,null", "undefined,undefined"):
+        for headers in (
+            {"x-stack-access-token": text},
+            {"x-hexclave-access-token": text},
+            {"authorization": f"Bearer {text}".strip()},
+            {"x-api-key": text},
+            {"x-stack-access-token": text, "x-hexclave-access-token": text, "authorization": "bearer null"},
+        ):
+            if "," in text and "authorization" in headers:
+                continue
+            yield "/me", headers, NOBODY
+            yield "/optional", headers, let_in({"id": None})
+            yield "/key", headers, NOBODY
+            yield "/either", headers, NOBODY
+
+
+@row
+def a_source_after_a_missing_token_counts(w: World) -> Steps:
+    text, garbage = w.sandbox.token(w.alice), "garbage"
+    pair = json.dumps({"accessToken": text, "refreshToken": None})
+    key = w.sandbox.create_api_key(user=w.alice)
+    for missing in ("null", "undefined", ""):
+        before = {"x-stack-access-token": missing}
+        yield "/me", {**before, "x-hexclave-access-token": text}, me(w.alice)
+        yield "/me", {**before, "authorization": f"Bearer {text}"}, me(w.alice)
+        yield "/me", {**before, "authorization": "Bearer undefined", "x-stack-auth": pair}, me(w.alice)
+        yield "/optional", {**before, "x-hexclave-access-token": garbage}, BAD_TOKEN
+        yield "/optional", {**before, "authorization": f"Bearer {garbage}"}, BAD_TOKEN
+        yield "/optional", {"x-stack-access-token": f"{missing or 'null'},{text}"}, BAD_TOKEN
+        yield "/key", {"x-api-key": missing, "authorization": f"Bearer {key.value}"}, let_in({"id": key.id})
+        yield "/either", {**before, "x-api-key": key.value}, me(w.alice)
+    for said, expected in ((None, NOBODY), ("", NOBODY), ("null", BAD_TOKEN), ("undefined", BAD_TOKEN)):
+        yield "/me", {"x-stack-auth": json.dumps({"accessToken": said, "refreshToken": None})}, expected
+
+
+def _signed_elsewhere(claims: dict[str, Any], algorithm: str = "HS256", **header: Any) -> str:
+    key: Any = "0123456789abcdef" * 4 if algorithm == "HS256" else ec.generate_private_key(ec.SECP256R1())
+    return jwt.encode(claims, key, algorithm=algorithm, headers=header)
+
+
+@row
+def a_bearer_token_of_another_issuer_is_nobody_where_a_user_is_optional(w: World) -> Steps:
+    simplejwt = {"token_type": "access", "exp": 4102444800, "iat": 1, "jti": "a", "user_id": 7}
+    elsewhere = {"iss": "https://auth.shop.example", "aud": ["api", "shop"], "sub": w.alice.id}
+    a_uuid = "11111111-1111-4111-8111-111111111111"
+    for text, refusal in (
+        (_signed_elsewhere(simplejwt), BAD_TOKEN),
+        (_signed_elsewhere(simplejwt | {"iss": "shop", "aud": "shop"}), BAD_TOKEN),
+        (_signed_elsewhere(elsewhere), BAD_TOKEN),
+        (_signed_elsewhere(elsewhere, "ES256", kid="theirs"), BAD_TOKEN),
+        (_signed_elsewhere(elsewhere | {"aud": a_uuid}, "ES256", kid="theirs"), WRONG_PROJECT),
+    ):
+        yield "/optional", {"authorization": f"Bearer {text}"}, let_in({"id": None})
+        for path in ("/me", "/anyone", "/live", "/either", f"/teams/{w.team.id}/export"):
+            yield path, {"authorization": f"Bearer {text}"}, refusal
+        # Only where it stands for any issuer's token: these forms are Hexclave's own.
+        pair = json.dumps({"accessToken": text, "refreshToken": None})
+        yield "/optional", token(text), refusal
+        yield "/optional", {"x-hexclave-access-token": text}, refusal
+        yield "/optional", {"x-stack-auth": pair}, refusal
+        yield "/optional", {"authorization": f"Bearer {text}", "x-stack-access-token": "garbage"}, BAD_TOKEN
+
+
+@row
+def a_bearer_token_that_names_us_is_ours(w: World) -> Steps:
+    project = w.sandbox.config.project_id
+    elsewhere: dict[str, Any] = {"iss": "https://auth.shop.example", "aud": "shop"}
+    for claims in (
+        w.claims(w.alice),
+        elsewhere | {"iss": w.claims(w.alice)["iss"]},
+        elsewhere | {"iss": w.claims(w.alice)["iss"].upper()},
+        elsewhere | {"iss": w.sandbox.config.api_url},
+        elsewhere | {"iss": "api.hexclave.com"},
+        elsewhere | {"iss": "https://api.stack-auth.com/api/v1/projects/x"},
+        elsewhere | {"aud": project},
+        elsewhere | {"aud": f"{project}:anon"},
+        elsewhere | {"aud": ["shop", project.upper()]},
+        elsewhere | {"aud": project[:18]},
+        elsewhere | {"aud": {"name": "shop"}},
+        elsewhere | {"aud": []} | {"iss": None},
+        elsewhere | {"iss": ["https://auth.shop.example"]},
+        elsewhere | {"iss": ""},
+        elsewhere | {"project_id": "other"},
+        elsewhere | {"refresh_token_id": "other"},
+    ):
+        payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+        text = ".".join([_signed_elsewhere({}).split(".")[0], payload, "A" * 43])
+        yield "/optional", {"authorization": f"Bearer {text}"}, BAD_TOKEN
+        yield "/me", {"authorization": f"Bearer {text}"}, BAD_TOKEN
+    other = Sandbox()
+    theirs = other.token(other.create_user())
+    yield "/optional", {"authorization": f"Bearer {theirs}"}, WRONG_PROJECT
+    unsigned = jwt.encode(elsewhere, "", algorithm="none")
+    for text in (unsigned, unsigned + "A" * 43, "garbage", "a.b.c", f"{theirs}.{theirs}"):
+        yield "/optional", {"authorization": f"Bearer {text}"}, BAD_TOKEN
+    expired = w.sandbox.token(w.alice, expires_in=-60)
+    yield "/optional", {"authorization": f"Bearer {expired}"}, EXPIRED
+
+
+@row
 def garbage(w: World) -> Steps:
-    for text in ("garbage", "a.b.c", "..", "....", "eyJhbGciOiJub25lIn0.e30.", "null", "a,b"):
+    for text in ("garbage", "a.b.c", "..", "....", "eyJhbGciOiJub25lIn0.e30.", "Null", "null.", "a,b"):
         yield "/me", token(text), BAD_TOKEN
 
 

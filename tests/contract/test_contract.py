@@ -7,7 +7,10 @@ import logging
 
 import pytest
 
+from hexclave_integrations import _reasons as reasons
+
 from .apps import COLUMNS, Build
+from .driving import listening
 from .signers import SECRET
 from .supabase_rows import ROWS
 from .table import Row, World
@@ -47,3 +50,24 @@ def test_tokens_and_keys_stay_out_of_logs(build: Build, caplog: pytest.LogCaptur
 
     assert [answer.status for answer in answers] == [200, 200, 401]
     assert [part for part in parts for line in logged if part in line] == []
+
+
+@every_column
+def test_a_refusal_says_why_in_the_log_alone(build: Build) -> None:
+    """One record at DEBUG with code and reason, whichever framework answers, and no reason in the answer."""
+    world = World()
+    over = world.sandbox.token(world.alice, expires_in=-60)
+    cases = {
+        ("USER_AUTHENTICATION_REQUIRED", reasons.NO_CREDENTIALS): {},
+        ("UNPARSABLE_ACCESS_TOKEN", reasons.TOKEN_LENGTH): {"x-stack-access-token": "garbage"},
+        ("ACCESS_TOKEN_EXPIRED", reasons.EXPIRED): {"x-stack-access-token": over},
+        ("RESTRICTED_USER_NOT_ALLOWED", reasons.RESTRICTED): world.sandbox.headers(world.restricted),
+    }
+    with build(world.sandbox.config) as ask, listening() as said:
+        for (code, reason), headers in cases.items():
+            said.clear()
+            answer = ask("/me", headers)
+
+            assert answer.body["code"] == code
+            assert reason not in str(answer)
+            assert said == [f"Refused: {code}: {reason}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from hexclave_integrations import (
     WebhookStoreUnavailable,
     WebhookVerificationFailed,
 )
+from hexclave_integrations import _reasons as reasons
 from hexclave_integrations.django import webhook_view
 from hexclave_integrations.fastapi import webhook_router
 from hexclave_integrations.flask import webhook_blueprint
@@ -30,6 +32,7 @@ from hexclave_integrations.stores import MemoryStore, StoreUnavailable
 from hexclave_integrations.testing import Sandbox
 from hexclave_integrations.webhooks import Webhooks
 
+from .driving import listening
 from .litestar_columns import post_to_litestar
 
 Answer = tuple[int, bytes, dict[str, str]]
@@ -268,3 +271,17 @@ def test_a_store_that_is_down(receive: Callable[[Webhooks], Post], hexclave_sand
 
     assert [first, post(*delivery)] == [refused(WebhookStoreUnavailable()), handled()]
     assert len(seen) == 1
+
+
+def test_a_refused_delivery_says_why_in_the_log_alone(
+    receive: Callable[[Webhooks], Post], hexclave_sandbox: Sandbox
+) -> None:
+    """One warning with the reason, whichever framework answers, and no reason in the answer."""
+    post = receive(Webhooks(hexclave_sandbox.config.webhook_secrets))
+    body, headers = hexclave_sandbox.webhook("team.deleted", DATA)
+    with listening() as said:
+        answers = [post(json.dumps(json.loads(body)).encode(), headers), post(b"", headers), post(body, {})]
+    why = [reasons.WEBHOOK_REWRITTEN, reasons.WEBHOOK_EMPTY, reasons.WEBHOOK_NO_HEADERS]
+
+    assert said == [f"A webhook delivery was refused: {reason}" for reason in why]
+    assert answers == [refused(WebhookVerificationFailed())] * 3

@@ -2,7 +2,7 @@
 
 A page runs from top to bottom in one process, in an empty folder, against a sandbox; the environment has its settings:
 
-* `python` is executed, all blocks in one namespace; with a `:caption:` it is first written to the file of that name.
+* A block with a `:caption:` is written to the file of that name. Any other `python` is executed, all in one namespace.
 * `console` runs each line after `$ ` and compares what it prints with the lines below, where `...` stands for anything.
   After a line `% exits with 1` the commands of the next block have to end so.
 * `sh` runs as a whole and has to succeed.
@@ -24,6 +24,7 @@ import tempfile
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hexclave_integrations.testing import Sandbox
@@ -118,7 +119,7 @@ def _run_block(block: Block, names: dict[str, Any], page: Path) -> None:
     if caption:
         Path(caption).parent.mkdir(parents=True, exist_ok=True)
         Path(caption).write_text(block.text)
-    if block.language == "python":
+    elif block.language == "python":
         code = "\n" * (block.line + len(block.options)) + block.text  # so that tracebacks name the page's lines
         exec(compile(code, str(page), "exec"), names)
     elif block.language == "console":
@@ -133,7 +134,7 @@ def _run_block(block: Block, names: dict[str, Any], page: Path) -> None:
         json.loads(block.text)
     elif block.language == "toml":
         tomllib.loads(block.text)
-    elif block.language != "text" and not caption:
+    elif block.language != "text":
         raise AssertionError(f"line {block.line}: nothing runs {block.language!r}; say why in a line `% not run: ...`")
 
 
@@ -150,7 +151,9 @@ def main(page: Path) -> None:
             "HEXCLAVE_WEBHOOK_SECRET": sandbox.config.webhook_secrets[0],
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
-        names: dict[str, Any] = {"__name__": "page", "sandbox": sandbox, "url": url, "here": Path(folder)}
+        module = sys.modules["page"] = ModuleType("page")  # some frameworks look up where a function was written
+        names = vars(module)
+        names.update(sandbox=sandbox, url=url, here=Path(folder))
         for block in blocks(page.read_text()):
             _run_block(block, names, page)
 

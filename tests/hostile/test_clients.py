@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from hexclave_integrations import HexclaveConfig, HexclaveUser, RequestRefused
+from hexclave_integrations import _reasons as reasons
 
 from .. import _server
 from .cast import GENUINE, INVALID, JWKS, NOBODY, NOW, PROJECT, USER, Case, genuine
@@ -42,7 +44,8 @@ def outcome(drive: _server.Drive, client: Any, method: str, argument: Any) -> tu
     try:
         user = drive.run(client, method, argument)
     except RequestRefused as error:
-        return error.status, error.code, None
+        # Reasons are fixed sentences, so that nothing of a request gets into one.
+        return error.status, error.code if error.reason in reasons.ALL else error.reason, None
     return (401, NOBODY, None) if user is None else (200, None, user.id)
 
 
@@ -98,6 +101,21 @@ def test_no_case_makes_us_call_anybody(drive: _server.Drive, keys: _server.Serve
     path = f"/api/v1/projects/{PROJECT}/.well-known/jwks.json?include_anonymous=true"
     assert set(keys.targets) == {path}
     assert len(keys.targets) <= 2
+
+
+def test_no_case_gets_into_the_log(
+    drive: _server.Drive, keys: _server.Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the most talkative level, a record of a refused request has a code, one of the fixed reasons, and no more."""
+    client = drive.client(config_of(keys))
+    caplog.set_level(logging.DEBUG, "hexclave_integrations")
+    for case in CASES:
+        if case.code is not None:
+            caplog.clear()
+            outcome(drive, client, "verify_token", case.token)
+            (text,) = [record.getMessage() for record in caplog.records if record.name == "hexclave_integrations"]
+            label, code, reason = text.split(": ", 2)
+            assert (label, code, reason in reasons.ALL) == ("Refused", case.code, True), case.name
 
 
 def test_no_case_is_remembered(drive: _server.Drive, keys: _server.Server) -> None:

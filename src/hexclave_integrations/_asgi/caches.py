@@ -30,8 +30,16 @@ class CacheGuard:
     """
 
     def __init__(self, config: HexclaveConfig, *, identifies_everybody: bool) -> None:
-        self._headers = HeaderGuard(config, bytes)
+        self.configure(config)
         self._identifies_everybody = identifies_everybody
+
+    def configure(self, config: HexclaveConfig) -> None:
+        """Take other settings.
+
+        Args:
+            config: says which headers credentials are read from.
+        """
+        self._headers = HeaderGuard(config, bytes)
 
     def message(self, message: Message, *, asked: bool) -> Message:
         """The first message of an answer, with the headers it needs.

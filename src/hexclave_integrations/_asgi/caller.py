@@ -10,12 +10,13 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
+from .._adapter.close_codes import close_code
 from .._adapter.origin import is_own_origin
 from .._adapter.subprotocol import SUBPROTOCOL, split_offered
 from .._token.find import STACK_TOKEN, are_there, read_cookies
 from ..api_key import HexclaveApiKey
 from ..client import AsyncHexclaveClient
-from ..errors import ConfigurationError, RequestRefused, Unavailable
+from ..errors import ConfigurationError, RequestRefused
 from ..requirements import Requirement
 from ..user import HexclaveUser
 from .private import NAMES
@@ -34,13 +35,15 @@ class Caller:
         client: verifies and authorizes.
         answers_subprotocol: whether the client offered `hexclave` next to its token, and expects that to be selected.
         is_accepted: whether the application has accepted the websocket, which can then only be closed.
+        has_close_codes: whether a refused websocket is accepted and closed with a code that its page can read.
     """
 
     # The `send` of the request is not kept here: a server's `send` holds the scope, and the scope holds this object.
-    __slots__ = ("_begun", "answers_subprotocol", "attempt", "client", "is_accepted")
+    __slots__ = ("_begun", "answers_subprotocol", "attempt", "client", "has_close_codes", "is_accepted")
 
-    def __init__(self, client: AsyncHexclaveClient, scope: Any) -> None:
+    def __init__(self, client: AsyncHexclaveClient, scope: Any, *, has_close_codes: bool = False) -> None:
         self.client = client
+        self.has_close_codes = has_close_codes
         is_websocket = scope["type"] == "websocket"
         self.answers_subprotocol = is_websocket and _take_subprotocol_token(scope, client)
         self.is_accepted = False
@@ -49,6 +52,10 @@ class Caller:
         self.attempt = client.attempt(headers, lambda: cookies(headers))
         # The checks that were begun. None once the answer has started: nothing can be held back any more.
         self._begun: list[Coroutine[Any, Any, Any]] | None = []
+        earlier: Caller | None = scope.get(SCOPE_KEY)  # of middleware around ours that has asked already
+        if earlier is not None:
+            self.attempt.asked = earlier.attempt.asked
+            self.answers_subprotocol = self.answers_subprotocol or earlier.answers_subprotocol
 
     def check(
         self, requirement: Requirement, connection: HTTPConnection
@@ -169,9 +176,15 @@ async def refuse(connection: HTTPConnection, error: Exception) -> Response | Non
     # The exception handler may get another connection object than the one that the application accepted.
     caller: Caller | None = connection.scope.get(SCOPE_KEY)
     accepted = caller is not None and caller.is_accepted
-    if denial and not accepted and connection.application_state is WebSocketState.CONNECTING:
+    is_open = accepted or connection.application_state is not WebSocketState.CONNECTING
+    if caller is not None and caller.has_close_codes:
+        if not is_open:
+            # A browser drops a connection that selects none of the subprotocols it offered.
+            offered = connection.scope.get("subprotocols") or ()
+            await connection.send({"type": "websocket.accept", "subprotocol": next(iter(offered), None)})
+        await connection.close(close_code(error, is_readable=True), error.code)
+    elif denial and not is_open:
         await connection.send_denial_response(response)
     else:
-        # 1008 policy violation, 1013 try again later (RFC 6455 section 7.4 and its registry)
-        await connection.close(1013 if isinstance(error, Unavailable) else 1008, error.code)
+        await connection.close(close_code(error), error.code)
     return None

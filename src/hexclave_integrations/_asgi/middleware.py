@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from typing import Any
 
+from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,9 +16,12 @@ from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused
 from .caches import CacheGuard
 from .caller import SCOPE_KEY, SUBPROTOCOL, Caller, refuse
+from .lazy_user import show_user
+from .private import NAMES
+from .source import ALREADY_INSTALLED, ClientSource
 from .startup import check_routes
 
-__all__ = ["CallerMiddleware"]
+__all__ = ["CallerMiddleware", "layers_of"]
 
 logger = logging.getLogger("hexclave_integrations")
 
@@ -23,40 +29,62 @@ logger = logging.getLogger("hexclave_integrations")
 class CallerMiddleware:
     """Makes requirements work in the application it wraps. The caller is identified only when a requirement asks.
 
+    A missing or wrong setting stops the start. Starlette makes its middleware in the first call, which is the
+    lifespan's: an exception there would only tell the server that there is no lifespan.
+
     Args:
         app: the ASGI application.
-        client: verifies and authorizes. It is closed when the application's lifespan ends.
+        source: gives the client that verifies and authorizes. It is closed when the application's lifespan ends.
+        websocket_close_codes: accept a websocket that is refused, and close it with a code that its page can read.
+
+    Attributes:
+        source: the same.
     """
 
     # Whether answers may differ between callers even if no requirement was checked.
     _identifies_everybody = False
-    # What is wrong with the configuration; anything here stops the start.
-    _problem = ""
 
-    def __init__(self, app: ASGIApp, client: AsyncHexclaveClient) -> None:
+    def __init__(self, app: ASGIApp, source: ClientSource, *, websocket_close_codes: bool = False) -> None:
         self._app = app
-        self._client = client
-        self._caches = CacheGuard(client.config, identifies_everybody=self._identifies_everybody)
+        self.source = source
+        self._has_close_codes = websocket_close_codes
+        self._client: AsyncHexclaveClient | None = None
+        self._caches: CacheGuard | None = None
+        self._guards_error_handler = False
         self._is_checked = False
+        self._entered: AsyncHexclaveClient | None = None
+
+    def _current(self) -> tuple[AsyncHexclaveClient, CacheGuard]:
+        """The client of the moment, which `override_config` replaces, and what guards caches with its settings.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong.
+        """
+        client = self.source.client
+        if client is not self._client or self._caches is None:
+            if self._caches is None:
+                self._caches = CacheGuard(client.config, identifies_everybody=self._identifies_everybody)
+            else:
+                self._caches.configure(client.config)
+            self._client, self._is_checked = client, False
+        return client, self._caches
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._problem:
-            if scope["type"] == "lifespan":
-                await receive()
-                await send({"type": "lifespan.startup.failed", "message": self._problem})
-            raise ConfigurationError(self._problem)
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
+        client, caches = self._current()
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         if not self._is_checked:  # a mounted application gets no lifespan, and some servers leave it out
             self._check(scope)
-        caller = Caller(self._client, scope)
+        caller = Caller(client, scope, has_close_codes=self._has_close_codes)
         scope[SCOPE_KEY] = caller
         if self._identifies_everybody:
             await self._identify(caller, scope)
+        else:
+            show_user(caller, scope)
         started = False
 
         async def guarded_send(message: Message) -> None:
@@ -64,7 +92,7 @@ class CallerMiddleware:
             started = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 caller.expect_awaited()
-                message = self._caches.message(message, asked=caller.attempt.asked)
+                message = caches.message(message, asked=caller.attempt.asked)
             elif message["type"] == "websocket.accept":
                 caller.expect_awaited()
                 caller.is_accepted = True
@@ -92,6 +120,13 @@ class CallerMiddleware:
             await response(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._current()
+        except ConfigurationError as error:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+
         async def guarded_receive() -> Message:
             message = await receive()
             if message["type"] == "lifespan.startup":
@@ -100,32 +135,48 @@ class CallerMiddleware:
 
         async def guarded_send(message: Message) -> None:
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"):
-                await self._client.close()
+                entered, self._entered = self._entered, None
+                if entered is not None:
+                    await entered.close()
             await send(message)
 
         await self._app(scope, guarded_receive, guarded_send)
 
     async def _start(self, scope: Scope, send: Send) -> None:
+        client, _ = self._current()
         try:
             self._check(scope)
+            await client.__aenter__()
         except Exception as error:
             # A server that sees only the exception believes that there is no lifespan, and starts all the same.
             # Any exception counts: FastAPI looks at the dependencies of an included router only now.
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
-        await self._client.__aenter__()
-        if not await self._client.warm():
+        self._entered = client
+        if not await client.warm():
             logger.warning("Hexclave's keys are not there yet: the first request will ask for them again")
 
     def _check(self, scope: Scope) -> None:
         """Check the routes of the application around this middleware, or in it.
 
         Raises:
-            ConfigurationError: one of them cannot work as it is written.
+            ConfigurationError: one of them cannot work as it is written, or a Hexclave with other settings is in this.
         """
+        client, caches = self._current()
         around = scope.get("app")
+        for layer in layers_of(self._app):
+            if isinstance(layer, CallerMiddleware) and not layer.source.is_like(self.source):
+                raise ConfigurationError(ALREADY_INSTALLED)
         app = self._app if hasattr(self._app, "routes") else around
-        check_routes(app, self._client.config, scope.get("path_params", ()))
-        if not self._is_checked:  # a lifespan may begin more than once
-            self._caches.guard_error_handler(around)
-        self._is_checked = True
+        check_routes(app, client.config, scope.get("path_params", ()))
+        if not self._guards_error_handler:  # a lifespan may begin more than once
+            caches.guard_error_handler(around)
+        self._guards_error_handler = self._is_checked = True
+
+
+def layers_of(app: Any) -> Iterator[Any]:
+    """An application and its middleware, the outermost first, without what is mounted in it."""
+    layer = app.middleware_stack if isinstance(app, Starlette) else app
+    while layer is not None and not isinstance(layer, Starlette):
+        yield layer
+        layer = getattr(layer, NAMES["wrapped"], None) or getattr(layer, "_app", None)

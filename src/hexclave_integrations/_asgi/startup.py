@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from .._adapter.guarded import guards_of
 from .._adapter.startup import unmet
-from ..client import AsyncHexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement
+from .source import ClientSource
 
 __all__ = ["FRAMEWORKS", "Framework", "check_routes", "parameter_names"]
 
@@ -42,6 +42,10 @@ def _plain_routes(holder: Any) -> Iterable[Any]:
 
 def _on_endpoint(route: Any, path: str) -> Iterator[Requirement]:
     """The requirements that decorate an endpoint, or the methods of an endpoint class."""
+    app = getattr(route, "app", None)
+    while app is not None:  # of a mount, within the mount's own middleware
+        yield from guards_of(app)
+        app = getattr(app, "app", None)
     endpoint = getattr(route, "endpoint", None)
     if not isinstance(endpoint, type):
         yield from _on_handler(endpoint, path)
@@ -100,11 +104,11 @@ def _requirements(
 
 def _own_config(app: Any) -> HexclaveConfig | None:
     """The settings of a mounted application that has a Hexclave of its own."""
-    own = [getattr(app, "_client", None)]
+    own = [getattr(app, "source", None)]
     for middleware in getattr(app, "user_middleware", ()):
         own += [*middleware.args, *middleware.kwargs.values()]
     for value in own:
-        if isinstance(value, AsyncHexclaveClient):
+        if isinstance(value, ClientSource):
             return value.config
         if isinstance(value, HexclaveConfig):
             return value

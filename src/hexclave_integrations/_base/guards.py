@@ -8,12 +8,13 @@ Whatever must not be a dependency refuses to show a signature, which stops the a
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 from ..errors import ConfigurationError
 
-__all__ = ["NeverFromRequest", "NotADependency", "RefusesAsDependency", "Unapplied", "shows_only"]
+__all__ = ["NeverFromRequest", "NotADependency", "RefusesAsDependency", "SignatureOfValue", "Unapplied", "shows_only"]
 
 T = TypeVar("T")
 
@@ -38,6 +39,36 @@ class RefusesAsDependency:
         raise AttributeError("__signature__")
 
 
+class SignatureOfValue:
+    """The `__signature__` of a class whose values speak for a caller: everybody may read it, and FastAPI stops at it.
+
+    FastAPI would fill the parameters from the request. It asks Pydantic for the schema of each, and the first one has
+    none.
+
+    Args:
+        fix: what to write instead.
+    """
+
+    def __init__(self, fix: str) -> None:
+        self.fix = fix
+
+    def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        _, *parameters = inspect.signature(owner.__init__).parameters.values()  # type: ignore[misc]  # of this very class
+        refusal = _NoSchema(f"{owner.__name__} is no dependency. {self.fix}.")
+        first = parameters[0].replace(annotation=Annotated[Any, refusal])
+        return inspect.Signature([first, *parameters[1:]])
+
+
+class _NoSchema:
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> NoReturn:
+        raise NotADependency(self._text)
+
+
 class NeverFromRequest:
     """Base of values that speak for a caller: Pydantic may write one into a response and never read one.
 
@@ -54,7 +85,9 @@ class NeverFromRequest:
 
     def __reduce__(self) -> tuple[Any, ...]:  # that of a dataclass with slots would keep only what a response shows
         cls: Any = type(self)
-        return _rebuilt, (cls, {each.name: getattr(self, each.name) for each in dataclasses.fields(cls)})
+        known = vars(cls)["__dataclass_fields__"]
+        names = known.names if isinstance(known, _ShownFields) else known
+        return _rebuilt, (cls, {name: getattr(self, name) for name in names})
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -75,18 +108,20 @@ class _ShownFields:
         # `dataclasses.replace` copies an InitVar that has a default; `fields` and `asdict` leave it out.
         hidden = [(name, dataclasses.InitVar[Any], None) for name in fields if name not in shown]
         stand_ins: Mapping[str, Any] = vars(dataclasses.make_dataclass("_", hidden))["__dataclass_fields__"]
-        self._of_class = fields
-        self._of_instance = {name: stand_ins.get(name, known) for name, known in fields.items()}
+        self.names = tuple(fields)
+        self._of_class = {name: field for name, field in fields.items() if name in shown}
+        # The standard library reads the values alone. msgspec takes each key for an attribute, and skips missing ones.
+        self._of_instance = {**self._of_class, **{f"-{name}": field for name, field in stand_ins.items()}}
 
     def __get__(self, instance: object, owner: type) -> Mapping[str, Any]:
         return self._of_class if instance is None else self._of_instance
 
 
 def shows_only(*names: str) -> Callable[[type[T]], type[T]]:
-    """Let `dataclasses.asdict`, and every encoder that uses it, see only these fields of an instance.
+    """Let `dataclasses.asdict` and `dataclasses.fields`, and every encoder that uses them, see only these fields.
 
-    FastAPI uses it for a route without a return annotation, and Flask for `jsonify`. `dataclasses.replace`, `copy` and
-    `pickle` keep all fields, and `dataclasses.fields` names all of them when it is given the class.
+    FastAPI uses the first for a route without a return annotation, and Flask for `jsonify`; Litestar's msgspec reads
+    the fields of the class. `dataclasses.replace`, `copy` and `pickle` keep all fields.
 
     Args:
         names: the fields that a response shows.

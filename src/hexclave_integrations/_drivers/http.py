@@ -6,12 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from .. import _reasons as reasons
 from .._wire.messages import Reply, Request, TransportError
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["MAX_BODY", "Body", "borrowed", "failures", "headers"]
+__all__ = ["MAX_BODY", "Body", "borrowed", "failed", "failures", "headers"]
 
 MAX_BODY: Final = 1024 * 1024
 
@@ -21,7 +22,7 @@ class Body:
 
     def __init__(self, response: httpx.Response, deadline: float) -> None:
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise TransportError("an encoded answer")
+            raise TransportError("an encoded answer", reasons.UNUSABLE_TRANSFER)
         self._data = bytearray()
         self._deadline = deadline
         self._response = response
@@ -29,9 +30,9 @@ class Body:
     def feed(self, chunk: bytes) -> None:
         self._data += chunk
         if len(self._data) > MAX_BODY:
-            raise TransportError("too much data")
+            raise TransportError("too much data", reasons.UNUSABLE_TRANSFER)
         if time.monotonic() > self._deadline:
-            raise TransportError("too slow")
+            raise TransportError("too slow", reasons.TIMED_OUT)
 
     def reply(self) -> Reply:
         headers = {name.lower(): value for name, value in self._response.headers.items()}
@@ -48,6 +49,14 @@ def failures() -> tuple[type[Exception], ...]:
     import httpx
 
     return httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError
+
+
+def failed(error: Exception) -> TransportError:
+    """What a flow is told of one of `failures`: its name alone, since its text may hold a URL with ids."""
+    import httpx
+
+    is_timeout = isinstance(error, httpx.TimeoutException | TimeoutError)
+    return TransportError(type(error).__name__, reasons.TIMED_OUT if is_timeout else reasons.NO_ANSWER)
 
 
 def borrowed(transport: Any) -> Any:

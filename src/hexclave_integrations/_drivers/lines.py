@@ -11,8 +11,8 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from .._base.fork import ForkAware
-from .._wire.messages import Reply, Request, TransportError
-from .http import Body, borrowed, failures, headers
+from .._wire.messages import Reply, Request
+from .http import Body, borrowed, failed, failures, headers
 
 if TYPE_CHECKING:
     import httpx
@@ -73,7 +73,7 @@ class Line:
                     body.feed(chunk)
                 return body.reply()
         except failures() as error:
-            raise TransportError(type(error).__name__) from None
+            raise failed(error) from None
 
     def give_up(self) -> None:
         """End the exchange under way, from another thread."""

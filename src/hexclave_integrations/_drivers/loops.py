@@ -9,13 +9,14 @@ from collections.abc import Coroutine, Hashable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .. import _reasons as reasons
 from .._base import drive
 from .._policy.effects import Background, Effect, Fetch, Flow, Once, UseFleet
 from .._wire.messages import Reply, Request, TransportError, logger
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, Unavailable
 from .flights import Flights
-from .http import Body, borrowed, failures, headers
+from .http import Body, borrowed, failed, failures, headers
 from .threads import TOLD, SyncDriver
 
 if TYPE_CHECKING:
@@ -55,13 +56,13 @@ class AsyncDriver:
 
     async def open(self) -> None:
         """Keep connections on the running loop until `close` is called there."""
-        loop = asyncio.get_running_loop()
+        loop = _running_loop()
         if self._transport is None and loop not in self._clients:
             self._clients[loop] = self._new_client()
 
     async def close(self) -> None:
         """Close the running loop's connections and end its background work; a later request opens new ones."""
-        loop = asyncio.get_running_loop()
+        loop = _running_loop()
         mine = [task for task in self._tasks.copy() if task.get_loop() is loop]  # other loops' threads change it
         for task in mine:
             task.cancel()
@@ -74,7 +75,7 @@ class AsyncDriver:
         if isinstance(effect, Fetch):
             return await self._send(effect.request)
         if isinstance(effect, Once):
-            leads, future = self.flights.join(effect.key, asyncio.get_running_loop())
+            leads, future = self.flights.join(effect.key, _running_loop())
             if leads:
                 return True, await self._lead(effect, future)
             await self._wait(effect.key, future)
@@ -104,7 +105,7 @@ class AsyncDriver:
         try:
             await asyncio.wait([task])  # which, when cancelled, leaves the task alone
             if task.cancelled():
-                raise Unavailable  # by `close`, or with its loop
+                raise Unavailable(reason=reasons.STOPPED)  # by `close`, or with its loop
             return task.result()
         finally:
             del task  # an error holds this frame, and would hold the request in a cycle
@@ -115,7 +116,7 @@ class AsyncDriver:
                 await asyncio.wrap_future(future)
         except TimeoutError:
             self.flights.land(key, future)  # as in `SyncDriver`
-            raise Unavailable from None
+            raise Unavailable(reason=reasons.GIVEN_UP) from None
 
     def _spawn(self, flow: Flow[None]) -> None:
         if self._transport is None:
@@ -133,13 +134,13 @@ class AsyncDriver:
     def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         # A loop that was closed under its tasks never ends them.
         self._tasks.difference_update([task for task in self._tasks.copy() if task.get_loop().is_closed()])
-        task = asyncio.get_running_loop().create_task(work)
+        task = _running_loop().create_task(work)
         self._tasks.add(task)  # the loop itself holds tasks only weakly
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def _send(self, request: Request) -> Reply:
-        client = self._clients.get(asyncio.get_running_loop())
+        client = self._clients.get(_running_loop())
         if client is not None:
             return await self._exchange(client, request)
         async with self._new_client() as client:
@@ -157,7 +158,7 @@ class AsyncDriver:
                     body.feed(chunk)
                 return body.reply()
         except failures() as error:
-            raise TransportError(type(error).__name__) from None
+            raise failed(error) from None
         except RuntimeError:
             if client.is_closed:
                 raise TransportError("closed meanwhile") from None
@@ -169,3 +170,13 @@ class AsyncDriver:
         if self._transport is not None:
             return httpx.AsyncClient(transport=borrowed(self._transport), timeout=self._timeout)
         return httpx.AsyncClient(verify=self._threads.lines.tls, timeout=self._timeout, follow_redirects=False)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "Hexclave's async client runs on asyncio, and this is another library such as Trio: start the server with "
+            "an asyncio worker (Hypercorn: --worker-class asyncio), and give tests the anyio backend asyncio."
+        ) from None

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Final, TypeVar
 
+from .. import _reasons as reasons
 from .._base import drive
 from .._memory.redis import RedisUnavailable
 from .._policy.effects import Background, Effect, Fetch, Flow, Once, UseFleet
@@ -99,7 +100,7 @@ class SyncDriver:
         except FutureTimeout:
             # The flow is lost, with its thread or loop perhaps: do not let the next ones wait for it too.
             self.flights.land(key, future)
-            raise Unavailable from None
+            raise Unavailable(reason=reasons.GIVEN_UP) from None
 
     def _send(self, request: Request) -> Reply:
         """Make a request on a thread of its own; after `http_timeout` the wait ends, and the exchange with it."""
@@ -114,7 +115,7 @@ class SyncDriver:
         try:
             return reply.result(self._timeout)
         except FutureTimeout:
-            raise TransportError("too slow") from None
+            raise TransportError("too slow", reasons.TIMED_OUT) from None
         finally:
             if not reply.done():
                 line.give_up()

@@ -143,9 +143,18 @@ class AnswerCache(ForkAware):
             self.sequence += 1
             self._forgotten.update(dict.fromkeys(tags, self.sequence))
             if len(self._forgotten) > MAX_ANSWERS:  # losing count of a tag must not bring an answer back
-                self._entries.clear()
-                self._forgotten.clear()
-                self._oldest = self.sequence  # an answer to an earlier question comes too late
+                self._forget_everything()
+
+    def forget_all(self) -> None:
+        """Forget every answer, those still under way included."""
+        with self._lock:
+            self.sequence += 1
+            self._forget_everything()
+
+    def _forget_everything(self) -> None:
+        self._entries.clear()
+        self._forgotten.clear()
+        self._oldest = self.sequence  # an answer to an earlier question comes too late
 
     def __len__(self) -> int:
         return len(self._entries)

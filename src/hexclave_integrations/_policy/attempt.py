@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .._memory.caches import VerifiedToken
 from .._token import find
+from .._token.foreign import is_foreign
 from .._token.verify import Parsed
 from ..config import HexclaveConfig
 from ..errors import AuthenticationError, RequestRefused
@@ -44,15 +45,17 @@ class Attempt:
     Attributes:
         asked: whether the answer to the request depends on who the caller is.
         by_cookie: whether the token that was found came in a cookie, which a browser sends unasked.
+        noted: why the request was refused, if the log says so already.
     """
 
-    __slots__ = ("_cookies", "_error", "_owner", "_token", "_unproved", "asked", "by_cookie", "headers")
+    __slots__ = ("_cookies", "_error", "_owner", "_token", "_unproved", "asked", "by_cookie", "headers", "noted")
 
     def __init__(self, headers: Mapping[str, str], cookies: Callable[[], Mapping[str, str] | None]) -> None:
         self.headers = headers
         self._cookies = cookies
         self.asked = False
         self.by_cookie = False
+        self.noted: str | None = None
         self._owner: object = None
         self._token: VerifiedToken | None = None
         self._error: RequestRefused | None = None
@@ -72,6 +75,19 @@ class Attempt:
         self.by_cookie = token is not None
         return token
 
+    def counts_as_none(self, config: HexclaveConfig) -> bool:
+        """Whether unacceptable credentials count as none where a user is optional.
+
+        They do in a cookie: a page that a server renders cannot refresh it, and the frontend leaves such cookies behind
+        for a day. And they do where `Authorization` has a token that is plainly another issuer's.
+        """
+        return self.by_cookie or self.is_foreign(config)
+
+    def is_foreign(self, config: HexclaveConfig) -> bool:
+        """Whether the credentials are a bearer token that is plainly another issuer's, in no form of ours."""
+        bearer = find.plain_bearer(self.headers)
+        return bearer is not None and is_foreign(bearer, config)
+
     def find_api_key(self, config: HexclaveConfig) -> str | None:
         """The request's API key, or None.
 
@@ -83,6 +99,11 @@ class Attempt:
         except AuthenticationError as error:
             error.__context__ = None
             raise error.with_traceback(None) from None  # whose frames hold the headers
+
+    def why_nobody(self, config: HexclaveConfig) -> str:
+        """Why the request counts as nobody's: the reason to give where it is refused for that."""
+        cookies = self._cookies() if config.accept_cookies else None
+        return find.why_nobody(self.headers, cookies or {}, config.project_id)
 
     @property
     def settled(self) -> bool:
@@ -113,22 +134,15 @@ class Attempt:
         """What `postpone` remembered for the same client's state."""
         return self._unproved if self._owner is owner else None
 
-    def outcome(self, now: float, *, optional: bool = False) -> HexclaveUser | None:
+    def outcome(self, now: float) -> HexclaveUser | None:
         """The settled user, or None for nobody: on a websocket, hours may have passed since.
 
         Args:
             now: epoch seconds.
-            optional: a cookie that is over or cannot be used counts as none. A page that a server renders cannot
-                refresh it, and the frontend leaves such cookies behind for a day.
 
         Raises:
             RequestRefused: what the credentials came to, or the token is over by now.
         """
-        try:
-            if self._error is not None:
-                raise copy.copy(self._error)  # the traceback of what is raised will hold this attempt
-            return None if self._token is None else self._token.user_at(now)
-        except AuthenticationError:
-            if optional and self.by_cookie:
-                return None
-            raise
+        if self._error is not None:
+            raise copy.copy(self._error)  # the traceback of what is raised will hold this attempt
+        return None if self._token is None else self._token.user_at(now)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from .. import _reasons as reasons
 from .._memory.caches import VerifiedToken
 from .._token import find
 from ..config import HexclaveConfig
@@ -15,7 +16,7 @@ from ..user import HexclaveUser
 from .attempt import Attempt
 from .state import Core
 
-__all__ = ["NO_PARAMS", "BaseClient", "Headers", "concealed"]
+__all__ = ["NO_PARAMS", "BaseClient", "Headers", "concealed", "recognize"]
 
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
 """A mapping, or name/value pairs as text or bytes; names in any case, repeats allowed."""
@@ -30,6 +31,9 @@ class BaseClient:
         self.config = HexclaveConfig.from_env() if config is None else config
         self._core = Core(self.config, clock)
         self._transport = self.config.transport if transport is None else transport
+        on_change = getattr(self._transport, "on_change", None)
+        if on_change is not None:  # a sandbox, which says when what it answered is no longer true
+            on_change(self._core.forget_answers)
 
     def attempt(self, headers: Headers, cookies: Callable[[], Mapping[str, str] | None] = lambda: None) -> Attempt:
         """The credentials of one request, for `admit` and `identify`; an adapter keeps it on its request.
@@ -55,8 +59,24 @@ class BaseClient:
         try:
             return find.find_token(find.collect(_pairs(headers), self._core.wanted_headers), cookies, self.config)
         except InvalidToken as error:
+            self._core.note(error)
             error.__context__ = None
             return error.with_traceback(None)
+
+
+def recognize(client: BaseClient, attempt: Attempt) -> HexclaveUser | None:
+    """The verified user of a request, of any kind, where nothing has to be fetched to tell; else None.
+
+    Args:
+        client: verifies.
+        attempt: the request's credentials.
+
+    Raises:
+        AuthenticationError: credentials came and are not acceptable.
+    """
+    core = client._core
+    now = core.clock()
+    return attempt.outcome(now) if core.settle(attempt, now) else None
 
 
 def concealed(credential: str, refusal: type[AuthenticationError] = InvalidToken) -> find.Credential:
@@ -70,7 +90,7 @@ def concealed(credential: str, refusal: type[AuthenticationError] = InvalidToken
         AuthenticationError: `refusal`.
     """
     if not isinstance(credential, str):
-        raise refusal
+        raise refusal(reason=reasons.NOT_TEXT)
     return find.Credential(credential)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .. import _reasons as reasons
 from .._memory.redis import RedisUnavailable
 from ..errors import Unavailable
 from .effects import Flow, UseFleet
@@ -33,7 +34,7 @@ def forget(core: Core, kind: str, data: Mapping[str, Any]) -> Flow[None]:
             yield UseFleet(core.fleet, "forget", (tags,))
     except RedisUnavailable as error:
         core.log.error("Redis cannot be told what a webhook made untrue: %s", error)
-        raise Unavailable(retry_after=5) from None
+        raise Unavailable(retry_after=5, reason=reasons.FLEET_UNAVAILABLE) from None
     finally:
         core.answers.forget(tags)
         core.api_keys.forget(tags)

@@ -7,17 +7,14 @@ written its result into the key ring or a cache before its waiters are woken, so
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
+from .. import _reasons as reasons
 from .._base import strict
 from .._memory.caches import VerifiedToken
-from .._token.keys import Decision, KeySet
-from .._wire import api
-from .._wire.messages import TransportError
 from ..api_key import HexclaveApiKey, looks_like_api_key
 from ..config import HexclaveConfig
 from ..errors import (
@@ -40,76 +37,11 @@ from ..requirements import Requirement
 from ..user import HexclaveUser
 from . import questions
 from .attempt import Attempt, Unproved
-from .effects import Background, Call, Fetch, Flow, Once
+from .effects import Call, Flow
+from .key_flows import ask_for_kinds, key_set_with, warm
 from .state import Core
 
 __all__ = ["admit", "authorize", "current_user", "identify", "prove", "verify_token", "warm"]
-
-JWKS: Final = "jwks"
-KINDS: Final = "kinds of keys"
-_MAX_WAITS: Final = 2
-
-
-# --- keys ---------------------------------------------------------------------------------------------------
-
-
-def warm(core: Core) -> Flow[bool]:
-    """Fetch the keys if they are missing or old; say whether they are fresh now."""
-    if core.ring.wants_refresh(core.clock()):
-        with contextlib.suppress(Unavailable):  # another request's fetch did not come to its end in time
-            yield Once(JWKS, partial(_fetch_keys, core, None))
-    return core.ring.is_fresh(core.clock())
-
-
-def _refresh(core: Core) -> Flow[None]:
-    yield from warm(core)
-
-
-def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
-    """Fetch the key set into the ring, or note the failure there; `wanted` is the key id it is fetched for."""
-    now = core.clock()
-    if not (core.ring.wants_refresh(now) if wanted is None else core.ring.decide(wanted, now) is Decision.FETCH):
-        return  # another fetch ended between the decision and this one's turn
-    before = core.ring.current.generation
-    try:
-        reply = yield Fetch(api.jwks_request(core.config))
-        if reply.status != 200:
-            raise ValueError(f"status {reply.status}")
-        core.ring.accept(reply.body, core.clock(), wanted=wanted)
-    except (TransportError, ValueError) as error:
-        core.ring.failed(core.clock())
-        core.log.warning("Hexclave gave no usable key set: %s", error)
-    if core.ring.current.generation != before:
-        core.tokens.forget_all()
-
-
-def _key_set_with(core: Core, kid: str) -> Flow[KeySet]:
-    """The key set, once it has the key that `kid` names.
-
-    Raises:
-        InvalidToken: the key set is known and has no such key.
-        Unavailable: there is no usable key set, or it may be out of date.
-    """
-    may_fetch, waits = True, 0
-    while True:
-        now = core.clock()
-        current = core.ring.current
-        decision = core.ring.decide(kid, now, may_fetch=may_fetch)
-        if decision is Decision.FETCH:
-            fetched, _ = yield Once(JWKS, partial(_fetch_keys, core, kid))
-            waits += 1
-            # A request that waited for a fetch which was given up may make one of its own, once.
-            may_fetch = not fetched and waits < _MAX_WAITS
-        elif decision is Decision.REFUSE:
-            raise InvalidToken
-        elif decision is Decision.CANNOT_TELL:
-            raise Unavailable(retry_after=core.ring.retry_after(now))
-        else:
-            if decision is Decision.USE_AND_REFRESH:
-                yield Background(partial(_refresh, core))
-            if kid in current.keys:  # unless another thread replaced the set between the two looks
-                return current
-
 
 # --- who is this? -------------------------------------------------------------------------------------------
 
@@ -119,7 +51,7 @@ def identify(core: Core, attempt: Attempt, *, optional: bool = False) -> Flow[He
 
     Args:
         attempt: the request's credentials.
-        optional: a cookie that is over or cannot be used counts as none.
+        optional: a cookie that cannot be used, and a bearer token of another issuer, count as none.
 
     Raises:
         AuthenticationError: credentials came and are not acceptable.
@@ -132,7 +64,7 @@ def identify(core: Core, attempt: Attempt, *, optional: bool = False) -> Flow[He
             attempt.settle(core, (yield from prove(core, unproved)))
         except RequestRefused as error:
             attempt.settle(core, None, error)
-    return attempt.outcome(core.clock(), optional=optional)
+    return core.outcome(attempt, core.clock(), optional=optional)
 
 
 def prove(core: Core, unproved: Unproved) -> Flow[VerifiedToken]:
@@ -142,40 +74,18 @@ def prove(core: Core, unproved: Unproved) -> Flow[VerifiedToken]:
         AuthenticationError: the token is not acceptable.
         Unavailable: it cannot be told now.
     """
-    key_set = yield from _key_set_with(core, unproved.parsed.kid)
+    key_set = yield from key_set_with(core, unproved.parsed.kid)
     known = core.tokens.get(unproved.name)
     if known is not None and known.generation == key_set.generation:
         # The keys are past their age and cannot be refreshed: what they proved once need not be proved again.
         return known
     token = core.prove(unproved, key_set, core.clock())
     if token is None:
-        yield from _ask_for_kinds(core)
+        yield from ask_for_kinds(core)
         token = core.prove(unproved, core.ring.current, core.clock())
     if token is None:
-        raise Unavailable
+        raise Unavailable(reason=reasons.KINDS_UNKNOWN)
     return token
-
-
-def _ask_for_kinds(core: Core) -> Flow[None]:
-    """Learn for which kind of user each key was published, from the sets that Hexclave publishes for each (contract 2).
-
-    Asked only when a genuine token contradicts the order of the keys in the set, so that a key that got into the wrong
-    hands vouches for its own kind of user alone, and an order that Hexclave has changed refuses nobody.
-    """
-
-    def fetch() -> Flow[None]:
-        core.ring.asked_for_kinds(core.clock())
-        try:
-            regular = yield Fetch(api.jwks_request(core.config, "regular"))
-            restricted = yield Fetch(api.jwks_request(core.config, "restricted"))
-            if (regular.status, restricted.status) != (200, 200):
-                raise ValueError(f"status {regular.status} and {restricted.status}")
-            core.ring.accept_kinds(regular.body, restricted.body)
-        except (TransportError, ValueError) as error:
-            core.log.warning("Hexclave did not say which users its keys are for: %s", error)
-
-    if core.ring.may_ask_for_kinds(core.clock()):
-        yield Once(KINDS, fetch)
 
 
 def verify_token(core: Core, token: str) -> Flow[HexclaveUser]:
@@ -198,8 +108,12 @@ def current_user(core: Core, token: str) -> Flow[HexclaveUser]:
         AuthenticationError: the token is not acceptable, or the user is gone.
         Unavailable: it cannot be told now.
     """
-    user = yield from verify_token(core, token)
-    return _same_session((yield from questions.user_of_token(core, token)), user)
+    try:
+        user = yield from verify_token(core, token)
+        return _same_session((yield from questions.user_of_token(core, token)), user)
+    except RequestRefused as error:
+        core.note(error)
+        raise
 
 
 def _same_session(fresh: HexclaveUser, user: HexclaveUser) -> HexclaveUser:
@@ -209,7 +123,7 @@ def _same_session(fresh: HexclaveUser, user: HexclaveUser) -> HexclaveUser:
         SessionEnded: Hexclave speaks of another user.
     """
     if fresh.id != user.id:
-        raise SessionEnded
+        raise SessionEnded(reason=reasons.ANOTHER_USER)
     return dataclasses.replace(fresh, session_id=user.session_id, expires_at=user.expires_at, sealed=user.sealed)
 
 
@@ -229,17 +143,20 @@ def admit(
         ConfigurationError: the requirement needs a server key, or a route parameter, that is not there.
         RequestRefused: the answer is no, or cannot be told now.
     """
-    principal: HexclaveUser | HexclaveApiKey | None
-    text = _api_key_text(attempt, requirement, core.config)
-    if text is None:
-        principal = (
-            None
-            if requirement.scope == "api key"
-            else (yield from identify(core, attempt, optional=requirement.optional))
-        )
-    else:
-        principal = yield from _admit_api_key(core, requirement, text)
-    return (yield from _decide(core, requirement, principal, params, request, is_confirmed=text is not None))
+    try:
+        principal: HexclaveUser | HexclaveApiKey | None
+        text = _api_key_text(attempt, requirement, core.config)
+        if text is not None:
+            principal = yield from _admit_api_key(core, requirement, text)
+        elif requirement.scope == "api key":
+            principal = None
+        else:
+            principal = yield from identify(core, attempt, optional=requirement.optional)
+        why_nobody = partial(attempt.why_nobody, core.config)
+        return (yield from _decide(core, requirement, principal, params, request, text is not None, why_nobody))
+    except RequestRefused as error:
+        core.note(error, attempt)
+        raise
 
 
 def authorize(
@@ -250,7 +167,11 @@ def authorize(
     request: object,
 ) -> Flow[HexclaveUser | HexclaveApiKey | None]:
     """Hold a verified user or API key, or nobody, against a requirement; arguments and errors as for `admit`."""
-    return (yield from _decide(core, requirement, principal, params, request, is_confirmed=False))
+    try:
+        return (yield from _decide(core, requirement, principal, params, request, False, lambda: None))
+    except RequestRefused as error:
+        core.note(error)
+        raise
 
 
 def _decide(
@@ -259,27 +180,32 @@ def _decide(
     principal: HexclaveUser | HexclaveApiKey | None,
     params: Mapping[str, Any],
     request: object,
-    *,
     is_confirmed: bool,
+    why_nobody: Callable[[], str | None],
 ) -> Flow[HexclaveUser | HexclaveApiKey | None]:
-    """As `authorize`; `is_confirmed` says that the principal is an API key, or its owner, as `api_key` checked it."""
+    """As `authorize`.
+
+    Args:
+        is_confirmed: whether the principal is an API key, or its owner, as `api_key` checked it.
+        why_nobody: gives the reason to refuse nobody for.
+    """
     if requirement.needs_server_key:
         core.config.require_server_key("this requirement")
     if principal is None:
         if requirement.optional:
             return None
-        raise NotAuthenticated
+        raise NotAuthenticated(reason=reasons.API_KEY_WANTED if requirement.scope == "api key" else why_nobody())
     if isinstance(principal, HexclaveApiKey):
         if requirement.scope != "api key":
-            raise NotAuthenticated
+            raise NotAuthenticated(reason=reasons.USER_WANTED)
         if not is_confirmed:
             yield from _check_key_again(core, requirement, principal)
         return principal
     if requirement.scope == "api key":
-        raise NotAuthenticated
+        raise NotAuthenticated(reason=reasons.API_KEY_WANTED)
     user = principal
     if user.project_id != core.config.project_id:
-        raise WrongProject
+        raise WrongProject(reason=reasons.USER_OF_ANOTHER_PROJECT)
     if user.has_ended(core.clock(), core.config.leeway):
         raise TokenExpired
     requirement.check_kind(user)
@@ -301,13 +227,14 @@ def _check_team(core: Core, requirement: Requirement, user: HexclaveUser, team_i
     if requirement.scope == "team":
         ask = questions.is_team_member
         if not is_team or not (yield from ask(core, user.id, str(team_id), fresh=requirement.is_live)):
-            raise TeamMembershipRequired
+            raise TeamMembershipRequired(reason=None if is_team else reasons.NO_TEAM)
     else:
         held: frozenset[str] = frozenset()
         if is_team:
             held = yield from questions.team_permissions(core, user.id, str(team_id), fresh=requirement.is_live)
         if requirement.permission not in held:
-            raise TeamPermissionRequired(details={"permission_id": requirement.permission})
+            reason = None if is_team else reasons.NO_TEAM
+            raise TeamPermissionRequired(details={"permission_id": requirement.permission}, reason=reason)
 
 
 def _confirm(core: Core, user: HexclaveUser) -> Flow[HexclaveUser]:
@@ -322,7 +249,7 @@ def _confirm(core: Core, user: HexclaveUser) -> Flow[HexclaveUser]:
         raise SessionEnded
     fresh = yield from questions.user_by_id(core, user.id)
     if fresh is None:
-        raise SessionEnded
+        raise SessionEnded(reason=reasons.USER_GONE)
     return _same_session(fresh, user)
 
 
@@ -375,7 +302,7 @@ def _check_key_again(core: Core, requirement: Requirement, key: HexclaveApiKey) 
     if key.user_id is not None:
         owner = yield from questions.user_by_id(core, key.user_id)
         if owner is None:
-            raise ApiKeyNotFound
+            raise ApiKeyNotFound(reason=reasons.API_KEY_OWNER_GONE)
         requirement.check_kind(owner)
 
 
@@ -386,5 +313,9 @@ def check_api_key(core: Core, text: str) -> Flow[HexclaveApiKey]:
         AuthenticationError: the key is not acceptable.
         Unavailable: it cannot be told now.
     """
-    key, _ = yield from questions.api_key(core, text)
-    return key
+    try:
+        key, _ = yield from questions.api_key(core, text)
+        return key
+    except RequestRefused as error:
+        core.note(error)
+        raise

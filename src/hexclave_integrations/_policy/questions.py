@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
+from .. import _reasons as reasons
 from .._base import strict
 from .._memory.caches import AnswerCache
 from .._memory.fleet import FleetMemory
 from .._wire import api
 from .._wire.messages import Reply, Request, TransportError, UnusableReply
-from ..api_key import HexclaveApiKey, ParsedApiKey, parse_api_key
+from ..api_key import HexclaveApiKey, ParsedApiKey, parse_api_key, why_no_api_key
 from ..errors import ApiKeyExpired, ApiKeyNotFound, AuthenticationError, ServerKeyRefused, Unavailable
 from ..user import HexclaveUser
 from .effects import Fetch, Flow, Once, UseFleet
@@ -153,49 +155,49 @@ def api_key(core: Core, text: str, *, fresh: bool = False) -> Flow[tuple[Hexclav
     """
     parsed = parse_api_key(text)
     if parsed is None:
-        raise ApiKeyNotFound
+        raise ApiKeyNotFound(reason=why_no_api_key(text))
     ttl = 0.0 if fresh else core.config.api_key_ttl
     memory = _Memory(
         f"api key:{digest(text).hex()}",
         (),
-        lambda answer: min(ttl, UNKNOWN_KEY_TTL) if answer is ApiKeyNotFound else ttl,
+        lambda answer: min(ttl, UNKNOWN_KEY_TTL) if isinstance(answer, ApiKeyNotFound) else ttl,
         _team_tags,
     )
     ask = partial(_check_api_key, core, parsed, text, memory, ttl)
     found = yield from _answer_once(core, core.api_keys, memory, ask, _owner_tags)
-    if isinstance(found, type):
-        raise found
+    if isinstance(found, AuthenticationError):
+        raise copy.copy(found)  # the remembered one must not get a traceback, which holds the request
     key = found[0]
     if key.has_ended(core.clock()):
         raise ApiKeyExpired
     return found
 
 
-_Checked: TypeAlias = tuple[HexclaveApiKey, HexclaveUser | None] | type[AuthenticationError]
-"""A key and its owner, or the class of the refusal: both are answers to remember."""
+_Checked: TypeAlias = tuple[HexclaveApiKey, HexclaveUser | None] | AuthenticationError
+"""A key and its owner, or the refusal: both are answers to remember."""
 
 
 def _check_api_key(core: Core, parsed: ParsedApiKey, text: str, memory: _Memory, ttl: float) -> Flow[_Checked]:
     request = api.api_key_request(core.config, parsed.type, text)
     found = yield from _ask(core, request, partial(api.read_api_key, key_id=parsed.id), memory)
-    if isinstance(found, type):
+    if isinstance(found, AuthenticationError):
         return found
     if found.user_id is None:
         return found, None
     owner = yield from user_by_id(core, found.user_id, ttl=ttl)
-    return ApiKeyNotFound if owner is None else (found, owner)
+    return ApiKeyNotFound(reason=reasons.API_KEY_OWNER_GONE) if owner is None else (found, owner)
 
 
 def _owner_tags(checked: _Checked) -> tuple[str, ...]:
-    if isinstance(checked, type):
+    if isinstance(checked, AuthenticationError):
         return ()
     key, owner = checked
     return _team_tags(key) if owner is None else (f"user:{owner.id}",)
 
 
-def _team_tags(key: HexclaveApiKey | type[AuthenticationError]) -> tuple[str, ...]:
+def _team_tags(key: HexclaveApiKey | AuthenticationError) -> tuple[str, ...]:
     """A team's key ends with its team; the owner of a user's key is a question of its own, with tags of its own."""
-    return () if isinstance(key, type) or key.team_id is None else (f"team:{key.team_id.lower()}",)
+    return () if isinstance(key, AuthenticationError) or key.team_id is None else (f"team:{key.team_id.lower()}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,21 +322,21 @@ def _ask(core: Core, request: Request, read: Callable[[Reply], T], memory: _Memo
     kind = "API keys" if request.body is not None else "users"
     pause = core.paused_until.get(kind, 0.0) - core.clock()
     if 0 < pause <= api.MAX_RETRY_AFTER + 1:  # a longer one: the clock was set back
-        raise Unavailable(retry_after=pause)
+        raise Unavailable(retry_after=pause, reason=reasons.RATE_LIMITED)
     try:
         reply = yield Fetch(request)
     except TransportError as error:
         core.log.warning("Hexclave could not be asked about %s: %s", request.what, error)
-        raise Unavailable from None
+        raise Unavailable(reason=error.reason) from None
     if reply.real_status == 429:
         pause = api.retry_after(reply, core.clock())
         core.paused_until[kind] = core.clock() + pause
-        raise Unavailable(retry_after=pause)
+        raise Unavailable(retry_after=pause, reason=reasons.RATE_LIMITED)
     try:
         answer = read(reply)
     except UnusableReply as error:
         core.log.warning("Hexclave gave no usable answer about %s: %s", request.what, error)
-        raise Unavailable from None
+        raise Unavailable(reason=error.reason) from None
     except ServerKeyRefused:
         core.log.error("Hexclave refused secret_server_key, asked about %s", request.what)
         raise

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 
+from .. import _reasons as reasons
 from .._base.log import SparingLog
 from .._memory.caches import AnswerCache, TokenCache, VerifiedToken
 from .._memory.fleet import FleetMemory
@@ -44,6 +46,11 @@ class Core:
         # Hexclave asked for silence until then (429), for each kind of question; epoch seconds. Strangers can make
         # up API keys, and what they are told off for must not keep users from their permissions.
         self.paused_until: dict[str, float] = {}
+
+    def forget_answers(self) -> None:
+        """Forget every answer about permissions, memberships and API keys, those still under way included."""
+        self.answers.forget_all()
+        self.api_keys.forget_all()
 
     def settle(self, attempt: Attempt, now: float) -> bool:
         """Work out who makes a request, where that needs no question; False where a key has to be fetched first.
@@ -87,12 +94,49 @@ class Core:
         if requirement.needs_server_key:
             return None
         now = self.clock()
-        if not self.settle(attempt, now):
-            return None
-        user = attempt.outcome(now, optional=requirement.optional)
-        if user is not None:
-            requirement.check_kind(user)
-        return user
+        try:
+            if not self.settle(attempt, now):
+                return None
+            user = self.outcome(attempt, now, optional=True) if requirement.optional else attempt.outcome(now)
+            if user is not None:
+                requirement.check_kind(user)
+            return user
+        except RequestRefused as error:
+            self.note(error, attempt)
+            raise
+
+    def note(self, refusal: RequestRefused, attempt: Attempt | None = None) -> None:
+        """Write into the log what is refused and why, at DEBUG: the one place for requests, in every framework.
+
+        Args:
+            refusal: gives code and reason; nothing else is written.
+            attempt: whose it is; the same refusal is not written twice for one request.
+        """
+        if logger.isEnabledFor(logging.DEBUG):
+            if attempt is not None:
+                if attempt.noted == refusal.reason:
+                    return
+                attempt.noted = refusal.reason
+            logger.debug("Refused: %s: %s", refusal.code, refusal.reason)
+
+    def outcome(self, attempt: Attempt, now: float, *, optional: bool = False) -> HexclaveUser | None:
+        """As `attempt.outcome`, with a note of the refusal.
+
+        Args:
+            attempt: the settled credentials of a request.
+            now: epoch seconds.
+            optional: some credentials that are not acceptable count as none.
+
+        Raises:
+            RequestRefused: as for `attempt.outcome`.
+        """
+        try:
+            return attempt.outcome(now)
+        except RequestRefused as error:
+            if optional and isinstance(error, AuthenticationError) and attempt.counts_as_none(self.config):
+                return None
+            self.note(error, attempt)
+            raise
 
     def judge(self, token: str, now: float) -> VerifiedToken | Unproved:
         """Verify a token, or say what is still to be proved because its key is not at hand.
@@ -105,7 +149,7 @@ class Core:
             AuthenticationError: the token is not acceptable.
         """
         if not find.MIN_TOKEN <= len(token) <= find.MAX_TOKEN:
-            raise InvalidToken  # by its length alone, before anything is read
+            raise InvalidToken(reason=reasons.TOKEN_LENGTH)  # before anything is read
         name = digest(token)
         known = self.recall(name, now)
         if known is not None:
@@ -146,11 +190,11 @@ class Core:
         kid = unproved.parsed.kid
         key = key_set.keys.get(kid)
         if key is None:
-            raise InvalidToken
+            raise InvalidToken(reason=reasons.UNKNOWN_KEY)
         user, expires = self.verifier.verify(unproved.parsed, key, now)
         if key_set.kinds.get(kid, user.kind) != user.kind:
             if key_set.kinds_are_certain:
-                raise InvalidToken
+                raise InvalidToken(reason=reasons.KEY_OF_OTHER_USERS)
             return None
         token = VerifiedToken(user, self.verifier.over_from(expires), key_set.generation)
         self.tokens.put(unproved.name, token)

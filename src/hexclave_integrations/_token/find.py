@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
+from .. import _reasons as reasons
 from .._base import strict
 from ..api_key import looks_like_api_key
 from ..config import HexclaveConfig
@@ -29,8 +30,10 @@ __all__ = [
     "find_in_cookies",
     "find_in_headers",
     "find_token",
+    "plain_bearer",
     "read_cookies",
     "wanted_headers",
+    "why_nobody",
 ]
 
 MIN_TOKEN: Final = 90  # two dots, a signature of 86 characters, and at least one before each dot
@@ -54,6 +57,8 @@ _MENTIONS_BEARER = re.compile(r"(?:^|,)[ \t]*Bearer[ \t]", re.IGNORECASE)
 _BEARER = re.compile(r"Bearer[ \t]+(.+)", re.IGNORECASE | re.DOTALL)
 _ENVELOPES = ("stackauth_", "hexclave_")
 _BLANKS: Final = " \t"  # what may surround a header's value (RFC 9110 section 5.6.3); Python's own blanks are many more
+# What JavaScript makes of a missing token when it becomes text: the frontend says that nobody is signed in.
+_MISSING: Final = frozenset({"null", "undefined"})
 _SEVERAL: Final = ";"  # between the values of a cookie whose name came more than once
 
 
@@ -155,7 +160,8 @@ def find_token(
 def find_in_headers(found: Mapping[str, str]) -> Credential | None:
     """The access token in a request's headers; blank where a client says "signed out"; None where none of them speaks.
 
-    An envelope whose token is null says "signed out": then no cookie counts either.
+    An envelope whose token is null says "signed out": then no cookie counts either. The text `null` or `undefined` in
+    place of a token is no credential, and the next source is read (contract 1.2).
 
     Args:
         found: the credential headers, as `collect` returns them.
@@ -167,10 +173,10 @@ def find_in_headers(found: Mapping[str, str]) -> Credential | None:
         return None
     value = found.get(STACK_TOKEN, "")
     # As below, at once: most requests end here.
-    if "," not in value and len(value) <= MAX_HEADER and (plain := value.strip(_BLANKS)):
+    if "," not in value and len(value) <= MAX_HEADER and (plain := _present(value.strip(_BLANKS))):
         return _bounded(plain)
     for name in (STACK_TOKEN, HEXCLAVE_TOKEN):
-        if token := _single(found.get(name)):
+        if token := _present(_single(found.get(name))):
             return _bounded(token)
     bearer = _bearer(found.get(AUTHORIZATION))
     if bearer is not None:
@@ -183,16 +189,57 @@ def find_in_headers(found: Mapping[str, str]) -> Credential | None:
     return None if bearer is None else _bounded(bearer)
 
 
+def plain_bearer(found: Mapping[str, str]) -> Credential | None:
+    """The credentials of `Authorization: Bearer` where they, and no form of Hexclave's own, decide who the caller is.
+
+    Args:
+        found: the credential headers, as `collect` returns them.
+    """
+    try:
+        own = [_present(_single(found.get(name))) for name in (STACK_TOKEN, HEXCLAVE_TOKEN)]
+        if any(own) or found.get(STACK_AUTH):
+            return None
+        bearer = _bearer(found.get(AUTHORIZATION))
+    except InvalidToken:
+        return None
+    return None if bearer is None or bearer.startswith(_ENVELOPES) else Credential(bearer)
+
+
 def are_there(found: Mapping[str, str]) -> bool:
     """Whether a header has credentials of ours where an access token may be, good or bad.
 
     Args:
         found: the credential headers, as `collect` returns them.
     """
-    given = {name: value for name in HEADER_NAMES if (value := found.get(name, "").strip(_BLANKS))}
-    if AUTHORIZATION in given and not _MENTIONS_BEARER.search(given[AUTHORIZATION]):
-        del given[AUTHORIZATION]
-    return bool(given)
+    try:
+        if any(_present(_single(found.get(name))) for name in (STACK_TOKEN, HEXCLAVE_TOKEN)):
+            return True
+        if found.get(STACK_AUTH, "").strip(_BLANKS):
+            return True
+        return _bearer(found.get(AUTHORIZATION)) is not None
+    except InvalidToken:
+        return True
+
+
+def why_nobody(found: Mapping[str, str], cookies: Mapping[str, str], project_id: str) -> str:
+    """Why a request without a usable access token has none; its headers and cookies are no error by themselves.
+
+    Args:
+        found: the credential headers, as `collect` returns them.
+        cookies: the request's cookies, still percent-encoded, where they count.
+    """
+    bearer = found.get(AUTHORIZATION, "").strip(_BLANKS)
+    if bearer and not _MENTIONS_BEARER.search(bearer):
+        return reasons.OTHER_SCHEME
+    if any(name in found for name in HEADER_NAMES):
+        return reasons.SIGNED_OUT
+    access = [cookies[name] for name in ("hexclave-access", "stack-access") if name in cookies]
+    if not access:
+        return reasons.NO_CREDENTIALS
+    if _refresh_token(cookies, project_id) is None:
+        return reasons.COOKIE_WITHOUT_SESSION
+    is_readable = any(_pair(raw) is not None for value in access for raw in value.split(_SEVERAL))
+    return reasons.COOKIE_OF_ANOTHER_SESSION if is_readable else reasons.COOKIE_UNREADABLE
 
 
 def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> Credential | None:
@@ -202,23 +249,23 @@ def find_api_key(found: Mapping[str, str], config: HexclaveConfig) -> Credential
         ApiKeyNotFound: the header came more than once with different values.
     """
     try:
-        text = _single(found.get(config.api_key_header)) or None  # blank, or blank twice, is none
+        text = _present(_single(found.get(config.api_key_header)))
         if text is None:
             bearer = _bearer(found.get(AUTHORIZATION))
             text = bearer if bearer is not None and looks_like_api_key(bearer) else None
-    except InvalidToken:
-        raise ApiKeyNotFound from None
+    except InvalidToken as error:
+        raise ApiKeyNotFound(reason=error.reason) from None
     return None if text is None else Credential(text)
 
 
 def _cap(value: str) -> None:
     if len(value) > MAX_HEADER:
-        raise InvalidToken
+        raise InvalidToken(reason=reasons.HEADER_TOO_LONG)
 
 
 def _bounded(token: str) -> Credential:
     if len(token) > MAX_TOKEN:
-        raise InvalidToken
+        raise InvalidToken(reason=reasons.TOKEN_LENGTH)
     return Credential(token)
 
 
@@ -230,9 +277,15 @@ def _single(value: str | None) -> str | None:
     if "," in value:
         values = {part.strip(_BLANKS) for part in value.split(",")}
         if len(values) != 1:
-            raise InvalidToken
+            raise InvalidToken(reason=reasons.SEVERAL_CREDENTIALS)
         return values.pop()
     return value.strip(_BLANKS)
+
+
+def _present(text: str | None) -> str | None:
+    """The text of a credential; None where it is blank, or stands for a missing one."""
+    # The length first: to look a long text up in a set, all of it is read.
+    return None if not text or (len(text) < MIN_TOKEN and text in _MISSING) else text
 
 
 def _bearer(value: str | None) -> str | None:
@@ -240,14 +293,14 @@ def _bearer(value: str | None) -> str | None:
     if not value or not _MENTIONS_BEARER.search(value):
         return None
     match = _BEARER.fullmatch(_single(value) or "")
-    return match[1].strip(_BLANKS) or None if match else None
+    return _present(match[1].strip(_BLANKS)) if match else None
 
 
 def _decode_base64(payload: str) -> bytes:
     try:
         return binascii.a2b_base64(payload.encode("ascii"), strict_mode=True)
     except ValueError:  # binascii.Error and UnicodeEncodeError are ValueErrors
-        raise InvalidToken from None
+        raise InvalidToken(reason=reasons.ENVELOPE_BASE64) from None
 
 
 def _from_envelope(text: bytes) -> Credential:
@@ -255,10 +308,10 @@ def _from_envelope(text: bytes) -> Credential:
     try:
         envelope = strict.json_object(text)
     except ValueError:
-        raise InvalidToken from None
+        raise InvalidToken(reason=reasons.ENVELOPE_UNREADABLE) from None
     access, refresh = envelope.get("accessToken"), envelope.get("refreshToken")
     if not isinstance(access, str | None) or not isinstance(refresh, str | None):
-        raise InvalidToken
+        raise InvalidToken(reason=reasons.ENVELOPE_TYPES)
     return _bounded(access or "")
 
 

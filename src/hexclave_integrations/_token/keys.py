@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, EllipticCurvePublicNumbers
 
+from .. import _reasons as reasons
 from .._base import strict
 from ..config import HexclaveConfig
 from ..user import UserKind
@@ -73,6 +74,8 @@ class KeyRing:
         self._cooldown = config.jwks_cooldown
         self.current = KeySet()
         self._failed = False
+        # Why there is no usable set, or none that is up to date.
+        self.problem = reasons.KEYS_NOT_FETCHED
         # Fetches that may not be repeated before the cool-down is over: for an unknown key, or failed ones.
         self._armed_at: float | None = None
         # The background refresh that somebody already started.
@@ -134,6 +137,7 @@ class KeyRing:
         # A fresh set that still lacks the key arms the cool-down: the next unknown key does not fetch again.
         self._armed_at = now if wanted is not None and wanted not in keys else None
         self._failed = False
+        self.problem = reasons.KEYS_NOT_FETCHED
         self._refreshing_since = None
 
     def may_ask_for_kinds(self, now: float) -> bool:
@@ -157,9 +161,10 @@ class KeyRing:
         }
         self.current = replace(self.current, kinds=MappingProxyType(kinds), kinds_are_certain=True)
 
-    def failed(self, now: float) -> None:
-        """Note that a fetch failed: the old keys stay and the cool-down starts."""
+    def failed(self, now: float, reason: str = reasons.KEYS_UNUSABLE) -> None:
+        """Note that a fetch failed, and why: the old keys stay and the cool-down starts."""
         self._failed = True
+        self.problem = reason
         self._armed_at = now
         self._refreshing_since = None
 

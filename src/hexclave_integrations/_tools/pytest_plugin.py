@@ -15,9 +15,9 @@ __all__ = ["hexclave_sandbox"]
 
 @pytest.fixture
 def hexclave_sandbox() -> Iterator[Sandbox]:
-    """A fresh Hexclave in memory for one test."""
+    """A fresh Hexclave in memory for one test. What it grants, revokes or deletes, applications notice at once."""
     from ..testing import Sandbox
 
-    sandbox = Sandbox()
+    sandbox = Sandbox(tells_clients=True)
     yield sandbox
     sandbox.close()

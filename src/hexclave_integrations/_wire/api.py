@@ -8,6 +8,7 @@ import json
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from .. import _reasons as reasons
 from .._version import __version__
 from ..api_key import HexclaveApiKey
 from ..config import HexclaveConfig
@@ -29,6 +30,7 @@ __all__ = [
     "api_key_request",
     "current_user_request",
     "jwks_request",
+    "key_set_document",
     "member_path",
     "read_api_key",
     "read_current_user",
@@ -59,6 +61,22 @@ def jwks_request(config: HexclaveConfig, kind: UserKind = "anonymous") -> Reques
         url += f"?include_{kind}=true"
     # The endpoint may be cached for an hour on the way; a refresh wants to know what is true now.
     return Request("key set", "GET", url, {"cache-control": "no-cache", "accept": "application/json"})
+
+
+def key_set_document(reply: Reply) -> bytes:
+    """The body of an answer to `jwks_request`, which still has to be read.
+
+    Raises:
+        UnusableReply: it is not the answer of a Hexclave that knows the project (contract section 2, JWKS).
+    """
+    if reply.status == 200:
+        return reply.body
+    if reply.status != 404:
+        raise UnusableReply(f"status {reply.status}", reasons.KEYS_STATUS)
+    if "html" in reply.headers.get("content-type", ""):  # a website at a wrong address; Hexclave says it in plain text
+        raise UnusableReply("status 404", reasons.KEYS_UNUSABLE)
+    what = "it knows no project with this project_id (HEXCLAVE_PROJECT_ID) at this api_url"
+    raise UnusableReply(what, reasons.KEYS_PROJECT)
 
 
 def server_request(config: HexclaveConfig, what: str, path: str, **query: str) -> Request:
@@ -162,12 +180,12 @@ def read_current_user(reply: Reply, config: HexclaveConfig) -> HexclaveUser:
     """
     code = reply.known_error
     if code == "ACCESS_TOKEN_EXPIRED":
-        raise TokenExpired
+        raise TokenExpired(reason=reasons.EXPIRED_AT_HEXCLAVE)
     if code in ("CANNOT_GET_OWN_USER_WITHOUT_USER", "UNPARSABLE_ACCESS_TOKEN", "INVALID_PROJECT_FOR_ACCESS_TOKEN"):
-        raise SessionEnded
+        raise SessionEnded(reason=reasons.TOKEN_REFUSED)
     user = read_user(reply, config)
     if user is None:
-        raise SessionEnded
+        raise SessionEnded(reason=reasons.USER_GONE)
     return user
 
 
@@ -176,15 +194,15 @@ _KEY_REFUSALS: dict[str, type[AuthenticationError]] = {
 }
 
 
-def read_api_key(reply: Reply, *, key_id: str) -> HexclaveApiKey | type[AuthenticationError]:
-    """A checked API key, or the class of the refusal (contract 4.4).
+def read_api_key(reply: Reply, *, key_id: str) -> HexclaveApiKey | AuthenticationError:
+    """A checked API key, or the refusal (contract 4.4).
 
     Raises:
         UnusableReply: the answer is neither.
     """
     refusal = _KEY_REFUSALS.get(reply.known_error or "")
     if refusal is not None:
-        return refusal
+        return refusal()
     body = _object(reply)
     try:
         key = HexclaveApiKey.from_api(body)
@@ -212,7 +230,7 @@ def _object(reply: Reply) -> dict[str, Any]:
     if reply.real_status != 200:
         if reply.known_error in _KEY_REFUSED:
             raise ServerKeyRefused
-        raise UnusableReply(f"status {reply.real_status}")
+        raise UnusableReply(f"status {reply.real_status}", reasons.API_STATUS)
     try:
         return reply.json()
     except ValueError:

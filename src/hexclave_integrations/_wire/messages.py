@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import _reasons as reasons
 from .._base import strict
 
 __all__ = ["Reply", "Request", "TransportError", "UnusableReply", "logger"]
@@ -15,11 +16,29 @@ logger = logging.getLogger("hexclave_integrations")
 
 
 class TransportError(Exception):
-    """No usable answer came: no connection, time-out, redirect, too much data. The text names no secret."""
+    """No usable answer came: no connection, time-out, redirect, too much data. The text names no secret.
+
+    Args:
+        text: what happened.
+        reason: what a request is refused for because of it.
+    """
+
+    def __init__(self, text: str, reason: str = reasons.NO_ANSWER) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class UnusableReply(Exception):
-    """An answer came that says nothing clear. The text names what is wrong with it, and no secret."""
+    """An answer came that says nothing clear. The text names what is wrong with it, and no secret.
+
+    Args:
+        text: what is wrong.
+        reason: what a request is refused for because of it.
+    """
+
+    def __init__(self, text: str, reason: str = reasons.API_UNUSABLE) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

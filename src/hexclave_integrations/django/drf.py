@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self, cast
 
 from .._base.extras import extra
 from ..api_key import HexclaveApiKey
-from ..errors import ConfigurationError, NotAuthenticated, RequestRefused
+from ..errors import AuthenticationError, ConfigurationError, NotAuthenticated, RequestRefused
 from ..user import HexclaveUser
 from ._caller import Caller, caller_of, find_caller, guarded_caller, refuse_event_loop
 from ._conf import get_client
@@ -47,8 +47,9 @@ __all__ = ["HexclaveAuthentication", "HexclavePermission"]
 class HexclaveAuthentication(BaseAuthentication, metaclass=NoAnswerClass):
     """`request.user` is the verified regular user: the `HexclaveUser`, or with `DJANGO_USERS` their row.
 
-    Bad credentials are refused, on public views too, as this framework does. No credentials and users of other kinds
-    leave `request.user` to the next class; a `HexclavePermission` that allows such a kind sets it.
+    Bad credentials are refused, on public views too, as this framework does. No credentials, a bearer token that is
+    plainly another issuer's, and users of other kinds leave `request.user` to the next class; a `HexclavePermission`
+    that allows such a kind sets it.
     """
 
     asks_hexclave = True  # for the system checks
@@ -75,6 +76,8 @@ class HexclaveAuthentication(BaseAuthentication, metaclass=NoAnswerClass):
         try:
             user = caller.identify(request)
         except RequestRefused as error:
+            if isinstance(error, AuthenticationError) and caller.attempt.is_foreign(caller.installation.config):
+                return None
             refuse_in(error, request.parser_context.get("view"), has_middleware=caller.has_middleware)
         if user is None or not user.is_authenticated:
             return None

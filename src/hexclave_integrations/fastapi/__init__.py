@@ -13,6 +13,7 @@ from .._base.extras import extra
 from ..requirements import SELECTED_TEAM
 
 with extra("fastapi", "fastapi", "starlette", "pydantic"):
+    from .._asgi.source import override_config
     from .._asgi.startup import FRAMEWORKS, Framework
     from ._dependencies import (
         CurrentUser,
@@ -38,6 +39,7 @@ __all__ = [
     "Hexclave",
     "OptionalUser",
     "optional_user",
+    "override_config",
     "require_api_key",
     "require_permission",
     "require_project_permission",

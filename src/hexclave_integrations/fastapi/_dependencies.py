@@ -10,17 +10,21 @@ from collections.abc import Coroutine
 from typing import Annotated, Any, Final
 
 from fastapi import Depends
-from fastapi.openapi.models import HTTPBearer
+from fastapi.openapi.models import APIKey, HTTPBearer
+from fastapi.openapi.models import SecurityBase as SecurityBaseModel
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
 from .._asgi.caller import caller_of
+from .._base.guards import NotADependency
 from ..errors import ConfigurationError
 from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 from ..user import HexclaveUser
 from ._deliveries import is_for_delivery
 
 __all__ = [
+    "EITHER",
+    "KEY_SCHEME_NAME",
     "SCHEME_NAME",
     "CurrentUser",
     "FastAPIRequirement",
@@ -33,7 +37,21 @@ __all__ = [
     "require_user",
 ]
 
-SCHEME_NAME = "Hexclave access token"
+SCHEME_NAME: Final = "Hexclave access token"
+KEY_SCHEME_NAME: Final = "Hexclave API key"
+EITHER: Final = f"{SCHEME_NAME} or {KEY_SCHEME_NAME}"
+"""Stands for both schemes until the description of the application is complete; FastAPI asks for one."""
+
+_TOKEN_SCHEME: Final = HTTPBearer(
+    bearerFormat="JWT",
+    description="An access token of the signed-in user: `(await user.getAuthJson()).accessToken` in the frontend.",
+)
+_KEY_SCHEME: Final = APIKey.model_validate(
+    {"in": "header", "name": "x-api-key", "description": "An API key of a user or a team, made in Hexclave."}
+)
+
+
+_NOT_GIVEN: Final[Any] = object()
 
 
 class FastAPIRequirement(Requirement, SecurityBase):
@@ -42,11 +60,17 @@ class FastAPIRequirement(Requirement, SecurityBase):
     It is a security scheme as well, so that the OpenAPI description of a route names it.
     """
 
-    model = HTTPBearer(
-        bearerFormat="JWT",
-        description="An access token of the signed-in user: `(await user.getAuthJson()).accessToken` in the frontend.",
-    )
-    scheme_name = SCHEME_NAME
+    @property
+    def model(self) -> SecurityBaseModel:  # type: ignore[override]  # FastAPI reads it of the object
+        """The scheme, for the OpenAPI description."""
+        return _KEY_SCHEME if self.scope == "api key" else _TOKEN_SCHEME
+
+    @property
+    def scheme_name(self) -> str:  # type: ignore[override]  # as above
+        """The name of the scheme, for the OpenAPI description."""
+        if self.scope == "api key":
+            return KEY_SCHEME_NAME
+        return EITHER if self.api_key else SCHEME_NAME
 
     def __call__(self, connection: HTTPConnection) -> Coroutine[Any, Any, Any]:
         """Resolve the dependency. If the result is not awaited, no answer to the request is sent.
@@ -56,6 +80,8 @@ class FastAPIRequirement(Requirement, SecurityBase):
             ConfigurationError: `Hexclave(app)` is missing, the requirement needs a setting that is, or it was used
                 as a decorator.
         """
+        if connection is _NOT_GIVEN:
+            raise NotADependency("require_user is a requirement already: write Depends(require_user), without a call.")
         if not isinstance(connection, HTTPConnection):
             raise ConfigurationError("A requirement of FastAPI is no decorator: write Depends(require_user).")
         caller = caller_of(connection)
@@ -68,6 +94,10 @@ class FastAPIRequirement(Requirement, SecurityBase):
     def __bool__(self) -> bool:
         """True: FastAPI itself takes a dependency for a truth value."""
         return True
+
+
+# Calling it without an argument is a mistake to type checkers; to everybody else it says what to write.
+FastAPIRequirement.__call__.__defaults__ = (_NOT_GIVEN,)
 
 
 async def _nobody() -> None:

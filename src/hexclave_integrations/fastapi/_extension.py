@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.encoders import jsonable_encoder
+from fastapi.requests import HTTPConnection
 
 from .._asgi.caller import refuse
+from .._asgi.lazy_user import identify
 from .._asgi.middleware import CallerMiddleware
+from .._asgi.source import ALREADY_INSTALLED, ClientSource
 from ..client import AsyncHexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused
-from ._dependencies import SCHEME_NAME
+from ..user import HexclaveUser
+from ._dependencies import EITHER, KEY_SCHEME_NAME, SCHEME_NAME, require_api_key, require_user
+from ._overrides import Overrides
 
 __all__ = ["Hexclave"]
 
@@ -33,18 +39,26 @@ class Hexclave:
 
     Args:
         app: the application; None to call `init_app` later.
-        config: the project's settings; read from the environment when None.
+        config: the project's settings; read from the environment when None, and then not before the application
+            starts, so that its OpenAPI description can be written where there are none.
+        websocket_close_codes: accept a websocket that is refused and close it with a code that its page can read: 4401
+            (not signed in, or the token is over), 4403 (not allowed), 1013 (try again later).
 
     Attributes:
         client: the `AsyncHexclaveClient` behind the requirements, for use in your own code.
 
-    Raises:
-        ConfigurationError: a setting is missing or wrong.
+    A missing or wrong setting stops the start with `ConfigurationError`.
     """
 
-    def __init__(self, app: FastAPI | None = None, config: HexclaveConfig | None = None) -> None:
-        self._config = config
-        self._client: AsyncHexclaveClient | None = None
+    def __init__(
+        self,
+        app: FastAPI | None = None,
+        config: HexclaveConfig | None = None,
+        *,
+        websocket_close_codes: bool = False,
+    ) -> None:
+        self._source = ClientSource(config)
+        self._has_close_codes = websocket_close_codes
         if app is not None:
             self.init_app(app)
 
@@ -55,26 +69,50 @@ class Hexclave:
         Raises:
             ConfigurationError: a setting is missing or wrong.
         """
-        if self._client is None:
-            self._client = AsyncHexclaveClient(self._config)
-        return self._client
+        return self._source.client
 
     def init_app(self, app: FastAPI) -> None:
         """Install on an application that has not started yet; several applications may share one `Hexclave`.
 
         Raises:
-            ConfigurationError: a setting is missing or wrong, or `app` is no FastAPI application.
+            ConfigurationError: `app` is no FastAPI application, has started, or has Hexclave with other settings.
         """
         if not isinstance(app, FastAPI):
             raise ConfigurationError("Hexclave(app) takes the FastAPI application itself.")
-        app.add_middleware(CallerMiddleware, client=self.client)
+        options = {"websocket_close_codes": self._has_close_codes}
+        for middleware in app.user_middleware:
+            source = middleware.kwargs.get("source")
+            if isinstance(source, ClientSource):
+                if not self._source.is_like(source) or middleware.kwargs != {"source": source, **options}:
+                    raise ConfigurationError(ALREADY_INSTALLED)
+                self._source = source
+                return
+        if app.middleware_stack is not None:
+            raise ConfigurationError(
+                "This application has started: call Hexclave(app) where it is made, and not in its lifespan."
+            )
+        app.add_middleware(CallerMiddleware, source=self._source, **options)
+        app.dependency_overrides = Overrides(app.dependency_overrides)
         handlers: dict[Any, Any] = app.exception_handlers
         handlers.setdefault(RequestRefused, refuse)  # an application may have its own answer already
-        _describe_refusals(app)
+        _describe_refusals(app, self._source)
+
+    async def identify(self, connection: HTTPConnection) -> HexclaveUser | None:
+        """The verified user of a request, of any kind, or None for nobody: for middleware, in any order.
+
+        It refuses nobody. Bad credentials, and a caller of whom it cannot be told now, are nobody.
+
+        Args:
+            connection: the request or websocket.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong.
+        """
+        return await identify(self.client, connection)
 
 
-def _describe_refusals(app: FastAPI) -> None:
-    """Add 401, 403 and 503 to the OpenAPI description of every route that has a requirement."""
+def _describe_refusals(app: FastAPI, source: ClientSource) -> None:
+    """Complete the OpenAPI description: API keys, and 401, 403 and 503 on every route that has a requirement."""
     original = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -83,10 +121,12 @@ def _describe_refusals(app: FastAPI) -> None:
             operation
             for path in schema.get("paths", {}).values()
             for operation in path.values()
-            if isinstance(operation, dict) and any(SCHEME_NAME in item for item in operation.get("security", ()))
+            if isinstance(operation, dict) and _name_schemes(operation)
         ]
         if guarded:
-            schema.setdefault("components", {}).setdefault("schemas", {}).setdefault("HexclaveError", _ERROR_SCHEMA)
+            components = schema.setdefault("components", {})
+            components.setdefault("schemas", {}).setdefault("HexclaveError", _ERROR_SCHEMA)
+            _describe_schemes(components["securitySchemes"], source.config)
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/HexclaveError"}}}
         for operation in guarded:
             for status, description in _REFUSALS.items():
@@ -94,3 +134,25 @@ def _describe_refusals(app: FastAPI) -> None:
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents for extending the description
+
+
+def _name_schemes(operation: dict[str, Any]) -> bool:
+    """Name each scheme that a requirement of an operation takes, as alternatives; say whether there is one."""
+    found = False
+    alternatives: list[dict[str, Any]] = []
+    for item in operation.get("security", ()):
+        names = [SCHEME_NAME, KEY_SCHEME_NAME] if EITHER in item else [*item]
+        found = found or any(name in (SCHEME_NAME, KEY_SCHEME_NAME) for name in names)
+        alternatives += [{name: []} for name in names] if EITHER in item else [item]
+    if found:
+        operation["security"] = [item for number, item in enumerate(alternatives) if item not in alternatives[:number]]
+    return found
+
+
+def _describe_schemes(schemes: dict[str, Any], config: HexclaveConfig | None) -> None:
+    if schemes.pop(EITHER, None) is not None:
+        described = {SCHEME_NAME: require_user.model, KEY_SCHEME_NAME: require_api_key.model}
+        for name, model in described.items():
+            schemes.setdefault(name, jsonable_encoder(model, by_alias=True, exclude_none=True))
+    if KEY_SCHEME_NAME in schemes and config is not None:
+        schemes[KEY_SCHEME_NAME]["name"] = config.api_key_header

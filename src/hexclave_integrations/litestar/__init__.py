@@ -22,7 +22,7 @@ with extra("litestar", "litestar"):
         require_team,
         require_user,
     )
-    from ._plugin import HexclavePlugin
+    from ._plugin import HexclavePlugin, override_config
     from ._routes import supabase_handler, webhook_handler
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "HexclavePlugin",
     "LitestarRequirement",
     "optional_user",
+    "override_config",
     "require_api_key",
     "require_permission",
     "require_project_permission",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from litestar.connection import ASGIConnection
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._adapter.cache_headers import HeaderGuard
+from .._adapter.close_codes import close_code
 from .._token.find import read_cookies
 from ..client import AsyncHexclaveClient
-from ..errors import ConfigurationError, RequestRefused, Unavailable
+from ..errors import ConfigurationError, RequestRefused
 
 __all__ = ["SCOPE_KEY", "Caller", "CallerMiddleware", "caller_of"]
 
@@ -51,21 +52,34 @@ def caller_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
     return caller
 
 
+class Installed(Protocol):
+    """What the middleware needs of the plugin."""
+
+    has_close_codes: bool
+
+    @property
+    def client(self) -> AsyncHexclaveClient: ...
+
+
 class CallerMiddleware:
     """Gives each request its caller; guards caches where the answer depends on them.
 
     Args:
         app: the rest of the application.
-        client: verifies and authorizes.
+        plugin: gives the client that verifies and authorizes.
     """
 
-    def __init__(self, app: ASGIApp, client: AsyncHexclaveClient) -> None:
+    def __init__(self, app: ASGIApp, plugin: Installed) -> None:
         self._app = app
-        self._client = client
-        self._guard_caches = HeaderGuard(client.config, bytes)
+        self._plugin = plugin
+        self._client: AsyncHexclaveClient | None = None
+        self._guard_caches: HeaderGuard[bytes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = Caller(self._client, scope["headers"])
+        client = self._plugin.client
+        if client is not self._client:
+            self._client, self._guard_caches = client, HeaderGuard(client.config, bytes)
+        caller = Caller(client, scope["headers"])
         scope[SCOPE_KEY] = caller  # type: ignore[typeddict-unknown-key]  # a scope is open to what middleware adds
         is_accepted = False
 
@@ -77,22 +91,34 @@ class CallerMiddleware:
                 headers = self._guard_caches(message["headers"])
                 await send({**message, "headers": headers})
             elif message["type"] == "websocket.close" and caller.refusal is not None:
-                can_deny = not is_accepted and "websocket.http.response" in (scope.get("extensions") or {})
-                for refused in self._refuse_websocket(caller.refusal, can_deny=can_deny):
+                can_deny = "websocket.http.response" in (scope.get("extensions") or {})
+                offered: Any = None if is_accepted else scope.get("subprotocols", [])
+                for refused in self._refuse_websocket(caller.refusal, offered, can_deny=can_deny):
                     await send(refused)
             else:
                 await send(message)
 
         await self._app(scope, receive, guarded_send)
 
-    def _refuse_websocket(self, error: RequestRefused, *, can_deny: bool) -> Iterator[Any]:
-        """An answer as over HTTP where the server can send one, else a close with the code that browsers see."""
-        if can_deny:
+    def _refuse_websocket(
+        self, error: RequestRefused, offered: Sequence[str] | None, *, can_deny: bool
+    ) -> Iterator[Any]:
+        """An answer as over HTTP where the server can send one, else a close with a code.
+
+        Args:
+            error: the refusal.
+            offered: the subprotocols that the client offers; None where the websocket was accepted.
+            can_deny: whether the server can send an answer.
+        """
+        if self._plugin.has_close_codes:
+            if offered is not None:
+                # A browser drops a connection that selects none of the subprotocols it offered.
+                yield {"type": "websocket.accept", "subprotocol": next(iter(offered), None), "headers": []}
+            yield {"type": "websocket.close", "code": close_code(error, is_readable=True), "reason": error.code}
+        elif can_deny and offered is not None:
             raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers()]
             headers = self._guard_caches(raw)
             yield {"type": "websocket.http.response.start", "status": error.status, "headers": headers}
             yield {"type": "websocket.http.response.body", "body": error.body()}
         else:
-            # 1008 policy violation, 1013 try again later (RFC 6455 section 7.4 and its registry)
-            code = 1013 if isinstance(error, Unavailable) else 1008
-            yield {"type": "websocket.close", "code": code, "reason": error.code}
+            yield {"type": "websocket.close", "code": close_code(error), "reason": error.code}

@@ -9,11 +9,13 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from .._adapter.endpoints import webhooks_of
+from .._base.guards import NotADependency
 from ..errors import RequestRefused
 from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 from ._caller import caller_of
 
 __all__ = [
+    "CALLED",
     "LitestarRequirement",
     "optional_user",
     "require_api_key",
@@ -22,6 +24,10 @@ __all__ = [
     "require_team",
     "require_user",
 ]
+
+
+CALLED: Final = "require_user is a requirement already: write guards=[require_user], without a call."
+_NOT_GIVEN: Final[Any] = object()
 
 
 class LitestarRequirement(Requirement):
@@ -34,6 +40,8 @@ class LitestarRequirement(Requirement):
             RequestRefused: they do not meet it, or it cannot be told now.
             ConfigurationError: the application has no `HexclavePlugin`, or lacks a setting.
         """
+        if connection is _NOT_GIVEN:
+            raise NotADependency(CALLED)
         if webhooks_of(getattr(handler, "fn", None)) is not None:
             return  # a delivery has no access token, and is admitted by its signature
         caller = caller_of(connection)
@@ -46,6 +54,9 @@ class LitestarRequirement(Requirement):
             raise
         connection.scope["user"] = principal
 
+
+# Calling it without arguments is a mistake to type checkers; to everybody else it says what to write.
+LitestarRequirement.__call__.__defaults__ = (_NOT_GIVEN, _NOT_GIVEN)
 
 require_user: Final = LitestarRequirement()
 """A regular user."""

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from litestar import Litestar, Request, Response
 from litestar.config.app import AppConfig
+from litestar.connection import ASGIConnection
 from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
 from litestar.plugins import InitPlugin, ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
+from litestar.types import Message, Scope
 
+from .._adapter.cache_headers import HeaderGuard
 from .._adapter.startup import unmet
 from .._base.guards import Unapplied
 from ..client import AsyncHexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused
 from ..requirements import Requirement
-from ._caller import CallerMiddleware
+from ..user import HexclaveUser
+from ._caller import SCOPE_KEY, CallerMiddleware, caller_of
+from ._guards import CALLED
 
-__all__ = ["HexclavePlugin"]
+__all__ = ["HexclavePlugin", "override_config"]
 
 logger = logging.getLogger("hexclave_integrations")
 
@@ -32,28 +38,96 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
     """Puts Hexclave in front of an application: `Litestar([...], plugins=[HexclavePlugin()])`.
 
     Args:
-        config: the project's settings; read from the environment when None.
+        config: the project's settings; read from the environment when None, and then not before the application
+            starts, so that its OpenAPI description can be written where there are none.
+        websocket_close_codes: accept a websocket that is refused and close it with a code that its page can read: 4401
+            (not signed in, or the token is over), 4403 (not allowed), 1013 (try again later).
 
-    Attributes:
-        client: the `AsyncHexclaveClient` behind the guards, for use in your own code.
-
-    Raises:
-        ConfigurationError: a setting is missing or wrong. `Litestar(...)` raises it for a guard that cannot work.
+    A missing or wrong setting stops the start with `ConfigurationError`; `Litestar(...)` raises it for a guard that
+    cannot work.
     """
 
-    __slots__ = ("client",)
+    __slots__ = ("_client", "_config", "has_close_codes")
 
-    def __init__(self, config: HexclaveConfig | None = None) -> None:
-        self.client = AsyncHexclaveClient(config)
+    def __init__(self, config: HexclaveConfig | None = None, *, websocket_close_codes: bool = False) -> None:
+        self._config = config
+        self._client = None if config is None else AsyncHexclaveClient(config)
+        self.has_close_codes = websocket_close_codes
+
+    @property
+    def client(self) -> AsyncHexclaveClient:
+        """The `AsyncHexclaveClient` behind the guards, for use in your own code.
+
+        Raises:
+            ConfigurationError: a setting is missing or wrong.
+        """
+        if self._client is None:
+            self._client = AsyncHexclaveClient(self._config)
+        return self._client
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
-        """Install on an application; the framework calls this."""
+        """Install on an application; the framework calls this.
+
+        Raises:
+            ConfigurationError: the application has Hexclave with other settings.
+        """
+        first = next(plugin for plugin in app_config.plugins if isinstance(plugin, HexclavePlugin))
+        if first is not self:
+            if not self._is_like(first):
+                raise ConfigurationError(
+                    "Hexclave is installed on this application already, with other settings: give it its settings "
+                    "where it is made, and use override_config(app, config) where a test needs others."
+                )
+            return app_config
         # Outermost: what other middleware answers from its memory is guarded as well.
-        app_config.middleware.insert(0, functools.partial(CallerMiddleware, client=self.client))
+        app_config.middleware.insert(0, functools.partial(CallerMiddleware, plugin=self))
         handlers: Any = app_config.exception_handlers
         handlers.setdefault(RequestRefused, refuse)  # an application may have its own answer already
         app_config.lifespan.append(self._live)
+        if app_config.cors_config is not None:
+            app_config.before_send.append(self._guard_caches_again)
         return app_config
+
+    async def _guard_caches_again(self, message: Message, scope: Scope) -> None:
+        """Name the credentials in `Vary` once more: Litestar's CORS, outside of all middleware, puts its own there."""
+        caller: Any = scope.get(SCOPE_KEY)
+        if message["type"] == "http.response.start" and caller is not None and caller.attempt.asked:
+            message["headers"] = HeaderGuard(caller.client.config, bytes)(message["headers"])
+
+    async def identify(self, connection: ASGIConnection[Any, Any, Any, Any]) -> HexclaveUser | None:
+        """The verified user of a request, of any kind, or None for nobody: for middleware and handlers without a guard.
+
+        It refuses nobody. Bad credentials, and a caller of whom it cannot be told now, are nobody. The answer to the
+        request is then `private`.
+
+        Args:
+            connection: the request or websocket.
+
+        Raises:
+            ConfigurationError: the application has no `HexclavePlugin`.
+        """
+        caller = caller_of(connection)
+        caller.attempt.asked = True
+        try:
+            return await caller.client.identify(caller.attempt)
+        except RequestRefused:
+            return None
+
+    def _is_like(self, other: HexclavePlugin) -> bool:
+        if self.has_close_codes != other.has_close_codes:
+            return False
+        if self._config is None and other._config is None:
+            return True
+        return self.client.config == other.client.config
+
+    @contextlib.contextmanager
+    def replaced(self, client: AsyncHexclaveClient) -> Iterator[None]:
+        """Use another client for the length of the block; see `override_config`."""
+        before, self._client = self._client, client
+        try:
+            yield
+        finally:
+            self._client = before
 
     def receive_route(self, route: BaseRoute) -> None:
         """Check a route; the framework calls this for each.
@@ -66,11 +140,18 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
                 self._check_guard(guard, handler, route)
 
     def _check_guard(self, guard: object, handler: BaseRouteHandler, route: BaseRoute) -> None:
+        if inspect.iscoroutine(guard):
+            guard.close()
+            raise ConfigurationError(f"A guard of {route.path} was called: {CALLED}")
         if isinstance(guard, Unapplied) or (isinstance(guard, type) and issubclass(guard, Requirement)):
             raise ConfigurationError(f"A guard of {route.path} is a requirement that was not called.")
         if not isinstance(guard, Requirement):
             return
-        for found in unmet([guard], route.path, route.path_parameters, self.client.config):
+        try:
+            config = self.client.config
+        except ConfigurationError:  # which stops the start
+            config = None
+        for found in unmet([guard], route.path, route.path_parameters, config):
             raise ConfigurationError(found.text)
         # Without a default: a Litestar that calls them something else does not start, and no page is cached unseen.
         if isinstance(handler, HTTPRouteHandler) and handler.cache and handler.cache_key_builder is None:
@@ -81,10 +162,40 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
 
     @contextlib.asynccontextmanager
     async def _live(self, app: Litestar) -> AsyncIterator[None]:
-        async with self.client:
-            if not await self.client.warm():
+        client = self.client
+        for route in app.routes:
+            self.receive_route(route)
+        async with client:
+            if not await client.warm():
                 logger.warning("Hexclave's keys are not there yet: the first request will ask for them again")
             yield
+
+
+@contextlib.contextmanager
+def override_config(app: Litestar, config: HexclaveConfig) -> Iterator[AsyncHexclaveClient]:
+    """Give an application that has `HexclavePlugin` already other settings for the length of the block: for tests.
+
+    ::
+
+        with override_config(app, hexclave_sandbox.config), TestClient(app) as client:
+            ...
+
+    Args:
+        app: the application, which may have been made without any settings.
+        config: the settings, a sandbox's for instance.
+
+    Yields:
+        The client behind the guards.
+
+    Raises:
+        ConfigurationError: the application has no `HexclavePlugin`.
+    """
+    found = [plugin for plugin in app.plugins if isinstance(plugin, HexclavePlugin)]
+    if not found:
+        raise ConfigurationError("Hexclave is not installed on this application: there is nothing to override.")
+    client = AsyncHexclaveClient(config)
+    with found[0].replaced(client):
+        yield client
 
 
 def refuse(request: Request[Any, Any, Any], error: RequestRefused) -> Response[bytes]:

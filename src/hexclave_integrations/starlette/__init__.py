@@ -15,6 +15,7 @@ from .._base.extras import extra
 from ..requirements import SELECTED_TEAM
 
 with extra("starlette", "starlette"):
+    from .._asgi.source import override_config
     from ._middleware import HexclaveMiddleware
     from ._requirements import (
         StarletteRequirement,
@@ -33,6 +34,7 @@ __all__ = [
     "HexclaveMiddleware",
     "StarletteRequirement",
     "optional_user",
+    "override_config",
     "require_api_key",
     "require_permission",
     "require_project_permission",

@@ -9,9 +9,9 @@ from starlette.types import ASGIApp, Scope
 
 from .._asgi.caller import Caller
 from .._asgi.middleware import CallerMiddleware
-from ..client import AsyncHexclaveClient
+from .._asgi.source import ClientSource
 from ..config import HexclaveConfig
-from ..errors import ConfigurationError, RequestRefused
+from ..errors import RequestRefused
 
 __all__ = ["HexclaveMiddleware"]
 
@@ -25,23 +25,23 @@ class HexclaveMiddleware(CallerMiddleware):
     Args:
         app: the ASGI application, http and websocket.
         config: the project's settings; read from the environment when None.
+        websocket_close_codes: accept a websocket that is refused and close it with a code that its page can read: 4401
+            (not signed in, or the token is over), 4403 (not allowed), 1013 (try again later).
 
-    A missing or wrong setting stops the start with `ConfigurationError`. Starlette makes its middleware in the
-    first call, which is the lifespan's: an exception there would only tell the server that there is no lifespan.
+    A missing or wrong setting stops the start with `ConfigurationError`.
     """
 
     _identifies_everybody = True
 
-    def __init__(self, app: ASGIApp, config: HexclaveConfig | None = None) -> None:
-        try:
-            super().__init__(app, AsyncHexclaveClient(config))
-        except ConfigurationError as error:
-            self._problem = str(error)
+    def __init__(
+        self, app: ASGIApp, config: HexclaveConfig | None = None, *, websocket_close_codes: bool = False
+    ) -> None:
+        super().__init__(app, ClientSource(config), websocket_close_codes=websocket_close_codes)
 
     async def _identify(self, caller: Caller, scope: Scope) -> None:
         user: Any = None
         try:
-            user = await self._client.identify(caller.attempt)
+            user = await caller.client.identify(caller.attempt)
         except RequestRefused:
             caller.attempt.asked = True  # the answer may differ from the answer without credentials
         if user is None:

@@ -9,11 +9,14 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from .._adapter.guarded import mark_guarded
 from .._asgi.caller import caller_of
+from .._base.guards import NotADependency
 from ..errors import ConfigurationError
-from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
+from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
 
 __all__ = [
     "StarletteRequirement",
@@ -24,6 +27,8 @@ __all__ = [
     "require_team",
     "require_user",
 ]
+
+_NOT_GIVEN: Final[Any] = object()
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +46,8 @@ class StarletteRequirement(Requirement):
         Raises:
             ConfigurationError: what is decorated cannot be called.
         """
+        if endpoint is _NOT_GIVEN:
+            raise NotADependency("require_user is a requirement already: write @require_user, without a call.")
         if not callable(endpoint) or isinstance(endpoint, type):
             raise ConfigurationError("A requirement decorates a function, or the methods of an endpoint class.")
 
@@ -62,6 +69,57 @@ class StarletteRequirement(Requirement):
 
         mark_guarded(guarded, self)
         return guarded
+
+    def guard(self, app: ASGIApp) -> ASGIApp:
+        """Guard everything that an application or a mount serves, http and websocket, unknown paths included.
+
+        ::
+
+            Mount("/admin", app=require_user.guard(StaticFiles(directory="admin")))
+            Mount("/api", routes=[...], middleware=[Middleware(require_user.guard)])
+
+        Args:
+            app: any ASGI application.
+
+        Raises:
+            ConfigurationError: it is none.
+        """
+        return GuardedApp(app, self)
+
+
+# Calling it without an argument is a mistake to type checkers; to everybody else it says what to write.
+StarletteRequirement.__call__.__defaults__ = (_NOT_GIVEN,)
+
+
+class GuardedApp:
+    """An ASGI application that runs only for callers who meet a requirement.
+
+    Args:
+        app: the application.
+        requirement: what is asked.
+
+    Attributes:
+        app: the same, where those who look through middleware expect it.
+    """
+
+    def __init__(self, app: ASGIApp, requirement: StarletteRequirement) -> None:
+        if not callable(app) or isinstance(app, (type, *UNAPPLIED)):
+            raise ConfigurationError("require_user.guard takes an ASGI application, such as Router or StaticFiles.")
+        self.app = app
+        self._requirement = requirement
+        mark_guarded(self, requirement)
+
+    @property
+    def routes(self) -> list[Any]:
+        """The routes of the application."""
+        return getattr(self.app, "routes", None) or []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            is_websocket = scope["type"] == "websocket"
+            connection = WebSocket(scope, receive, send) if is_websocket else HTTPConnection(scope)
+            scope["user"] = await caller_of(connection).check(self._requirement, connection)
+        await self.app(scope, receive, send)
 
 
 require_user: Final = StarletteRequirement()

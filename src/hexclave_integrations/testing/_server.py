@@ -12,7 +12,7 @@ import socket
 import socketserver
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -39,37 +39,38 @@ def loopback_names(url: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def serving(answer: Answer, port: int) -> Iterator[str]:
+def serving(answer: Answer, port: int, clock: Callable[[], float]) -> Iterator[str]:
     """Serve in daemon threads for the length of the block, IPv6 included where there is any; yields the base URL.
 
     On leaving, open connections are cut and their threads have ended.
 
     Args:
         port: 0 for any free one.
+        clock: the time that answers name, epoch seconds.
 
     Raises:
         OSError: the port is taken.
     """
     with ExitStack() as stack:
-        servers = _bind(answer, port)
+        servers = _bind(answer, port, clock)
         for server in servers:
             stack.enter_context(_running(server))
         yield f"http://127.0.0.1:{servers[0].server_address[1]}"
 
 
-def _bind(answer: Answer, port: int) -> list[_Server]:
+def _bind(answer: Answer, port: int, clock: Callable[[], float]) -> list[_Server]:
     """Servers that listen on the same port of 127.0.0.1 and, where there is IPv6, of ::1."""
     for _ in range(_TRIES - 1 if port == 0 else 0):  # a port may be free for one family only
         with suppress(OSError):
-            return _bind_once(answer, 0)
-    return _bind_once(answer, port)
+            return _bind_once(answer, 0, clock)
+    return _bind_once(answer, port, clock)
 
 
-def _bind_once(answer: Answer, port: int) -> list[_Server]:
-    servers = [_Server(answer, "127.0.0.1", port)]
+def _bind_once(answer: Answer, port: int, clock: Callable[[], float]) -> list[_Server]:
+    servers = [_Server(answer, "127.0.0.1", port, clock)]
     if socket.has_ipv6:
         try:
-            servers.append(_IPv6Server(answer, "::1", servers[0].server_address[1]))
+            servers.append(_IPv6Server(answer, "::1", servers[0].server_address[1], clock))
         except OSError as error:
             if error.errno not in _NO_IPV6:
                 servers[0].server_close()
@@ -94,8 +95,9 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
     allow_reuse_address = os.name == "posix"  # elsewhere it lets two servers share a port
 
-    def __init__(self, answer: Answer, host: str, port: int) -> None:
+    def __init__(self, answer: Answer, host: str, port: int, clock: Callable[[], float]) -> None:
         self.answer = answer
+        self.clock = clock
         self._open: set[socket.socket] = set()
         self._changed = threading.Condition()
         super().__init__((host, port), _Handler)
@@ -173,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response_only(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
-        self.send_header("Date", self.date_time_string())
+        self.send_header("Date", self.date_time_string(self.server.clock()))
         if reply.status != 304:
             self.send_header("Content-Length", str(len(reply.body)))
         if self.close_connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 
 import httpx
@@ -19,6 +20,21 @@ class SandboxTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
+        self._told: list[weakref.WeakMethod[Callable[[], None]]] = []
+
+    def on_change(self, forget: Callable[[], None]) -> None:
+        """Let a client know of changes as long as it lives.
+
+        Args:
+            forget: a method of what the client remembers with.
+        """
+        self._told.append(weakref.WeakMethod(forget))
+
+    def tell_clients(self) -> None:
+        """Let every client forget what it was answered."""
+        self._told = [reference for reference in self._told if reference() is not None]
+        for forget in filter(None, (reference() for reference in self._told)):
+            forget()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one request.

@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -21,13 +21,14 @@ from ._cors import is_preflight, preflight, with_cors
 from ._deliveries import Message, Receiver, WebhookEndpoint
 from ._explain import explain
 from ._gate import header_reader
-from ._handles import SandboxDelivery, SandboxRequest
+from ._handles import SandboxApiKey, SandboxDelivery, SandboxRequest
 from ._holdings import SandboxHoldings
 from ._outage import Outage, OutageKind
 from ._page import answer_page, is_page
 from ._people import SandboxPeople
 from ._project import Project
 from ._recent import RecentList
+from ._records import Scope
 from ._server import loopback_names, serving
 from ._transport import SandboxTransport
 from ._wire import Reply, random_text
@@ -46,6 +47,8 @@ class Sandbox(SandboxPeople, SandboxHoldings):
     Args:
         project_id: a UUID; a new one when None.
         clock: the time, epoch seconds.
+        tells_clients: whether clients with the in-process `config` forget permissions, memberships and API keys with
+            each change, as the fixture `hexclave_sandbox` has it. Otherwise they remember as long as in production.
         require_email_verification: whether whoever signs up is restricted until they verified their address.
         domains: origins, such as `https://app.example.com`, that links in e-mails may lead to besides localhost.
     """
@@ -55,6 +58,7 @@ class Sandbox(SandboxPeople, SandboxHoldings):
         *,
         project_id: str | None = None,
         clock: Callable[[], float] = time.time,
+        tells_clients: bool = False,
         require_email_verification: bool = False,
         domains: Sequence[str] = (),
     ) -> None:
@@ -64,6 +68,8 @@ class Sandbox(SandboxPeople, SandboxHoldings):
         self._webhook_secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
         self._outages: list[Outage] = []
         self._transport = SandboxTransport(self._answer)
+        self._tells_clients = tells_clients
+        self._project.emit = self.send_webhook
         self._endpoints: list[WebhookEndpoint] = []
         self._changed: Callable[[], None] = _nothing
         self._asked = 0
@@ -138,7 +144,6 @@ class Sandbox(SandboxPeople, SandboxHoldings):
         )
         with self._lock:
             self._endpoints.append(endpoint)
-            self._project.emit = self.send_webhook
         return endpoint
 
     def send_webhook(self, type: str, data: Any) -> None:
@@ -147,6 +152,7 @@ class Sandbox(SandboxPeople, SandboxHoldings):
         Args:
             type: `user.created` and the like.
         """
+        self._tell_clients()
         message = Message(f"msg_{random_text(27)}", type, json.loads(json.dumps(data)))
         with self._lock:
             for endpoint in self._endpoints:
@@ -202,7 +208,7 @@ class Sandbox(SandboxPeople, SandboxHoldings):
         """
         if self._project.base_url != _IN_PROCESS_URL:
             raise RuntimeError("This sandbox is being served already.")
-        with serving(self._answer_http, port) as url:
+        with serving(self._answer_http, port, self._project.clock) as url:
             self._move(url)
             try:
                 yield url
@@ -243,7 +249,27 @@ class Sandbox(SandboxPeople, SandboxHoldings):
             )
             self._asked += 1
             self.requests.append(request)
+            if method != "GET" and not path.endswith("/check"):  # which only reads an API key
+                self._tell_clients()
             return reply
+
+    def revoke_api_key(self, key: SandboxApiKey) -> None:
+        """Revoke an API key."""
+        super().revoke_api_key(key)
+        self._tell_clients()
+
+    def define_permission(self, permission: str, contains: Iterable[str] = (), *, scope: Scope = "team") -> None:
+        """Define a permission, or define it anew; holding it is holding what it contains, at any depth.
+
+        Raises:
+            ValueError: the id is no custom permission's (contract 4.3).
+        """
+        super().define_permission(permission, contains, scope=scope)
+        self._tell_clients()
+
+    def _tell_clients(self) -> None:
+        if self._tells_clients:
+            self._transport.tell_clients()
 
     def _end_endpoint(self, endpoint: WebhookEndpoint) -> None:
         with self._lock:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+from .. import _reasons as reasons
+from .._base.log import SparingLog
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused, WebhookVerificationFailed
 from ..stores import MemoryStore
@@ -44,6 +46,8 @@ News: TypeAlias = tuple[str, Mapping[str, Any]]
 """Type and data of an event."""
 
 MAX_BODY: Final = 1024 * 1024
+_SPARING: Final = 60.0
+"""How long a reason for refusing deliveries is not written again, seconds."""
 _ALONE: Final = (
     "Webhook deliveries are remembered in the memory of this process alone, and %s: handlers run once in each process "
     "that a repetition reaches. Give all processes one store: Webhooks(store=RedisStore(url)), or in Django "
@@ -117,6 +121,7 @@ class Webhooks:
         self._clock = clock
         self._handlers: list[tuple[str, Handler]] = []
         self._later: list[tuple[str, Handler]] = []
+        self._log = SparingLog(logger, _SPARING)
         self._pid = os.getpid()
         self._looks_for_others = True
 
@@ -173,7 +178,7 @@ class Webhooks:
         """
         event, _ = self._open(body, headers, self._identity_for(None))
         if event is None:
-            raise WebhookVerificationFailed
+            raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NO_EVENT)
         return event
 
     def receive(
@@ -206,7 +211,7 @@ class Webhooks:
             if client is not None and news is not None:
                 client.notice(*news)
             if event is None:
-                raise WebhookVerificationFailed
+                raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NO_EVENT)
             self._look_for_others(multiprocess)
             return _answer(run(self._deliver(event, identity.scope, call), self.store))
         except RequestRefused as error:
@@ -220,7 +225,7 @@ class Webhooks:
             if client is not None and news is not None:
                 await client.notice(*news)
             if event is None:
-                raise WebhookVerificationFailed
+                raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NO_EVENT)
             self._look_for_others(None)
             return _answer(await self._adeliver(event, identity.scope))
         except RequestRefused as error:
@@ -247,10 +252,14 @@ class Webhooks:
             WebhookVerificationFailed: it is not genuine.
         """
         body = bytes(body)
-        if len(body) > self.max_body:
-            raise WebhookVerificationFailed
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        delivery_id, timestamp = identity.signatures.check(delivery_headers(pairs), body, self._clock())
+        try:
+            if len(body) > self.max_body:
+                raise WebhookVerificationFailed(reason=reasons.WEBHOOK_TOO_LARGE)
+            pairs = headers.items() if isinstance(headers, Mapping) else headers
+            delivery_id, timestamp = identity.signatures.check(delivery_headers(pairs), body, self._clock())
+        except WebhookVerificationFailed as error:
+            self._log.warning("A webhook delivery was refused: %s", error.reason)
+            raise
         try:
             event = read_event(read_body(body), delivery_id=delivery_id, timestamp=timestamp, body=body)
         except ValueError:

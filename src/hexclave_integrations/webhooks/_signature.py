@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from standardwebhooks import Webhook
 
+from .. import _reasons as reasons
 from .._base.webhook_secret import signing_key
 from ..errors import ConfigurationError, WebhookVerificationFailed
 
@@ -24,6 +25,8 @@ _ID: Final = re.compile(r"[!-~]{1,256}")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
 _MAX_SIGNATURES: Final = 16
 _DIGEST_LENGTH: Final = 32
+# The beginning of JSON with blanks between its parts, which the sender does not write (contract section 6).
+_SPACED: Final = re.compile(rb'\s|\{\s|\{"[^"\\]{0,64}"(?:\s|:\s)')
 
 
 class SignatureChecker:
@@ -58,22 +61,27 @@ class SignatureChecker:
             WebhookVerificationFailed: it is not from Hexclave, or not from just now.
         """
         delivery_id, time_text = headers["id"], headers["timestamp"]
-        if not _ID.fullmatch(delivery_id) or not _TIMESTAMP.fullmatch(time_text) or str(int(time_text)) != time_text:
-            raise WebhookVerificationFailed
+        if not _ID.fullmatch(delivery_id):
+            raise WebhookVerificationFailed(reason=reasons.WEBHOOK_ID)
+        if not _TIMESTAMP.fullmatch(time_text) or str(int(time_text)) != time_text:
+            raise WebhookVerificationFailed(reason=reasons.WEBHOOK_TIMESTAMP)
         timestamp = int(time_text)
         if abs(now - timestamp) > self._tolerance:
-            raise WebhookVerificationFailed
+            is_old = timestamp < now
+            raise WebhookVerificationFailed(reason=reasons.WEBHOOK_TOO_OLD if is_old else reasons.WEBHOOK_IN_FUTURE)
         signatures = _read_signatures(headers["signature"])
         try:
             text, moment = body.decode(), datetime.fromtimestamp(timestamp, UTC)
-        except (UnicodeDecodeError, ValueError, OverflowError):
-            raise WebhookVerificationFailed from None
+        except UnicodeDecodeError:
+            raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NOT_UTF8) from None
+        except (ValueError, OverflowError):
+            raise WebhookVerificationFailed(reason=reasons.WEBHOOK_TIMESTAMP) from None
         for key in self._keys:
             expected = base64.b64decode(key.sign(delivery_id, moment, text).partition(",")[2])
             # Every pair is compared: how long it takes says nothing about which secret or signature is close.
             if sum(hmac.compare_digest(expected, signature) for signature in signatures):
                 return delivery_id, timestamp
-        raise WebhookVerificationFailed
+        raise WebhookVerificationFailed(reason=_why_no_match(body, signatures))
 
 
 def delivery_headers(headers: Iterable[tuple[Any, Any]]) -> dict[str, str]:
@@ -92,12 +100,24 @@ def delivery_headers(headers: Iterable[tuple[Any, Any]]) -> dict[str, str]:
             continue
         family, part = wanted
         if part in found[family]:
-            raise WebhookVerificationFailed
+            raise WebhookVerificationFailed(reason=reasons.WEBHOOK_HEADER_REPEATED)
         found[family][part] = value.decode("latin-1") if isinstance(value, bytes) else value
     for fields in found.values():
         if len(fields) == len(_PARTS):
             return fields
-    raise WebhookVerificationFailed
+    parts = [part for fields in found.values() for part in fields]
+    if len(set(parts)) == len(_PARTS):
+        raise WebhookVerificationFailed(reason=reasons.WEBHOOK_HEADERS_MIXED)
+    raise WebhookVerificationFailed(reason=reasons.WEBHOOK_HEADER_MISSING if parts else reasons.WEBHOOK_NO_HEADERS)
+
+
+def _why_no_match(body: bytes, signatures: list[bytes]) -> str:
+    """What is the likeliest reason that no secret makes one of the signatures."""
+    if not signatures:
+        return reasons.WEBHOOK_NO_V1
+    if not body:
+        return reasons.WEBHOOK_EMPTY
+    return reasons.WEBHOOK_REWRITTEN if _SPACED.match(body) else reasons.WEBHOOK_SIGNATURE
 
 
 def _read_signatures(text: str) -> list[bytes]:
@@ -108,21 +128,21 @@ def _read_signatures(text: str) -> list[bytes]:
     """
     parts = text.split(" ")
     if len(parts) > _MAX_SIGNATURES:
-        raise WebhookVerificationFailed
+        raise WebhookVerificationFailed(reason=reasons.WEBHOOK_SIGNATURE_HEADER)
     found: list[bytes] = []
     for part in parts:
         version, comma, encoded = part.partition(",")
         if not comma:
-            raise WebhookVerificationFailed
+            raise WebhookVerificationFailed(reason=reasons.WEBHOOK_SIGNATURE_HEADER)
         if version != "v1":
             continue
         try:
             spelling = encoded.encode("ascii")
             signature = binascii.a2b_base64(spelling, strict_mode=True)
         except ValueError:
-            raise WebhookVerificationFailed from None
+            raise WebhookVerificationFailed(reason=reasons.WEBHOOK_SIGNATURE_HEADER) from None
         if binascii.b2a_base64(signature, newline=False) != spelling:  # stray bits at the end: one spelling a value
-            raise WebhookVerificationFailed
+            raise WebhookVerificationFailed(reason=reasons.WEBHOOK_SIGNATURE_HEADER)
         if len(signature) == _DIGEST_LENGTH:
             found.append(signature)
     return found
