@@ -6,7 +6,7 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,19 +23,29 @@ from hexclave_integrations.testing import Sandbox
 
 from ._sandbox_command import environment
 
-_DATA: Final = Path(__file__).parent / "data" / "sdk"
 _LIMIT: Final = 60.0
 
 
-def bundled(packages: Path, name: str, folder: Path) -> str:
-    """The JavaScript of a file of `tests/data/sdk` with everything it imports, as esbuild makes it."""
-    target = folder / f"{Path(name).stem}.bundle.js"
-    options = ["--bundle", "--format=esm", "--jsx=automatic", '--define:process.env.NODE_ENV="production"']
-    command = [str(packages / "node_modules" / ".bin" / "esbuild"), str(_DATA / name), *options, f"--outfile={target}"]
-    variables = environment({"NODE_PATH": str(packages / "node_modules")})
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False, env=variables)
+def bundled(packages: Path, file: Path, variables: Mapping[str, str] | None = None) -> str:
+    """The JavaScript of a file with everything that it imports, as esbuild makes it.
+
+    Args:
+        variables: what Vite would put into `import.meta.env`.
+    """
+    defined = {"process.env.NODE_ENV": "production", "import.meta.env": dict(variables or {})}
+    options = [f"--define:{name}={json.dumps(value)}" for name, value in defined.items()]
+    command = [str(packages / "node_modules" / ".bin" / "esbuild"), str(file), "--bundle", "--minify", "--format=esm"]
+    done = subprocess.run(
+        [*command, "--jsx=automatic", "--log-level=error", *options],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=_LIMIT,
+        check=False,
+        env=environment({"NODE_PATH": str(packages / "node_modules")}),
+    )
     assert done.returncode == 0, done.stderr
-    return target.read_text(encoding="utf-8")
+    return done.stdout
 
 
 def application(
@@ -81,9 +91,9 @@ def application(
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[int]:
+def served(app: FastAPI, port: int = 0) -> Iterator[int]:
     """Serve on the loopback interface for the length of the block; yields the port."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="websockets-sansio"))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, ws="websockets-sansio"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -17,10 +18,13 @@ from hexclave_integrations.testing import Sandbox
 from ._browser import running_chromium
 from ._frontend import application, bundled, served
 from ._npm import sdk as sdk
+from ._services import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
+DATA: Final = Path(__file__).parent / "data" / "sdk"
+GUIDE: Final = Path(__file__).parents[1] / "docs" / "guides" / "local-development.md"
 LIMIT: Final = 30.0
 PASSWORD: Final = "correct horse"
 
@@ -75,10 +79,10 @@ def ask(page: Page, url: str, token: str | None = None) -> tuple[int, str]:
     return status, told
 
 
-def test_page_signs_up_and_in_and_calls_its_backends(sdk: Path, browser: Browser, tmp_path: Path) -> None:
+def test_page_signs_up_and_in_and_calls_its_backends(sdk: Path, browser: Browser) -> None:
     """With a token, to another origin and through a websocket; with the SDK's cookies on its own; until sign-out."""
     sandbox = Sandbox()
-    script = bundled(sdk, "page.js", tmp_path)
+    script = bundled(sdk, DATA / "page.js")
     with (
         sandbox.serve(),
         served(application(sandbox, script, accept_cookies=True)) as own,
@@ -118,10 +122,10 @@ def test_page_signs_up_and_in_and_calls_its_backends(sdk: Path, browser: Browser
         assert ask(page, "/api/live") == (200, user)  # the other site's session goes on
 
 
-def test_page_renews_a_token_that_is_over(sdk: Path, browser: Browser, tmp_path: Path) -> None:
+def test_page_renews_a_token_that_is_over(sdk: Path, browser: Browser) -> None:
     """After the ten minutes that an access token lives, the SDK gets another with its refresh token."""
     sandbox = Sandbox()
-    script = bundled(sdk, "page.js", tmp_path)
+    script = bundled(sdk, DATA / "page.js")
     with sandbox.serve(), served(application(sandbox, script)) as own, context(browser) as private:
         page = private.new_page()
         page.goto(f"http://localhost:{own}/")
@@ -150,10 +154,6 @@ class Pages:
     def open(self, path: str) -> None:
         self.page.goto(f"{self.origin}{path}")
 
-    def see(self, heading: str) -> None:
-        """Wait for the application's own page, which says who is signed in."""
-        self.page.get_by_role("heading", name=heading, exact=True).wait_for()
-
     def fill(self, **fields: str) -> None:
         for name, text in fields.items():
             self.page.locator(f"#{name.replace('_', '-')}").fill(text)
@@ -161,31 +161,37 @@ class Pages:
     def click(self, name: str, role: Any = "button") -> None:
         self.page.get_by_role(role, name=name, exact=True).click()
 
+    def see(self, **me: str | None) -> None:
+        """Wait for the application's own page, which shows what the backend on another origin told."""
+        self.page.get_by_text(json.dumps(me, separators=(",", ":"))).wait_for()
+
     def sign_out(self) -> None:
-        self.open("/handler/sign-out")
-        self.see("Nobody is signed in")
+        self.click("Sign out", "link")
+        self.page.get_by_text("Sign in to your account").wait_for()
 
 
 def test_pages_of_the_sdk_work(sdk: Path, browser: Browser, tmp_path: Path) -> None:
-    """Sign-up, verification, account settings, sign-in with password and with a one-time code, as forms for people."""
-    sandbox = Sandbox()
-    script = bundled(sdk, "pages.jsx", tmp_path)
+    """The guide's frontend: sign-up, verification, account settings, sign-in with a password and with a code."""
+    sandbox, port = Sandbox(), free_port()
     with (
         sandbox.serve(),
-        served(application(sandbox, script, accept_cookies=True)) as port,
+        served(application(sandbox, allow_origins=[f"http://localhost:{port}"])) as backend,
+        served(application(sandbox, guides_frontend(sandbox, backend, sdk, tmp_path)), port),
         context(browser) as private,
     ):
         page = private.new_page()
         pages = Pages(page, f"http://localhost:{port}")
-        pages.open("/handler/sign-up")
+        pages.open("/")
+        pages.click("Sign up", "link")
         pages.click("Email & Password", "tab")
         pages.fill(email="ada@example.com", password="short", repeat_password="short")
         pages.click("Sign Up")
         page.get_by_text("Password too short").wait_for()
         pages.fill(password=PASSWORD, repeat_password=PASSWORD)
         pages.click("Sign Up")
-        pages.see("Hello ada@example.com")
-        (user,) = sandbox._project.users.values()
+        page.get_by_text('"name":null').wait_for()
+        (user,) = (one for one in sandbox._project.users.values() if not one.is_anonymous)
+        pages.see(id=user.id, name=None)
 
         mail = sandbox.emails[-1]
         assert (mail.kind, mail.to) == ("email_verification", "ada@example.com")
@@ -194,37 +200,42 @@ def test_pages_of_the_sdk_work(sdk: Path, browser: Browser, tmp_path: Path) -> N
         page.get_by_text("You email has been verified").wait_for()
         assert user.primary_email_verified
 
-        pages.open("/handler/account-settings")
+        pages.open("/")
+        pages.click("Account", "link")
         name = page.get_by_text("User name", exact=True).locator("xpath=ancestor::*[.//button][1]")
         name.get_by_role("button").click()
         name.get_by_role("textbox").fill("Ada Lovelace")
         name.get_by_role("button", name="Save").click()
         name.get_by_text("Ada Lovelace", exact=True).wait_for()
         assert user.display_name == "Ada Lovelace"
-        pages.open("/")  # after a change the SDK drops the access token, its cookie too, until it needs another
-        pages.see("Hello Ada Lovelace")
-        assert ask(page, "/api/me") == (200, user.id)
 
+        pages.open("/")
+        pages.see(id=user.id, name="Ada Lovelace")
         pages.sign_out()
-        assert ask(page, "/api/me")[0] == 401
-        pages.open("/handler/sign-in")
         pages.click("Email & Password", "tab")
         pages.fill(email="ada@example.com", password="wrong horse")
         pages.click("Sign In")
         page.get_by_text("Wrong e-mail or password").wait_for()
         pages.fill(password=PASSWORD)
         pages.click("Sign In")
-        pages.see("Hello Ada Lovelace")
-        assert ask(page, "/api/me") == (200, user.id)
+        pages.see(id=user.id, name="Ada Lovelace")
 
         pages.sign_out()
-        pages.open("/handler/sign-in")
         pages.fill(email="ada@example.com")
         pages.click("Send email")
         page.get_by_text("Enter the code from your email").wait_for()
         mail = sandbox.emails[-1]
         assert (mail.kind, mail.to) == ("sign_in_code", "ada@example.com")
         page.get_by_role("textbox").press_sequentially(str(mail.code).lower())
-        pages.see("Hello Ada Lovelace")
-        assert ask(page, "/api/me") == (200, user.id)
-        assert len(sandbox._project.users) == 1 + sum(one.is_anonymous for one in sandbox._project.users.values())
+        pages.see(id=user.id, name="Ada Lovelace")
+        assert [one.id for one in sandbox._project.users.values() if not one.is_anonymous] == [user.id]
+
+
+def guides_frontend(sandbox: Sandbox, backend: int, sdk: Path, folder: Path) -> str:
+    """The script of the page in the guide to local development, for a backend at that port."""
+    (code,) = re.findall(r"^```tsx\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert code.count("http://localhost:8000/me") == 1
+    file = folder / "main.tsx"
+    file.write_text(code.replace("http://localhost:8000/me", f"http://localhost:{backend}/api/me"), encoding="utf-8")
+    settings = {"PROJECT_ID": sandbox.config.project_id, "API_URL": sandbox.config.api_url}
+    return bundled(sdk, file, {f"VITE_HEXCLAVE_{name}": value for name, value in settings.items()})
