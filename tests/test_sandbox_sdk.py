@@ -219,10 +219,9 @@ def judge(config: HexclaveConfig, token: str) -> str:
         return user.id
 
 
-@pytest.mark.parametrize("name", ["sdk", "convex"])
-def test_packages_are_named_by_version_and_checksum_alone(name: str) -> None:
+@pytest.mark.parametrize("folder", [DATA, DATA.parents[2] / "examples" / "demo" / "sdk"], ids=["tests", "demo"])
+def test_packages_are_named_by_version_and_checksum_alone(folder: Path) -> None:
     """A lock file installs from whatever registry a machine has, and nothing that anybody changed."""
-    folder = DATA.parent / name
     locked = json.loads((folder / "package-lock.json").read_text())["packages"]
     wanted = json.loads((folder / "package.json").read_text())
     root = locked.pop("")
