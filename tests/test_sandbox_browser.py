@@ -113,7 +113,9 @@ def test_page_signs_up_and_in_and_calls_its_backends(sdk: Path, browser: Browser
         assert page.evaluate(SIGN_IN, ["ada@example.com", PASSWORD]) == user
         assert ask(page, "/api/live") == (200, user)
 
-        token = page.evaluate(TOKEN)
+        page.evaluate("async () => (await app.getUser()).setDisplayName('Ada')")
+        token = page.evaluate(TOKEN)  # the SDK has dropped the one from before, its cookie too
+        assert ask(page, "/api/me") == (200, user)
         page.evaluate("async () => (await app.getUser()).signOut()")
         assert ask(page, "/api/me") == (401, "USER_AUTHENTICATION_REQUIRED")
         assert ask(page, "/api/me", token) == (200, user)  # a token outlives its session
