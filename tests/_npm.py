@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from examples.demo.npm import CannotInstall, install
 
 from ._services import do_without
@@ -14,10 +12,9 @@ from ._services import do_without
 _DATA: Final = Path(__file__).parent / "data"
 
 
-@pytest.fixture(scope="session")
-def sdk() -> Path:
-    """A folder whose `node_modules` has Hexclave's JavaScript clients; without npm the test is skipped."""
+def installed(name: str) -> Path:
+    """A folder whose `node_modules` has what `tests/data/NAME` asks for; without npm the test is skipped."""
     try:
-        return install(_DATA / "sdk")
+        return install(_DATA / name)
     except CannotInstall as error:
         do_without(str(error))

@@ -17,7 +17,6 @@ from hexclave_integrations.testing import Sandbox
 
 from ._browser import running_chromium
 from ._frontend import application, bundled, served
-from ._npm import sdk as sdk
 from ._services import free_port
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ import pytest
 
 from hexclave_integrations import HexclaveClient, HexclaveConfig
 
-from ._npm import sdk as sdk
 from ._sandbox_command import COMMAND, NAMES, environment, running
 from ._services import free_port
 
