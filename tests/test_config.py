@@ -35,6 +35,13 @@ SETTINGS: dict[str, tuple[object, str, object, str, object]] = {
         ("https://c.example",),
     ),
     "accept_cookies": (False, "true", True, "off", False),
+    "trusted_origins": (
+        (),
+        "https://app.example, HTTP://Localhost:5173,",
+        ("https://app.example", "http://localhost:5173"),
+        "capacitor://localhost",
+        ("capacitor://localhost",),
+    ),
     "leeway": (10, "5", 5.0, "0.5", 0.5),
     "jwks_max_age": (600, "60", 60.0, "61", 61.0),
     "jwks_max_stale": (86400, "7200", 7200.0, "7201", 7201.0),
@@ -162,6 +169,15 @@ WRONG: dict[str, list[object]] = {
         False,
     ],
     "accept_cookies": ["true", 1, 0, None, "", []],
+    "trusted_origins": [
+        *(None, 5, "", [""], [None], {"https://a.example"}, False, b"https://a.example", [b"https://a.example"]),
+        *("null", "*", "a.example", "//a.example", "https://", "https:", "https://*.a.example", "https://a.example/"),
+        *("https://a.example/path", "https://a.example?", "https://a.example#", "https://u@a.example", "https://a:b@c"),
+        *("https://a.example:", "https://a.example:0", "https://a.example:65536", "https://a.example:٤٤٣"),
+        *("https://a.example https://b.example", "https://a.example,https://b.example", " https://a.example"),
+        *("https://a.example\n", "https://ä.example", "https://::1", "https://[::1", "https:\\\\a.example", "1a://b"),
+        ["https://a.example", "https://b.example/"],
+    ],
     "leeway": [*NOT_NUMBERS, 300.1],
     "jwks_max_age": [*NOT_NUMBERS, 0, 86401],
     "jwks_max_stale": [*NOT_NUMBERS, 0, 599, 7 * 86400 + 1],
@@ -533,3 +549,16 @@ def test_a_transport_is_whatever_can_send() -> None:
 
     assert transport is config.transport
     assert HexclaveConfig(project_id=PROJECT) == config
+
+
+def test_trusted_origins_are_kept_as_browsers_write_them() -> None:
+    """In lower case and without a default port, so that they equal what comes in `Origin`."""
+    given = ["HTTPS://App.Example:443", "http://app.example:80", "http://[::1]:8000", "https://xn--bcher-kva.example"]
+    config = HexclaveConfig(project_id=PROJECT, trusted_origins=given)  # type: ignore[arg-type]  # a list does as well
+
+    assert config.trusted_origins == (
+        "https://app.example",
+        "http://app.example",
+        "http://[::1]:8000",
+        "https://xn--bcher-kva.example",
+    )

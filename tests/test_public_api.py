@@ -107,7 +107,7 @@ def test_exports_are_sorted_and_exist(path: Path) -> None:
     assert [name for name in names if not hasattr(module, name)] == []
 
 
-@pytest.mark.parametrize("name", ["api_key", "client", "config", "errors", "requirements", "user"])
+@pytest.mark.parametrize("name", ["api_key", "client", "config", "errors", "records", "requirements", "user"])
 def test_public_modules_export_all_that_they_define(name: str) -> None:
     """A class or function without an underscore is meant to be used, and says so."""
     module = importlib.import_module(f"hexclave_integrations.{name}")
@@ -243,9 +243,9 @@ def test_module_keeps_to_its_layer(path: Path) -> None:
 # The folders and top-level modules of the package, lowest first: each imports only what stands before it, and within
 # a line of several names, only names to the left.
 LAYERS = [
-    *("_version", "_reasons", "errors", "_base", "config", "user", "api_key", "requirements"),
+    *("_version", "_reasons", "errors", "_base", "records", "config", "user", "api_key", "_factories", "requirements"),
     *("_token", "_wire", "_memory", "_policy"),
-    *("_drivers", "client"),
+    *("_drivers", "server", "client"),
     *("stores", "sentry", "webhooks", "supabase", "convex"),
     *("_adapter", "_asgi"),
     *sorted(adapters()),
@@ -295,6 +295,8 @@ def test_flows_and_drivers_do_not_know_each_other() -> None:
 def test_pure_modules_do_no_input_or_output() -> None:
     """No socket, thread, event loop or clock where decisions are made; who keeps a lock says so here."""
     locks = {"_token.verify"}
-    for path in in_layers("errors", "user", "api_key", "requirements", "_token", "_wire", "_policy"):
+    for path in in_layers(
+        "errors", "records", "user", "api_key", "requirements", "_token", "_wire", "_policy", "server"
+    ):
         if module_name(path) not in locks:
             assert set() == set(imports(path)) & {"asyncio", "socket", "threading", "time", "ssl"}, path

@@ -703,10 +703,10 @@ def test_only_requests_to_a_name_of_loopback_are_answered() -> None:
     with Sandbox().serve() as url:
         port = int(url.rpartition(":")[2])
         for host in ("127.0.0.1", "localhost", "[::1]", "LocalHost"):
-            assert ask("127.0.0.1", port, f"{host}:{port}") == 200
-        rebound = ["evil.com", f"evil.com:{port}", f"localhost.evil.com:{port}", f"evil-localhost:{port}", "localhost"]
+            for name in (f"{host}:{port}", host, f"{host}:{port + 1}"):  # a tunnel may end at another port
+                assert ask("127.0.0.1", port, name) == 200
+        rebound = ["evil.com", f"evil.com:{port}", f"localhost.evil.com:{port}", f"evil-localhost:{port}"]
         rebound += [
-            f"localhost:{port + 1}",
             f"127.0.0.2:{port}",
             f"0.0.0.0:{port}",
             f"127.0.0.1.:{port}",

@@ -24,6 +24,7 @@ from hexclave_integrations import (
     ConfigurationError,
     HexclaveClient,
     HexclaveConfig,
+    ProductRequired,
     Unavailable,
 )
 from hexclave_integrations._memory.fleet import FleetMemory
@@ -32,6 +33,7 @@ from hexclave_integrations._policy import events
 from hexclave_integrations._policy.effects import UseFleet
 from hexclave_integrations._policy.questions import FLEET_TTL
 from hexclave_integrations._wire.messages import Reply
+from hexclave_integrations.requirements import require_item, require_product
 from hexclave_integrations.testing import Sandbox
 
 from ._server import core_of
@@ -103,6 +105,27 @@ def test_one_question_for_the_whole_fleet(make_client: Callable[..., Any], redis
 
     assert answers == [(True, False, frozenset(), True, False, key.id)] * 3
     assert len(sandbox.requests) == 7  # a key is one question, its owner another
+
+
+def test_products_are_one_question_for_the_whole_fleet(make_client: Callable[..., Any], redis_url: str) -> None:
+    """Every page of them, for who owns one and for who does not; a balance is asked for each time."""
+    sandbox = Sandbox()
+    owner, other = sandbox.create_user(), sandbox.create_user()
+    for number in range(101):
+        sandbox.define_product(f"product-{number}")
+        sandbox.grant_product(f"product-{number}", owner)
+    sandbox.items.set("credits", owner, 1)
+    users = [HexclaveClient(sandbox.config).verify_token(sandbox.token(user)) for user in (owner, other)]
+    config, asked = of_fleet(sandbox, redis_url), len(sandbox.requests)
+    for _ in range(3):
+        client = make_client(config)
+        assert client.authorize(require_product("product-100"), users[0]) == users[0]
+        with pytest.raises(ProductRequired):
+            client.authorize(require_product("product-100"), users[1])
+    assert len(sandbox.requests) - asked == 3  # two pages, and an empty one
+    for _ in range(2):
+        make_client(config).authorize(require_item("credits"), users[0])
+    assert len(sandbox.requests) - asked == 5
 
 
 @pytest.mark.parametrize(

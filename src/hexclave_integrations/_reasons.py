@@ -43,6 +43,23 @@ ENVELOPE_UNREADABLE: Final = "The envelope of x-stack-auth or of stackauth_ is n
 ENVELOPE_TYPES: Final = "A token in the envelope of x-stack-auth or of stackauth_ is neither a text nor null."
 NOT_TEXT: Final = "The credential that the application passed on is no text."
 USER_WANTED: Final = "An API key came where a user is asked for: .allow(api_key=True) takes a user's key."
+REQUEST_OF_ANOTHER_PAGE: Final = (
+    "The token came in a cookie, and the browser says that a page of another origin made the request (Sec-Fetch-Site): "
+    "add the frontend's origin to trusted_origins, or let it send the token in a header."
+)
+ORIGIN_IS_NOT_THE_HOST: Final = (
+    "The token came in a cookie, and Origin names another host or port than Host: is it a page of another origin, or "
+    "does a proxy rewrite Host? Add the frontend's origin to trusted_origins, or let it send the token in a header."
+)
+WEBSOCKET_OF_ANOTHER_PAGE: Final = (
+    "The token came in a cookie, and the websocket's Origin is missing or names another host or port than Host: is it "
+    "a page of another origin, or does a proxy rewrite Host? Add the frontend's origin to trusted_origins, or let it "
+    "offer the token as a subprotocol."
+)
+DJANGO_CSRF: Final = (
+    "The token came in a cookie, and Django's own CSRF check refuses the request: send Django's CSRF token too, and "
+    "add a frontend of another origin to CSRF_TRUSTED_ORIGINS as well as to trusted_origins."
+)
 API_KEY_WANTED: Final = "No API key came, and require_api_key takes nothing else: it is read from x-api-key."
 
 # --- the token's form ---------------------------------------------------------------------------------------
@@ -143,6 +160,12 @@ NO_TEAM: Final = (
     "no team."
 )
 
+ITEM_INSUFFICIENT: Final = "The customer's balance of the item is lower than the requirement asks for."
+PRODUCT_MISSING: Final = (
+    "The customer does not have the product. A product that was granted or bought a moment ago counts after "
+    "permission_ttl."
+)
+
 # --- API keys -----------------------------------------------------------------------------------------------
 
 API_KEY_FORMAT: Final = "The text has not the form of an API key of Hexclave's: was it cut off?"
@@ -175,6 +198,11 @@ STOPPED: Final = "The client was closed, or its event loop ended, while Hexclave
 RATE_LIMITED: Final = "Hexclave asked for silence (429): the project's rate limit is used up."
 API_STATUS: Final = "Hexclave answered a question with an error: its API does not work now, or api_url is wrong."
 API_UNUSABLE: Final = "Hexclave's answer could not be used: is api_url the URL of its API?"
+REQUEST_ENDED: Final = "The request has ended, by its answer or because the caller hung up: nothing is spent for it."
+ITEM_UNKNOWN: Final = (
+    "Hexclave has no item of the id that the requirement names, or it is one for customers of another type: define it "
+    "in the dashboard, for users, or for teams where the requirement names a team."
+)
 SERVER_KEY_REFUSED: Final = "Hexclave refused secret_server_key: is it the current one, of this project?"
 FLEET_UNAVAILABLE: Final = "Redis at redis_url, which the other processes hear from, could not be asked."
 

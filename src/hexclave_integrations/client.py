@@ -15,6 +15,7 @@ from .api_key import HexclaveApiKey
 from .config import AsyncTransport, HexclaveConfig, SyncTransport
 from .errors import ApiKeyNotFound, NotAuthenticated, RequestRefused
 from .requirements import Requirement
+from .server import AsyncServer, Server
 from .user import AccessToken, HexclaveUser, Sealed
 
 __all__ = ["AsyncHexclaveClient", "HexclaveClient"]
@@ -42,36 +43,51 @@ class HexclaveClient(BaseClient):
         super().__init__(config, transport, clock)
         self._driver = SyncDriver(self.config, self._transport)
 
-    def authenticate(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> HexclaveUser | None:
+    @property
+    def server(self) -> Server:
+        """The server's own calls, which need the secret server key: users, teams, items and the like."""
+        return Server(self._core, self._driver)
+
+    def authenticate(
+        self, headers: Headers, cookies: Mapping[str, str] | None = None, method: str | None = None
+    ) -> HexclaveUser | None:
         """The verified user of a request, of any kind, or None when no credentials came.
 
         Args:
             headers: the request's headers.
             cookies: its cookies, still percent-encoded; read only with `accept_cookies`.
+            method: its method. Without one, as for the handshake of a websocket, a token in a cookie counts only if the
+                page that sends it is of the same origin or in `trusted_origins`.
 
         Raises:
             AuthenticationError: credentials came and are not acceptable.
+            CrossOriginRefused: the token came in a cookie, and a page of another origin may have made the request.
             Unavailable: it cannot be told now.
         """
-        token = self._find_token(headers, cookies)
+        token = self._find_token(headers, cookies, method)
         del headers, cookies  # as local variables, debuggers and error reports would show them
         if isinstance(token, RequestRefused):
             raise token
         return None if token is None else self._verify(token)
 
-    def access_token(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> AccessToken:
+    def access_token(
+        self, headers: Headers, cookies: Mapping[str, str] | None = None, method: str | None = None
+    ) -> AccessToken:
         """A request's own access token, verified, to pass on to another service; its user may be of any kind.
 
         Args:
             headers: the request's headers.
             cookies: its cookies, still percent-encoded; read only with `accept_cookies`.
+            method: its method. Without one, as for the handshake of a websocket, a token in a cookie counts only if the
+                page that sends it is of the same origin or in `trusted_origins`.
 
         Raises:
             NotAuthenticated: no credentials came.
             AuthenticationError: credentials came and are not acceptable.
+            CrossOriginRefused: the token came in a cookie, and a page of another origin may have made the request.
             Unavailable: it cannot be told now.
         """
-        token = self._find_token(headers, cookies) or NotAuthenticated()
+        token = self._find_token(headers, cookies, method) or NotAuthenticated()
         del headers, cookies  # as in `authenticate`
         if isinstance(token, RequestRefused):
             raise token
@@ -114,6 +130,16 @@ class HexclaveClient(BaseClient):
             return known
         return self._driver.run(flows.admit(self._core, requirement, attempt, params, request))
 
+    def conclude(self, attempt: Attempt, status: int | None) -> None:
+        """Say how a request ended, so that what it had spent is given back where that is due; never fails.
+
+        Args:
+            attempt: the request's credentials.
+            status: of the answer; None where there is none, because the handler raised.
+        """
+        if attempt.spending is not None:
+            self._driver.run(flows.conclude(self._core, attempt, status))
+
     def verify_token(self, token: str) -> HexclaveUser:
         """The verified user of an access token, of any kind (contract section 2).
 
@@ -144,6 +170,8 @@ class HexclaveClient(BaseClient):
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
         """Hold a verified user or API key, or nobody, against a requirement; return what it lets through.
+
+        A requirement that spends has then spent: giving back is up to you.
 
         Args:
             requirement: from `hexclave_integrations.requirements`.
@@ -270,29 +298,33 @@ class AsyncHexclaveClient(BaseClient):
         super().__init__(config, transport, clock)
         self._driver = AsyncDriver(self.config, self._transport)
 
-    async def authenticate(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> HexclaveUser | None:
+    @property
+    def server(self) -> AsyncServer:
+        """As `HexclaveClient.server`, to be awaited."""
+        return AsyncServer(self._core, self._driver)
+
+    async def authenticate(
+        self, headers: Headers, cookies: Mapping[str, str] | None = None, method: str | None = None
+    ) -> HexclaveUser | None:
         """As `HexclaveClient.authenticate`."""
-        token = self._find_token(headers, cookies)
+        token = self._find_token(headers, cookies, method)
         del headers, cookies  # as local variables, debuggers and error reports would show them
         if isinstance(token, RequestRefused):
             raise token
         return None if token is None else await self._verify(token)
 
-    async def access_token(self, headers: Headers, cookies: Mapping[str, str] | None = None) -> AccessToken:
+    async def access_token(
+        self, headers: Headers, cookies: Mapping[str, str] | None = None, method: str | None = None
+    ) -> AccessToken:
         """As `HexclaveClient.access_token`."""
-        token = self._find_token(headers, cookies) or NotAuthenticated()
+        token = self._find_token(headers, cookies, method) or NotAuthenticated()
         del headers, cookies  # as in `authenticate`
         if isinstance(token, RequestRefused):
             raise token
         return AccessToken(user=await self._verify(token), sealed=Sealed(token.encode()))
 
     async def identify(self, attempt: Attempt) -> HexclaveUser | None:
-        """As `authenticate`, worked out once for each attempt.
-
-        Raises:
-            AuthenticationError: credentials came and are not acceptable.
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.identify`."""
         now = self._core.clock()
         if self._core.settle(attempt, now):
             return self._core.outcome(attempt, now)
@@ -306,24 +338,19 @@ class AsyncHexclaveClient(BaseClient):
         params: Mapping[str, Any] = NO_PARAMS,
         request: object = None,
     ) -> HexclaveUser | HexclaveApiKey | None:
-        """As `HexclaveClient.admit`; a callable team may be a coroutine function.
-
-        Raises:
-            RequestRefused: the answer is no, or cannot be told now.
-            ConfigurationError: the requirement needs something that is not configured.
-        """
+        """As `HexclaveClient.admit`; a callable team may be a coroutine function."""
         known = self._core.admit_known(requirement, attempt)
         if known is not None:
             return known
         return await self._driver.run(flows.admit(self._core, requirement, attempt, params, request))
 
-    async def verify_token(self, token: str) -> HexclaveUser:
-        """The verified user of an access token, of any kind (contract section 2).
+    async def conclude(self, attempt: Attempt, status: int | None) -> None:
+        """As `HexclaveClient.conclude`."""
+        if attempt.spending is not None:
+            await self._driver.run(flows.conclude(self._core, attempt, status))
 
-        Raises:
-            AuthenticationError: the token is not acceptable.
-            Unavailable: it cannot be told now.
-        """
+    async def verify_token(self, token: str) -> HexclaveUser:
+        """As `HexclaveClient.verify_token`."""
         token = concealed(token)
         return await self._verify(token)
 
@@ -350,56 +377,30 @@ class AsyncHexclaveClient(BaseClient):
         return await self._driver.run(flows.authorize(self._core, requirement, principal, params, request))
 
     async def list_permissions(self, user_id: str, team_id: str | None = None) -> frozenset[str]:
-        """The ids of the permissions a user holds in a team, or in the project; nested ones included.
-
-        Raises:
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.list_permissions`."""
         if team_id is None:
             return await self._driver.run(questions.project_permissions(self._core, user_id))
         return await self._driver.run(questions.team_permissions(self._core, user_id, team_id))
 
     async def has_permission(self, user_id: str, permission: str, team_id: str | None = None) -> bool:
-        """Whether a user holds a permission in a team, or in the project.
-
-        Raises:
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.has_permission`."""
         return permission in await self.list_permissions(user_id, team_id)
 
     async def is_team_member(self, user_id: str, team_id: str) -> bool:
-        """Whether a user is a member of a team.
-
-        Raises:
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.is_team_member`."""
         return await self._driver.run(questions.is_team_member(self._core, user_id, team_id))
 
     async def get_user(self, user_id: str) -> HexclaveUser | None:
-        """The user with this id as Hexclave knows them now, of any kind, or None.
-
-        Raises:
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.get_user`."""
         return await self._driver.run(questions.user_by_id(self._core, user_id))
 
     async def get_current_user(self, token: str) -> HexclaveUser:
-        """The user of an access token as Hexclave knows them now, of any kind.
-
-        Raises:
-            AuthenticationError: the token is not acceptable, or the user is gone.
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.get_current_user`."""
         token = concealed(token)
         return await self._driver.run(flows.current_user(self._core, token))
 
     async def check_api_key(self, key: str) -> HexclaveApiKey:
-        """What a user's or team's API key is (contract 4.4); the owner of a user's key may be of any kind.
-
-        Raises:
-            AuthenticationError: the key is unknown, revoked, expired, or its owner is gone.
-            Unavailable: it cannot be told now.
-        """
+        """As `HexclaveClient.check_api_key`."""
         key = concealed(key, ApiKeyNotFound)
         return await self._driver.run(flows.check_api_key(self._core, key))
 

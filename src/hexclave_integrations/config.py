@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, Self
 from urllib.parse import SplitResult, urlsplit
 
+from ._base.origin import as_browsers_write
 from ._base.webhook_secret import signing_key
 from .errors import ConfigurationError
 
@@ -45,7 +46,9 @@ class HexclaveConfig:
         publishable_client_key: `pck_...`; only for projects that require it.
         api_url: base URL of the API; https, or http on loopback.
         issuer_urls: base URLs whose tokens are accepted besides those of `api_url`.
-        accept_cookies: read tokens from cookies too. Cookies invite CSRF: off unless asked for (contract 1.3).
+        accept_cookies: read tokens from cookies too. Cookies invite CSRF: off unless asked for (contract 1.3), and
+            requests that change something then have to come from a page of this server's own origin.
+        trusted_origins: `scheme://host[:port]` of other pages whose requests may carry cookies.
         leeway: clock skew allowed in token times, seconds.
         jwks_max_age: age at which the key set is refreshed in the background, seconds.
         jwks_max_stale: age up to which old keys serve while they cannot be refreshed, seconds.
@@ -69,6 +72,7 @@ class HexclaveConfig:
     api_url: str = "https://api.hexclave.com"
     issuer_urls: tuple[str, ...] = ()
     accept_cookies: bool = False
+    trusted_origins: tuple[str, ...] = ()
     leeway: float = 10
     jwks_max_age: float = 600
     jwks_max_stale: float = 86400
@@ -151,6 +155,15 @@ class HexclaveConfig:
         """
         text = _from_environment(os.environ if environ is None else environ, "webhook_secrets")
         return () if text is None else _strings("webhook_secrets", _parse("webhook_secrets", (), text))
+
+    @staticmethod
+    def data_vault_secret_from_env(environ: Mapping[str, str] | None = None) -> str | None:
+        """The secret that the data vault's values are encrypted with, or None where it is not set (contract 4.7).
+
+        Args:
+            environ: the variables; `os.environ` when None.
+        """
+        return _from_environment(os.environ if environ is None else environ, "data_vault_secret")
 
     @property
     def issuer_bases(self) -> tuple[str, ...]:
@@ -279,6 +292,14 @@ def _base_urls(name: str, value: object) -> tuple[str, ...]:
     return tuple(_base_url(name, item) for item in _strings(name, value))
 
 
+def _origins(name: str, value: object) -> tuple[str, ...]:
+    origins = [as_browsers_write(item) for item in _strings(name, value)]
+    if None in origins:
+        fix = "write scheme://host or scheme://host:port, without a path, a slash at the end, a * or a user name"
+        raise _error(name, "has something that is no origin", f"{fix}, and letters outside ASCII in punycode")
+    return tuple(origin for origin in origins if origin is not None)
+
+
 def _strings(name: str, value: object) -> tuple[str, ...]:
     items: Sequence[object] = (value,) if isinstance(value, str) else value if isinstance(value, list | tuple) else ()
     if (not items and value not in ((), [])) or not all(isinstance(item, str) and item for item in items):
@@ -353,6 +374,7 @@ _CLEANERS: dict[str, Callable[[str, Any], object]] = {
     "api_url": _base_url,
     "issuer_urls": _base_urls,
     "accept_cookies": _boolean,
+    "trusted_origins": _origins,
     "leeway": _number(0, 300),
     "jwks_max_age": _number(1, 86400),
     "jwks_max_stale": _number(1, 7 * 86400),

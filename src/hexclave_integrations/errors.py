@@ -5,6 +5,13 @@
     HexclaveError
     ├── ConfigurationError            a setting, key or secret of yours is wrong: fix it, nothing to retry
     │   └── ServerKeyRefused          ... and Hexclave said so while a request waited (also an Unavailable)
+    ├── InvalidArgument               an argument of a server's own call cannot be right: nothing was sent
+    ├── HexclaveApiError              Hexclave refused a server's own call: `.code`, `.status`, `.details`
+    │   ├── NotFound                  the user, team, item or whatever it is about is not there
+    │   ├── AlreadyExists             ... or is there already
+    │   ├── InsufficientBalance       a customer has less of an item than was to be taken
+    │   └── ReconnectRequired         the user has to connect their account at a provider anew
+    ├── VaultValueDamaged             what the data vault holds under a key is not what was put there
     └── RequestRefused                answer the caller with `.status`, `.headers()`, `.body()`
         ├── AuthenticationError       401: who is this?
         │   ├── NotAuthenticated      no credentials came
@@ -17,7 +24,11 @@
         │   ├── ApiKeyRevoked
         │   ├── ApiKeyExpired
         │   └── WrongApiKeyType       a team's key where a user is asked for
+        ├── PaymentRequired           402: known, and not paid for
+        │   ├── ItemQuantityInsufficient
+        │   └── ProductRequired
         ├── PermissionDenied          403: known, and refused
+        │   ├── CrossOriginRefused    the token came in a cookie, and a page of another origin may have sent it along
         │   ├── RestrictedNotAllowed
         │   ├── TeamPermissionRequired
         │   ├── ProjectPermissionRequired
@@ -41,17 +52,27 @@ from typing import Any, ClassVar, Final
 from . import _reasons as reasons
 
 __all__ = [
+    "AlreadyExists",
     "AnonymousNotAllowed",
     "ApiKeyExpired",
     "ApiKeyNotFound",
     "ApiKeyRevoked",
     "AuthenticationError",
     "ConfigurationError",
+    "CrossOriginRefused",
+    "HexclaveApiError",
     "HexclaveError",
+    "InsufficientBalance",
+    "InvalidArgument",
     "InvalidToken",
+    "ItemQuantityInsufficient",
     "NotAuthenticated",
+    "NotFound",
+    "PaymentRequired",
     "PermissionDenied",
+    "ProductRequired",
     "ProjectPermissionRequired",
+    "ReconnectRequired",
     "RequestRefused",
     "RestrictedNotAllowed",
     "ServerKeyRefused",
@@ -60,6 +81,7 @@ __all__ = [
     "TeamPermissionRequired",
     "TokenExpired",
     "Unavailable",
+    "VaultValueDamaged",
     "WebhookHandlerFailed",
     "WebhookInProgress",
     "WebhookStoreUnavailable",
@@ -79,6 +101,50 @@ class HexclaveError(Exception):
 
 class ConfigurationError(HexclaveError):
     """A setting is missing or wrong; the message names the setting and the fix, never a secret's value."""
+
+
+class InvalidArgument(HexclaveError, ValueError):
+    """An argument cannot be right, so nothing was sent; the message names the argument, never its value."""
+
+
+class HexclaveApiError(HexclaveError):
+    """Hexclave understood a server's own call and refused it; the message holds no value of the call.
+
+    Attributes:
+        code: the known error (contract section 5), or None where Hexclave said it in words alone (contract 3.3).
+        status: the HTTP status of Hexclave's answer.
+        details: what Hexclave adds, which may name users, addresses and the like; the words, as `text`, without a code.
+    """
+
+    def __init__(self, code: str | None, status: int, details: Mapping[str, object] | None = None) -> None:
+        super().__init__(f"Hexclave refused the call: {code or 'no code'} (status {status}).")
+        self.code = code
+        self.status = status
+        self.details = dict(details) if details else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle with the arguments of `__init__`, which are not `args`."""
+        return self.__class__, (self.code, self.status, self.details)
+
+
+class NotFound(HexclaveApiError):
+    """The user, team, membership, permission, key, item, product, store or session is not there."""
+
+
+class AlreadyExists(HexclaveApiError):
+    """What was to be made is there already."""
+
+
+class InsufficientBalance(HexclaveApiError):
+    """The customer has less of the item than was to be taken; nothing was taken."""
+
+
+class ReconnectRequired(HexclaveApiError):
+    """The provider gives no such access token any more: the user has to connect their account anew."""
+
+
+class VaultValueDamaged(HexclaveError):
+    """The data vault holds something under the key that was not encrypted by the vault for it."""
 
 
 class RequestRefused(HexclaveError):
@@ -218,10 +284,40 @@ class WrongApiKeyType(AuthenticationError):
     reason = reasons.API_KEY_TYPE
 
 
+class PaymentRequired(RequestRefused):
+    """402: the caller may, and has not paid for it, or has used it up (RFC 9110 section 15.5.3)."""
+
+    status = 402
+
+
+class ItemQuantityInsufficient(PaymentRequired):
+    """The customer's balance of the item named in `details["item_id"]` is too low."""
+
+    code = "ITEM_QUANTITY_INSUFFICIENT_AMOUNT"
+    text = "The balance of an item is lower than what is required."
+    reason = reasons.ITEM_INSUFFICIENT
+
+
+class ProductRequired(PaymentRequired):
+    """The customer does not have the product named in `details["product_id"]`."""
+
+    code = "PRODUCT_REQUIRED"
+    text = "A product is required that the customer does not have."
+    reason = reasons.PRODUCT_MISSING
+
+
 class PermissionDenied(RequestRefused):
     """403: Hexclave's answer is known, and it is no."""
 
     status = 403
+
+
+class CrossOriginRefused(PermissionDenied):
+    """The token came in a cookie, which a browser sends unasked, and another site's page may have made the request."""
+
+    code = "CSRF_CHECK_FAILED"
+    text = "The CSRF check failed: the request may come from another site. Send the token in a header."
+    reason = reasons.REQUEST_OF_ANOTHER_PAGE
 
 
 class RestrictedNotAllowed(PermissionDenied):

@@ -7,70 +7,56 @@ the plain ones of this module.
 from __future__ import annotations
 
 import dataclasses
-import enum
-import functools
-import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Concatenate, Final, Generic, Literal, ParamSpec, Self, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar
 
 from ._base import strict
 from ._base.guards import NotADependency, RefusesAsDependency, Unapplied
+from ._factories import (
+    SELECTED_TEAM,
+    RequireItem,
+    RequirePermission,
+    RequireProduct,
+    RequireProjectPermission,
+    RequireTeam,
+    TeamReference,
+    explained,
+)
 from .errors import AnonymousNotAllowed, ConfigurationError, RestrictedNotAllowed
 from .user import HexclaveUser
 
 __all__ = [
     "SELECTED_TEAM",
     "UNAPPLIED",
+    "RequireItem",
     "RequirePermission",
+    "RequireProduct",
     "RequireProjectPermission",
     "RequireTeam",
     "Requirement",
     "TeamReference",
     "optional_user",
     "require_api_key",
+    "require_item",
     "require_permission",
+    "require_product",
     "require_project_permission",
     "require_team",
     "require_user",
 ]
 
 
-class _SelectedTeam(enum.Enum):
-    SELECTED_TEAM = "selected team"
-
-
-SELECTED_TEAM: Final = _SelectedTeam.SELECTED_TEAM
-"""The team the user selected: a preference, so membership or permission is checked as for any other team."""
-
-TeamReference: TypeAlias = str | _SelectedTeam | Callable[[Any], Any]
-"""A literal team id, `"{name}"` for a route parameter, `SELECTED_TEAM`, or a callable taking the request."""
-
-Scope: TypeAlias = Literal["user", "team", "team permission", "project permission", "api key"]
+Scope: TypeAlias = Literal["user", "team", "team permission", "project permission", "api key", "item", "product"]
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PERMISSION = re.compile(r"\$?[a-z0-9_:]+")  # contract 4.3
+_PAYMENT_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
+_MAX_AMOUNT: Final = 2**31 - 1  # contract 4.5
+_WITH_TEAM: Final = ("team", "team permission", "item", "product")
 
 R = TypeVar("R", bound="Requirement")
-P = ParamSpec("P")
-T = TypeVar("T")
-U = TypeVar("U", bound=Unapplied)
-
-
-def _explained(method: Callable[Concatenate[U, P], T]) -> Callable[Concatenate[U, P], T]:
-    """Answer a call with the wrong arguments, such as `@require_user.live` makes of a view, with what to write."""
-    signature = inspect.signature(method)
-
-    @functools.wraps(method)
-    def call(self: U, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            signature.bind(self, *args, **kwargs)
-        except TypeError:
-            raise NotADependency(self._fix()) from None
-        return method(self, *args, **kwargs)
-
-    return call
 
 
 class _Allow(Unapplied, Generic[R]):
@@ -81,7 +67,7 @@ class _Allow(Unapplied, Generic[R]):
     def __init__(self, requirement: R) -> None:
         self._requirement = requirement
 
-    @_explained
+    @explained
     def __call__(self, *, restricted: bool = False, anonymous: bool = False, api_key: bool = False) -> R:
         """A copy that lets more through.
 
@@ -110,7 +96,7 @@ class _Live(Unapplied, Generic[R]):
     def __init__(self, requirement: R) -> None:
         self._requirement = requirement
 
-    @_explained
+    @explained
     def __call__(self) -> R:
         """A copy that asks Hexclave on every request whether user and session still exist (contract 9.20)."""
         return dataclasses.replace(self._requirement, is_live=True)
@@ -131,12 +117,18 @@ class Requirement:
         is_live: ask Hexclave now, cache nothing.
         team: the team that the scope is about, or None.
         permission: the permission's id, or None.
+        item: the id of the item that the caller, or the team, has to have some of, or None.
+        amount: how much of it.
+        spend: take the amount, once for a request.
+        returns_on_client_error: give it back after a 4xx of the handler's own, too.
+        product: the id of the product that the caller, or the team, has to have, or None.
         team_parameter: the name in a `"{name}"` team reference, or None.
         needs_server_key: whether Hexclave has to be asked on behalf of the server.
         takes_api_key: whether API keys are looked for in the request.
 
     Raises:
-        ConfigurationError: a literal team is no UUID, a permission id cannot exist, or the scope would ignore one.
+        ConfigurationError: a literal team is no UUID, an id cannot exist, an amount cannot be right, or the scope would
+            ignore one.
     """
 
     scope: Scope = "user"
@@ -147,6 +139,11 @@ class Requirement:
     is_live: bool = False
     team: TeamReference | None = None
     permission: str | None = None
+    item: str | None = None
+    amount: int = 1
+    spend: bool = False
+    returns_on_client_error: bool = False
+    product: str | None = None
     # Worked out once: they are read on every request.
     team_parameter: str | None = field(init=False, repr=False, compare=False)
     needs_server_key: bool = field(init=False, repr=False, compare=False)
@@ -156,7 +153,7 @@ class Requirement:
 
     def __post_init__(self) -> None:
         if (self.permission is not None and not self.scope.endswith("permission")) or (
-            self.team is not None and not self.scope.startswith("team")
+            self.team is not None and self.scope not in _WITH_TEAM
         ):
             raise ConfigurationError(
                 "A team or permission that the scope does not ask about would be ignored. "
@@ -170,7 +167,8 @@ class Requirement:
             raise ConfigurationError(
                 "A permission id has lower-case letters, digits, '_' and ':' only, with '$' before Hexclave's own."
             )
-        if self.scope.startswith("team") and not (
+        self._check_payment()
+        if (self.scope.startswith("team") or self.team is not None) and not (
             self.team is SELECTED_TEAM
             or callable(self.team)
             or (isinstance(self.team, str) and (_PARAMETER.fullmatch(self.team) or strict.is_uuid(self.team)))
@@ -182,6 +180,25 @@ class Requirement:
         object.__setattr__(self, "team_parameter", match[1] if match else None)
         object.__setattr__(self, "needs_server_key", self.is_live or self.api_key or self.scope != "user")
         object.__setattr__(self, "takes_api_key", self.api_key or self.scope == "api key")
+
+    def _check_payment(self) -> None:
+        if (self.scope == "item", self.scope == "product") != (self.item is not None, self.product is not None) or (
+            self.scope != "item" and (self.amount != 1 or self.spend)
+        ):
+            raise ConfigurationError(
+                "An item or product that the scope does not ask about would be ignored. "
+                "Use require_item or require_product."
+            )
+        for named in (self.item, self.product):
+            if named is not None and not (isinstance(named, str) and _PAYMENT_ID.fullmatch(named)):
+                raise ConfigurationError(
+                    "The id of an item or product has letters, digits, '_' and '-' only, does not begin with '-', and "
+                    "has 63 characters at most."
+                )
+        if isinstance(self.amount, bool) or not (isinstance(self.amount, int) and 1 <= self.amount <= _MAX_AMOUNT):
+            raise ConfigurationError("The amount of an item is a whole number from 1 to 2147483647.")
+        if not isinstance(self.spend, bool) or (self.returns_on_client_error and not self.spend):
+            raise ConfigurationError("Only what is spent can be given back: write require_item(..., spend=True).")
 
     def __bool__(self) -> bool:
         """A requirement is no answer: `return require_user` in a permission class would let everybody in.
@@ -200,6 +217,10 @@ class Requirement:
     def live(self) -> _Live[Self]:
         """`.live()`: a copy that is true only if Hexclave confirms it now."""
         return _Live(self)
+
+    def without_spending(self) -> Self:
+        """The same question, where the answer matters and nothing is served: a balance that is high enough."""
+        return dataclasses.replace(self, spend=False, returns_on_client_error=False) if self.spend else self
 
     def check_kind(self, user: HexclaveUser) -> None:
         """Hold the kind of a user against this requirement.
@@ -242,88 +263,6 @@ UNAPPLIED: Final = (Requirement, Unapplied)
 """What asks nobody where it stands for a function, a view or an answer: for `isinstance`."""
 
 
-class _Factory(Unapplied, Generic[R]):
-    """A function that makes requirements of one class, and has to be called where the route is written.
-
-    Args:
-        requirement: the adapter's class of requirements.
-        spelling: how the adapter's users write it, for error texts; `{}` stands for the call.
-    """
-
-    __slots__ = ("_requirement", "_spelling")
-
-    _example: ClassVar[str]
-
-    def __init__(self, requirement: type[R], spelling: str = "{}") -> None:
-        self._requirement = requirement
-        self._spelling = spelling
-
-    def _fix(self) -> str:
-        call = self._spelling.replace("{}", self._example)
-        return f"A requirement was used without calling it. Write {call}."
-
-
-class RequirePermission(_Factory[R]):
-    """Let holders of a team permission through, directly or through another one (contract 4.3).
-
-    Args:
-        team: a team id, `"{name}"`, `SELECTED_TEAM`, or a callable taking the request.
-        permission: the permission's id.
-
-    Raises:
-        ConfigurationError: neither can be right.
-    """
-
-    __slots__ = ()
-
-    _example = 'require_permission("{team_id}", "export_reports")'
-
-    @_explained
-    def __call__(self, team: TeamReference, permission: str) -> R:
-        """Make the requirement; see the class."""
-        return self._requirement(scope="team permission", team=team, permission=permission)
-
-
-class RequireProjectPermission(_Factory[R]):
-    """Let holders of a project permission through.
-
-    Args:
-        permission: the permission's id.
-
-    Raises:
-        ConfigurationError: the id cannot exist.
-    """
-
-    __slots__ = ()
-
-    _example = 'require_project_permission("access_admin_dashboard")'
-
-    @_explained
-    def __call__(self, permission: str) -> R:
-        """Make the requirement; see the class."""
-        return self._requirement(scope="project permission", permission=permission)
-
-
-class RequireTeam(_Factory[R]):
-    """Let members of a team through.
-
-    Args:
-        team: a team id, `"{name}"`, `SELECTED_TEAM`, or a callable taking the request.
-
-    Raises:
-        ConfigurationError: the reference cannot be right.
-    """
-
-    __slots__ = ()
-
-    _example = 'require_team("{team_id}")'
-
-    @_explained
-    def __call__(self, team: TeamReference) -> R:
-        """Make the requirement; see the class."""
-        return self._requirement(scope="team", team=team)
-
-
 require_user: Final = Requirement()
 """A regular user."""
 
@@ -333,8 +272,18 @@ require_api_key: Final = Requirement(scope="api key")
 optional_user: Final = Requirement(optional=True, restricted=True, anonymous=True)
 """Everyone; the user is None when no credentials came. Bad credentials are refused."""
 
+require_item: Final = RequireItem(Requirement)
+"""Callers who have enough of an item: `require_item("credits", 1, spend=True)`.
+
+`client.authorize` spends and returns; nobody tells it how things ended, so giving back is up to its caller:
+`client.server.items.change`.
+"""
+
 require_permission: Final = RequirePermission(Requirement)
 """Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
+
+require_product: Final = RequireProduct(Requirement)
+"""Callers who have a product, or members of a team that has it: `require_product("pro", "{team_id}")`."""
 
 require_project_permission: Final = RequireProjectPermission(Requirement)
 """Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""

@@ -68,6 +68,11 @@ def build_fastapi_app(config: HexclaveConfig) -> FastAPI:
         "/teams/{team_id}/export": fastapi.require_permission("{team_id}", PERMISSION),
         "/selected/export": fastapi.require_permission(SELECTED_TEAM, PERMISSION),
         "/project": fastapi.require_project_permission(PROJECT_PERMISSION),
+        "/credits": fastapi.require_item("credits", 2),
+        "/spend": fastapi.require_item("credits", 2, spend=True),
+        "/pro": fastapi.require_product("pro"),
+        "/teams/{team_id}/spend": fastapi.require_item("seats", 1, team="{team_id}", spend=True),
+        "/teams/{team_id}/pro": fastapi.require_product("team-pro", "{team_id}"),
     }
     for path, requirement in guarded.items():
 
@@ -122,6 +127,11 @@ def build_starlette(config: HexclaveConfig) -> AbstractContextManager[Ask]:
             Route("/teams/{team_id}/export", starlette.require_permission("{team_id}", PERMISSION)(view)),
             Route("/selected/export", starlette.require_permission(SELECTED_TEAM, PERMISSION)(view)),
             Route("/project", starlette.require_project_permission(PROJECT_PERMISSION)(view)),
+            Route("/credits", starlette.require_item("credits", 2)(view)),
+            Route("/spend", starlette.require_item("credits", 2, spend=True)(view)),
+            Route("/pro", starlette.require_product("pro")(view)),
+            Route("/teams/{team_id}/spend", starlette.require_item("seats", 1, team="{team_id}", spend=True)(view)),
+            Route("/teams/{team_id}/pro", starlette.require_product("team-pro", "{team_id}")(view)),
             *(starlette.supabase_route(signer, path) for path, signer in SIGNERS.items()),
         ],
         middleware=[Middleware(starlette.HexclaveMiddleware, config=config)],
@@ -143,6 +153,11 @@ _BY_HAND: dict[str, requirements.Requirement] = {
     "export": requirements.require_permission("{team_id}", PERMISSION),
     "/selected/export": requirements.require_permission(SELECTED_TEAM, PERMISSION),
     "/project": requirements.require_project_permission(PROJECT_PERMISSION),
+    "/credits": requirements.require_item("credits", 2),
+    "/spend": requirements.require_item("credits", 2, spend=True),
+    "/pro": requirements.require_product("pro"),
+    "spend": requirements.require_item("seats", 1, team="{team_id}", spend=True),
+    "pro": requirements.require_product("team-pro", "{team_id}"),
     **{path: signer.guard(requirements.require_user) for path, signer in SIGNERS.items()},
 }
 

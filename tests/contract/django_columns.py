@@ -35,6 +35,11 @@ REQUIREMENTS: dict[str, django.DjangoRequirement] = {
     "teams/<str:team_id>/export": django.require_permission("{team_id}", PERMISSION),
     "selected/export": django.require_permission(django.SELECTED_TEAM, PERMISSION),
     "project": django.require_project_permission(PROJECT_PERMISSION),
+    "credits": django.require_item("credits", 2),
+    "spend": django.require_item("credits", 2, spend=True),
+    "pro": django.require_product("pro"),
+    "teams/<str:team_id>/spend": django.require_item("seats", 1, team="{team_id}", spend=True),
+    "teams/<str:team_id>/pro": django.require_product("team-pro", "{team_id}"),
 }
 
 

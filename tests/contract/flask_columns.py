@@ -48,6 +48,11 @@ def build_flask_app(config: HexclaveConfig, *, is_async: bool = False) -> framew
         "/teams/<team_id>/export": (flask.require_permission("{team_id}", PERMISSION), user),
         "/selected/export": (flask.require_permission(flask.SELECTED_TEAM, PERMISSION), user),
         "/project": (flask.require_project_permission(PROJECT_PERMISSION), user),
+        "/credits": (flask.require_item("credits", 2), user),
+        "/spend": (flask.require_item("credits", 2, spend=True), user),
+        "/pro": (flask.require_product("pro"), user),
+        "/teams/<team_id>/spend": (flask.require_item("seats", 1, team="{team_id}", spend=True), user),
+        "/teams/<team_id>/pro": (flask.require_product("team-pro", "{team_id}"), user),
     }
     for path, (requirement, view) in guarded.items():
         app.add_url_rule(path, path.replace(".", "_"), requirement(coloured(view)))

@@ -56,6 +56,9 @@ class Route:
         headers: of the view's answer.
         refuses: the view refuses as its framework's users do: with an exception that stands for 401, if there is one.
         is_websocket: it answers a websocket instead, with a message.
+        status: of the view's answer.
+        on_visit: what the view does besides.
+        fails_before_accept: the view of a websocket does what it does before it accepts it.
     """
 
     path: str
@@ -64,11 +67,15 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict)
     refuses: bool = False
     is_websocket: bool = False
+    status: int = 200
+    on_visit: Callable[[], object] = lambda: None
+    fails_before_accept: bool = False
     visits: int = 0
 
     def visit(self) -> dict[str, bool]:
         """What the view does, and its answer."""
         self.visits += 1
+        self.on_visit()
         return {"visited": True}
 
 
@@ -116,7 +123,7 @@ def serve_starlette(
         async def answer(request: Request) -> JSONResponse:
             if route.refuses:
                 raise HTTPException(401)
-            return JSONResponse(route.visit(), headers=dict(route.headers))
+            return JSONResponse(route.visit(), route.status, dict(route.headers))
 
         if route.is_websocket:
             return WebSocketRoute(route.path, guarded(_websocket(route), route.guards(adapter)))
@@ -144,7 +151,7 @@ def serve_fastapi(
         async def answer() -> JSONResponse:
             if route.refuses:
                 raise HTTPException(401)
-            return JSONResponse(route.visit(), headers=dict(route.headers))
+            return JSONResponse(route.visit(), route.status, dict(route.headers))
 
         app.api_route(route.path, methods=list(route.methods), dependencies=dependencies)(answer)
 
@@ -158,6 +165,8 @@ def serve_fastapi(
 
 def _websocket(route: Route) -> Callable[[WebSocket], Any]:
     async def talk(websocket: WebSocket) -> None:
+        if route.fails_before_accept:
+            route.visit()
         await websocket.accept()
         await websocket.send_json(route.visit())
         await websocket.close()
@@ -177,7 +186,7 @@ def serve_flask(*, is_async: bool) -> Serve:
             def answer(**params: Any) -> Any:
                 if route.refuses:
                     flask_framework.abort(401)
-                return route.visit(), dict(route.headers)
+                return route.visit(), route.status, dict(route.headers)
 
             async def answer_async(**params: Any) -> Any:
                 return answer()
@@ -231,7 +240,9 @@ def _rule(route: Route) -> str:
 def plain(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
     def view_of(route: Route) -> Callable[..., Any]:
         def answer(request: HttpRequest, **params: Any) -> JsonResponse:
-            return JsonResponse(route.visit(), status=401 if route.refuses else 200, headers=dict(route.headers))
+            return JsonResponse(
+                route.visit(), status=401 if route.refuses else route.status, headers=dict(route.headers)
+            )
 
         async def answer_async(request: HttpRequest, **params: Any) -> JsonResponse:
             return answer(request)
@@ -252,7 +263,7 @@ def drf(adapter: Any, routes: Sequence[Route]) -> list[Any]:
         def answer(self: Any, request: Any, **params: Any) -> Response:
             if route.refuses:
                 raise NotAuthenticated
-            return Response(route.visit(), headers=dict(route.headers), content_type="application/json")
+            return Response(route.visit(), route.status, headers=dict(route.headers), content_type="application/json")
 
         for method in route.methods:
             setattr(View, method.lower(), answer)
@@ -266,7 +277,7 @@ def ninja(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
         def answer(request: HttpRequest) -> Any:
             if route.refuses:
                 raise HttpError(401, "no")
-            return JsonResponse(route.visit(), headers=dict(route.headers))
+            return JsonResponse(route.visit(), status=route.status, headers=dict(route.headers))
 
         def team_answer(request: HttpRequest, team_id: str) -> Any:
             return answer(request)
@@ -285,8 +296,9 @@ def ninja(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
         api = NinjaAPI(urls_namespace=f"duties-{is_async}-{id(routes)}", docs_url=None, openapi_url=None)
         for number, route in enumerate(routes):
             first, *others = [*route.guards(adapter), None]  # a list of several would be "any of them"
-            auth = None if first is None else HexclaveAuth(first)
-            view = guarded(operation_of(route), [guard for guard in others if guard is not None])
+            auth = None if first is None or getattr(first, "optional", False) else HexclaveAuth(first)
+            asked = others if auth is not None else [first, *others]  # an operation's `auth` cannot be optional
+            view = guarded(operation_of(route), [guard for guard in asked if guard is not None])
             rule = route.path.replace("{", "{str:")
             api.api_operation(list(route.methods), rule, auth=auth, operation_id=f"view_{number}")(view)
         return [django_path("", api.urls)]

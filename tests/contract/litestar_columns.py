@@ -48,6 +48,11 @@ def build_litestar(config: HexclaveConfig) -> Iterator[Ask]:
         guarded("/teams/{team_id:str}/export", litestar.require_permission("{team_id}", PERMISSION)),
         guarded("/selected/export", litestar.require_permission(SELECTED_TEAM, PERMISSION)),
         guarded("/project", litestar.require_project_permission(PROJECT_PERMISSION)),
+        guarded("/credits", litestar.require_item("credits", 2)),
+        guarded("/spend", litestar.require_item("credits", 2, spend=True)),
+        guarded("/pro", litestar.require_product("pro")),
+        guarded("/teams/{team_id:str}/spend", litestar.require_item("seats", 1, team="{team_id}", spend=True)),
+        guarded("/teams/{team_id:str}/pro", litestar.require_product("team-pro", "{team_id}")),
         *(litestar.supabase_handler(signer, path) for path, signer in SIGNERS.items()),
     ]
     with AsgiServer(Litestar(handlers, plugins=[litestar.HexclavePlugin(config)], openapi_config=None)) as server:
@@ -69,6 +74,8 @@ def serve_litestar(
 
             @websocket(path, guards=guards)
             async def talk(socket: WebSocket[Any, Any, Any]) -> None:
+                if wanted.fails_before_accept:
+                    wanted.visit()
                 await socket.accept()
                 await socket.send_json(wanted.visit())
                 await socket.close()
@@ -79,7 +86,7 @@ def serve_litestar(
         async def answer(request: Connection) -> Response[Any]:
             if wanted.refuses:
                 raise NotAuthorizedException
-            return Response(wanted.visit(), headers=dict(wanted.headers))
+            return Response(wanted.visit(), headers=dict(wanted.headers), status_code=wanted.status)
 
         return [answer]
 

@@ -32,6 +32,10 @@ class World:
         self.sandbox.add_member(self.team, self.alice)
         self.sandbox.grant(self.alice, "export_reports", team=self.team)
         self.sandbox.grant(self.alice, "access_admin_dashboard")
+        self.sandbox.define_item("credits")
+        self.sandbox.define_item("seats", customer_type="team")
+        self.sandbox.define_product("pro")
+        self.sandbox.define_product("team-pro", customer_type="team")
 
     def claims(self, user: Any) -> dict[str, Any]:
         return jwt.decode(self.sandbox.token(user), options={"verify_signature": False})
@@ -135,6 +139,11 @@ NO_PROJECT_PERMISSION = refused(
     "PROJECT_PERMISSION_REQUIRED",
     "A project permission is required that the user does not have.",
     details={"permission_id": "access_admin_dashboard"},
+)
+ANOTHER_SITE = refused(
+    403,
+    "CSRF_CHECK_FAILED",
+    "The CSRF check failed: the request may come from another site. Send the token in a header.",
 )
 NO_MEMBER = refused(403, "TEAM_MEMBERSHIP_REQUIRED", "Membership of the team is required.")
 NO_KEY = refused(401, "API_KEY_NOT_FOUND", "The API key is not valid.", challenge=BEARER)

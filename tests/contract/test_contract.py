@@ -11,8 +11,8 @@ from hexclave_integrations import _reasons as reasons
 
 from .apps import COLUMNS, Build
 from .driving import listening
+from .paid_rows import ROWS
 from .signers import SECRET
-from .supabase_rows import ROWS
 from .table import Row, World
 
 every_column = pytest.mark.parametrize("build", [pytest.param(build, id=name) for name, build in COLUMNS.items()])

@@ -1,11 +1,12 @@
-"""Every duty of `duties.py`, of every adapter."""
+"""Every duty of `duties.py` and `paid_duties.py`, of every adapter."""
 
 from __future__ import annotations
 
 import pytest
 
-from .duties import DUTIES, Duty
+from .duties import Duty
 from .frameworks import FRAMEWORKS, Framework
+from .paid_duties import DUTIES
 
 
 @pytest.mark.parametrize(

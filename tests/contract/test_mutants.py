@@ -1,11 +1,12 @@
-"""The duties notice: for each careless adapter of `mutants.py`, those named there and no others."""
+"""The duties notice: for each careless adapter of `paid_mutants.py`, which has all, those named there and no others."""
 
 from __future__ import annotations
 
 import pytest
 
-from .duties import DUTIES
-from .mutants import MUTANTS, Mutant
+from .mutants import Mutant
+from .paid_duties import DUTIES
+from .paid_mutants import MUTANTS
 
 
 @pytest.mark.parametrize("mutant", [pytest.param(one, id=one.name) for one in MUTANTS])

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
 from .._adapter.close_codes import close_code
-from .._adapter.origin import is_own_origin
 from .._adapter.subprotocol import SUBPROTOCOL, split_offered
 from .._token.find import STACK_TOKEN, are_there, read_cookies
 from ..api_key import HexclaveApiKey
@@ -48,8 +47,8 @@ class Caller:
         self.answers_subprotocol = is_websocket and _take_subprotocol_token(scope, client)
         self.is_accepted = False
         headers = scope.get("headers", ())
-        cookies = _cookies_of_own_page if is_websocket else _cookies
-        self.attempt = client.attempt(headers, lambda: cookies(headers))
+        method = scope.get("method")
+        self.attempt = client.attempt(headers, lambda: _cookies(headers), method, is_websocket=is_websocket)
         # The checks that were begun. None once the answer has started: nothing can be held back any more.
         self._begun: list[Coroutine[Any, Any, Any]] | None = []
         earlier: Caller | None = scope.get(SCOPE_KEY)  # of middleware around ours that has asked already
@@ -99,22 +98,6 @@ class Caller:
 
 def _cookies(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
     return read_cookies(value.decode("latin-1") for name, value in headers if name == b"cookie")
-
-
-def _cookies_of_own_page(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
-    """The cookies of a websocket that a page of the same host opens; for any other websocket, none.
-
-    A browser sends cookies no matter which page opens a websocket, and it lets that page read what the server sends.
-    """
-    headers = list(headers)
-    is_own = is_own_origin(_only(headers, b"origin"), _only(headers, b"host"))
-    return _cookies(headers) if is_own else {}
-
-
-def _only(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str | None:
-    """The value of a header; None if the header is missing or came more than once."""
-    values = [value for name, value in headers if name.lower() == wanted]
-    return values[0].decode("latin-1") if len(values) == 1 else None
 
 
 def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:

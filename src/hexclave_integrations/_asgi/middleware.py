@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from .._adapter.outcome import is_last, status_after
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused
 from .caches import CacheGuard
@@ -85,10 +86,11 @@ class CallerMiddleware:
             await self._identify(caller, scope)
         else:
             show_user(caller, scope)
-        started = False
+        started, attempt = False, caller.attempt
+        status: int | None = None
 
         async def guarded_send(message: Message) -> None:
-            nonlocal started
+            nonlocal started, status
             started = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 caller.expect_awaited()
@@ -99,7 +101,13 @@ class CallerMiddleware:
                 if caller.answers_subprotocol and not message.get("subprotocol"):
                     # A browser drops a connection that selects none of the subprotocols it offered.
                     message = {**message, "subprotocol": SUBPROTOCOL}
+            if attempt.spending is None:
+                await send(message)
+                return
+            status = status_after(message, status, attempt)
             await send(message)
+            if is_last(message):  # before background work begins
+                await caller.client.conclude(attempt, status)
 
         try:
             await self._app(scope, receive, guarded_send)
@@ -109,6 +117,8 @@ class CallerMiddleware:
             await self._answer(scope, receive, guarded_send, error)
         finally:
             caller.close()
+            if attempt.spending is not None:
+                await caller.client.conclude(attempt, status)
 
     async def _identify(self, caller: Caller, scope: Scope) -> None:
         """Identify the caller before the application runs; only called with `_identifies_everybody`."""

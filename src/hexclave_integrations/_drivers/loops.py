@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _reasons as reasons
 from .._base import drive
-from .._policy.effects import Background, Effect, Fetch, Flow, Once, UseFleet
+from .._policy.effects import Background, Compute, Effect, Fetch, Flow, Once, Pause, UseFleet
 from .._wire.messages import Reply, Request, TransportError, logger
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, Unavailable
@@ -85,6 +85,10 @@ class AsyncDriver:
             return None
         if isinstance(effect, UseFleet):
             return await getattr(effect.memory, f"a{effect.operation}")(*effect.arguments)
+        if isinstance(effect, Compute):
+            return await asyncio.to_thread(effect.function)
+        if isinstance(effect, Pause):
+            return await asyncio.sleep(effect.seconds)
         result = effect.function()
         return await result if hasattr(result, "__await__") else result
 

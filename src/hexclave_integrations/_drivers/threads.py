@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Hashable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -12,7 +13,7 @@ from typing import Any, Final, TypeVar
 from .. import _reasons as reasons
 from .._base import drive
 from .._memory.redis import RedisUnavailable
-from .._policy.effects import Background, Effect, Fetch, Flow, Once, UseFleet
+from .._policy.effects import Background, Effect, Fetch, Flow, Once, Pause, UseFleet
 from .._wire.messages import Reply, Request, TransportError, logger
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, HexclaveError, Unavailable
@@ -87,6 +88,8 @@ class SyncDriver:
             return None
         if isinstance(effect, UseFleet):
             return getattr(effect.memory, effect.operation)(*effect.arguments)
+        if isinstance(effect, Pause):
+            return time.sleep(effect.seconds)
         result = effect.function()
         if hasattr(result, "__await__"):
             if hasattr(result, "close"):

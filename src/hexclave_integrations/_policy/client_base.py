@@ -35,21 +35,31 @@ class BaseClient:
         if on_change is not None:  # a sandbox, which says when what it answered is no longer true
             on_change(self._core.forget_answers)
 
-    def attempt(self, headers: Headers, cookies: Callable[[], Mapping[str, str] | None] = lambda: None) -> Attempt:
+    def attempt(
+        self,
+        headers: Headers,
+        cookies: Callable[[], Mapping[str, str] | None] = lambda: None,
+        method: str | None = None,
+        *,
+        is_websocket: bool = False,
+    ) -> Attempt:
         """The credentials of one request, for `admit` and `identify`; an adapter keeps it on its request.
 
         Args:
             headers: the request's headers.
             cookies: gives its cookies, still percent-encoded; called only with `accept_cookies`.
+            method: its method; None where it is not known, which counts as one that changes something.
+            is_websocket: whether it is the handshake of a websocket.
         """
-        return Attempt(find.collect(_pairs(headers), self._core.wanted_headers), cookies)
+        found = find.collect(_pairs(headers), self._core.wanted_headers)
+        return Attempt(found, cookies, method, is_websocket=is_websocket)
 
     def presume(self, attempt: Attempt, user: HexclaveUser | None) -> None:
         """Take somebody for the caller of a request without credentials: for the tests of applications alone."""
         attempt.settle(self._core, None if user is None else VerifiedToken(user, math.inf, 0))
 
     def _find_token(
-        self, headers: Headers, cookies: Mapping[str, str] | None
+        self, headers: Headers, cookies: Mapping[str, str] | None, method: str | None
     ) -> find.Credential | RequestRefused | None:
         """The access token in a request, or None, or the refusal of what cannot be read.
 
@@ -57,8 +67,8 @@ class BaseClient:
         error reports show the local variables of every function that an exception passes through.
         """
         try:
-            return find.find_token(find.collect(_pairs(headers), self._core.wanted_headers), cookies, self.config)
-        except InvalidToken as error:
+            return self.attempt(headers, lambda: cookies, method).find_token(self.config)
+        except RequestRefused as error:
             self._core.note(error)
             error.__context__ = None
             return error.with_traceback(None)

@@ -1,6 +1,6 @@
 """What a flow may yield: its effects.
 
-A `Flow[T]` yields one of five effects and is resumed with the outcome::
+A `Flow[T]` yields one of seven effects and is resumed with the outcome::
 
     Fetch(request)        make this HTTP request       a Reply; or TransportError is thrown in
     Once(key, start)      run a flow, unless one with  (True, what it returned), or its error is thrown in;
@@ -9,6 +9,8 @@ A `Flow[T]` yields one of five effects and is resumed with the outcome::
     Background(start)     run a flow, do not wait      None
     UseFleet(...)         use the fleet's memory       what the operation returns; or RedisUnavailable is thrown in
     Call(function)        call the application's code  its result, awaited where that is possible
+    Compute(function)     compute for milliseconds     its result; on a loop, other tasks go on meanwhile
+    Pause(seconds)        wait                         None
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any, TypeAlias, TypeVar
 from .._memory.fleet import FleetMemory
 from .._wire.messages import Request
 
-__all__ = ["Background", "Call", "Effect", "Fetch", "Flow", "Once", "UseFleet"]
+__all__ = ["Background", "Call", "Compute", "Effect", "Fetch", "Flow", "Once", "Pause", "UseFleet"]
 
 T = TypeVar("T")
 
@@ -66,5 +68,19 @@ class Call:
     function: Callable[[], Any]
 
 
-Effect: TypeAlias = Fetch | Once | Background | UseFleet | Call
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Call a `function` of ours that takes too long for an event loop to stand still."""
+
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait for `seconds`."""
+
+    seconds: float
+
+
+Effect: TypeAlias = Fetch | Once | Background | UseFleet | Call | Compute | Pause
 Flow: TypeAlias = Generator[Effect, Any, T]

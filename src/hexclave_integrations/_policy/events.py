@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import _reasons as reasons
@@ -11,7 +11,7 @@ from ..errors import Unavailable
 from .effects import Flow, UseFleet
 from .state import Core
 
-__all__ = ["forget"]
+__all__ = ["forget", "forget_here", "forget_tags", "tags_of_event"]
 
 
 def forget(core: Core, kind: str, data: Mapping[str, Any]) -> Flow[None]:
@@ -24,7 +24,15 @@ def forget(core: Core, kind: str, data: Mapping[str, Any]) -> Flow[None]:
     Raises:
         Unavailable: the fleet cannot be told now; the sender has to come back.
     """
-    tags = _tags_of_event(kind, data)
+    yield from forget_tags(core, tags_of_event(kind, data))
+
+
+def forget_tags(core: Core, tags: Sequence[str]) -> Flow[None]:
+    """Forget every answer about the users, teams and API keys that the tags name, here and in the whole fleet.
+
+    Raises:
+        Unavailable: the fleet cannot be told now; this process has forgotten.
+    """
     if not tags:
         return
     try:
@@ -33,14 +41,21 @@ def forget(core: Core, kind: str, data: Mapping[str, Any]) -> Flow[None]:
         if core.fleet is not None:
             yield UseFleet(core.fleet, "forget", (tags,))
     except RedisUnavailable as error:
-        core.log.error("Redis cannot be told what a webhook made untrue: %s", error)
+        core.log.error("Redis cannot be told what is not true any more: %s", error)
         raise Unavailable(retry_after=5, reason=reasons.FLEET_UNAVAILABLE) from None
     finally:
-        core.answers.forget(tags)
-        core.api_keys.forget(tags)
+        forget_here(core, tags)
 
 
-def _tags_of_event(kind: str, data: Mapping[str, Any]) -> list[str]:
+def forget_here(core: Core, tags: Sequence[str]) -> None:
+    """Forget in this process alone."""
+    core.answers.forget(tags)
+    core.api_keys.forget(tags)
+
+
+def tags_of_event(kind: str, data: Mapping[str, Any]) -> list[str]:
+    """The tags of what an event made untrue."""
+
     def value(name: str) -> str:
         return str(data.get(name, "")).lower()
 

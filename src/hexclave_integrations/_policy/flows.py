@@ -21,6 +21,7 @@ from ..errors import (
     ApiKeyExpired,
     ApiKeyNotFound,
     ConfigurationError,
+    CrossOriginRefused,
     InvalidToken,
     NotAuthenticated,
     ProjectPermissionRequired,
@@ -35,13 +36,14 @@ from ..errors import (
 )
 from ..requirements import Requirement
 from ..user import HexclaveUser
-from . import questions
+from . import payments, questions
 from .attempt import Attempt, Unproved
 from .effects import Call, Flow
 from .key_flows import ask_for_kinds, key_set_with, warm
+from .spending import Customer, Spending
 from .state import Core
 
-__all__ = ["admit", "authorize", "current_user", "identify", "prove", "verify_token", "warm"]
+__all__ = ["admit", "authorize", "conclude", "current_user", "identify", "prove", "verify_token", "warm"]
 
 # --- who is this? -------------------------------------------------------------------------------------------
 
@@ -153,8 +155,13 @@ def admit(
         else:
             principal = yield from identify(core, attempt, optional=requirement.optional)
         why_nobody = partial(attempt.why_nobody, core.config)
-        return (yield from _decide(core, requirement, principal, params, request, text is not None, why_nobody))
+        if requirement.spend and attempt.spending is None:
+            attempt.spending = Spending()
+        spending = attempt.spending if requirement.spend else None
+        is_confirmed = text is not None
+        return (yield from _decide(core, requirement, principal, params, request, is_confirmed, why_nobody, spending))
     except RequestRefused as error:
+        attempt.was_refused = True
         core.note(error, attempt)
         raise
 
@@ -167,11 +174,25 @@ def authorize(
     request: object,
 ) -> Flow[HexclaveUser | HexclaveApiKey | None]:
     """Hold a verified user or API key, or nobody, against a requirement; arguments and errors as for `admit`."""
+    spending = Spending() if requirement.spend else None
     try:
-        return (yield from _decide(core, requirement, principal, params, request, False, lambda: None))
+        return (yield from _decide(core, requirement, principal, params, request, False, lambda: None, spending))
     except RequestRefused as error:
         core.note(error)
         raise
+    finally:
+        if spending is not None:
+            spending.close()  # where the caller has not waited for the end, what is taken then goes back
+
+
+def conclude(core: Core, attempt: Attempt, status: int | None) -> Flow[None]:
+    """A request has ended: give back what it had spent, where that is due (see `spending.py`).
+
+    Args:
+        status: of the answer; None where there is none, because the handler raised or was cancelled.
+    """
+    if attempt.spending is not None:
+        yield from payments.give_back(core, attempt.spending, status, was_refused=attempt.was_refused)
 
 
 def _decide(
@@ -182,12 +203,14 @@ def _decide(
     request: object,
     is_confirmed: bool,
     why_nobody: Callable[[], str | None],
+    spending: Spending | None,
 ) -> Flow[HexclaveUser | HexclaveApiKey | None]:
     """As `authorize`.
 
     Args:
         is_confirmed: whether the principal is an API key, or its owner, as `api_key` checked it.
         why_nobody: gives the reason to refuse nobody for.
+        spending: what was taken for the request so far, for a requirement that takes something.
     """
     if requirement.needs_server_key:
         core.config.require_server_key("this requirement")
@@ -217,14 +240,20 @@ def _decide(
         if requirement.permission not in held:
             raise ProjectPermissionRequired(details={"permission_id": requirement.permission})
     elif requirement.scope != "user":
-        team_id = yield Call(partial(requirement.team_id, params, request, user.selected_team_id))
-        yield from _check_team(core, requirement, user, team_id)
+        customer: Customer = ("user", user.id)
+        if requirement.team is not None:
+            team_id = yield Call(partial(requirement.team_id, params, request, user.selected_team_id))
+            yield from _check_team(core, requirement, user, team_id)
+            customer = ("team", str(team_id).lower())
+        if requirement.scope in ("item", "product"):
+            yield from payments.check_paid(core, requirement, customer, spending)
     return user
 
 
 def _check_team(core: Core, requirement: Requirement, user: HexclaveUser, team_id: object) -> Flow[None]:
+    """Hold a user against the team of a requirement: who pays with a team's money is a member of it."""
     is_team = isinstance(team_id, str) and strict.is_uuid(team_id)
-    if requirement.scope == "team":
+    if requirement.scope != "team permission":
         ask = questions.is_team_member
         if not is_team or not (yield from ask(core, user.id, str(team_id), fresh=requirement.is_live)):
             raise TeamMembershipRequired(reason=None if is_team else reasons.NO_TEAM)
@@ -262,8 +291,8 @@ def _api_key_text(attempt: Attempt, requirement: Requirement, config: HexclaveCo
         return text
     try:
         token = attempt.find_token(config)
-    except InvalidToken:
-        return None
+    except (InvalidToken, CrossOriginRefused):
+        return None  # what the credentials came to is then told of the user
     return text if token is None or looks_like_api_key(token) else None
 
 

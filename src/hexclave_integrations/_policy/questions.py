@@ -22,6 +22,7 @@ from .state import Core, digest
 
 __all__ = [
     "api_key",
+    "api_key_tag",
     "is_team_member",
     "project_permissions",
     "session_ids",
@@ -159,12 +160,12 @@ def api_key(core: Core, text: str, *, fresh: bool = False) -> Flow[tuple[Hexclav
     ttl = 0.0 if fresh else core.config.api_key_ttl
     memory = _Memory(
         f"api key:{digest(text).hex()}",
-        (),
+        (api_key_tag(parsed.id),),
         lambda answer: min(ttl, UNKNOWN_KEY_TTL) if isinstance(answer, ApiKeyNotFound) else ttl,
         _team_tags,
     )
     ask = partial(_check_api_key, core, parsed, text, memory, ttl)
-    found = yield from _answer_once(core, core.api_keys, memory, ask, _owner_tags)
+    found: _Checked = yield from _answer_once(core, core.api_keys, memory, ask, partial(_key_tags, memory.tags))
     if isinstance(found, AuthenticationError):
         raise copy.copy(found)  # the remembered one must not get a traceback, which holds the request
     key = found[0]
@@ -188,11 +189,17 @@ def _check_api_key(core: Core, parsed: ParsedApiKey, text: str, memory: _Memory,
     return ApiKeyNotFound(reason=reasons.API_KEY_OWNER_GONE) if owner is None else (found, owner)
 
 
-def _owner_tags(checked: _Checked) -> tuple[str, ...]:
+def _key_tags(own: tuple[str, ...], checked: _Checked) -> tuple[str, ...]:
+    """The tags of a checked key: its own, and its owner's."""
     if isinstance(checked, AuthenticationError):
-        return ()
+        return own
     key, owner = checked
-    return _team_tags(key) if owner is None else (f"user:{owner.id}",)
+    return own + (_team_tags(key) if owner is None else (f"user:{owner.id}",))
+
+
+def api_key_tag(key_id: str) -> str:
+    """The tag of what is remembered of an API key, to forget it by when the key is revoked."""
+    return f"key:{key_id.lower()}"
 
 
 def _team_tags(key: HexclaveApiKey | AuthenticationError) -> tuple[str, ...]:
@@ -319,7 +326,7 @@ def _ask(core: Core, request: Request, read: Callable[[Reply], T], memory: _Memo
         known, sequence = yield from _recall_from_fleet(core.fleet, read, memory)
         if known is not None:
             return known.value
-    kind = "API keys" if request.body is not None else "users"
+    kind = "API keys" if request.what == "an API key" else "users"
     pause = core.paused_until.get(kind, 0.0) - core.clock()
     if 0 < pause <= api.MAX_RETRY_AFTER + 1:  # a longer one: the clock was set back
         raise Unavailable(retry_after=pause, reason=reasons.RATE_LIMITED)

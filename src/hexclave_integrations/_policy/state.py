@@ -102,6 +102,7 @@ class Core:
                 requirement.check_kind(user)
             return user
         except RequestRefused as error:
+            attempt.was_refused = True
             self.note(error, attempt)
             raise
 

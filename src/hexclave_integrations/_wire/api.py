@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import email.utils
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -26,25 +26,29 @@ from ..user import HexclaveUser, UserKind
 from .messages import Reply, Request, UnusableReply
 
 __all__ = [
+    "KEY_REFUSED",
     "MAX_RETRY_AFTER",
     "api_key_request",
     "current_user_request",
     "jwks_request",
     "key_set_document",
     "member_path",
+    "object_of",
     "read_api_key",
     "read_current_user",
     "read_ids",
     "read_membership",
     "read_user",
     "retry_after",
+    "rows_of",
+    "server_call",
     "server_request",
     "user_path",
 ]
 
 MAX_RETRY_AFTER: Final = 300.0
 # Answers that mean: this server key is wrong, missing or of another project (contract 3.4, step 4).
-_KEY_REFUSED: Final = frozenset(
+KEY_REFUSED: Final = frozenset(
     {"INVALID_SECRET_SERVER_KEY", "SERVER_AUTHENTICATION_REQUIRED", "INSUFFICIENT_ACCESS_TYPE"}
 )
 
@@ -80,7 +84,20 @@ def key_set_document(reply: Reply) -> bytes:
 
 
 def server_request(config: HexclaveConfig, what: str, path: str, **query: str) -> Request:
-    """A GET with server access (contract 3.2). `x-stack-*` names work on every server, old ones included."""
+    """A GET with server access; see `server_call`."""
+    return server_call(config, what, "GET", path, query)
+
+
+def server_call(
+    config: HexclaveConfig, what: str, method: str, path: str, query: Mapping[str, str], body: bytes | None = None
+) -> Request:
+    """A request with server access (contract 3.2). `x-stack-*` names work on every server, old ones included.
+
+    Args:
+        what: names the request in our logs, and what the key is missing for.
+        path: below `/api/v1`, percent-encoded.
+        body: JSON, or None for a request without one.
+    """
     url = f"{config.api_url}/api/v1{path}"
     if query:
         url += "?" + urlencode(query)
@@ -89,7 +106,9 @@ def server_request(config: HexclaveConfig, what: str, path: str, **query: str) -
         "x-stack-access-type": "server",
         "x-stack-secret-server-key": config.require_server_key(f"asking Hexclave for {what}"),
     }
-    return Request(what, "GET", url, headers)
+    if body is not None:
+        headers["content-type"] = "application/json"
+    return Request(what, method, url, headers, body)
 
 
 def current_user_request(config: HexclaveConfig, token: str) -> Request:
@@ -106,10 +125,8 @@ def current_user_request(config: HexclaveConfig, token: str) -> Request:
 
 def api_key_request(config: HexclaveConfig, key_type: str, api_key: str) -> Request:
     """`POST /user-api-keys/check` or its twin for teams (contract 4.4)."""
-    request = server_request(config, "an API key", f"/{key_type}-api-keys/check")
-    headers = {**request.headers, "content-type": "application/json"}
     body = json.dumps({"api_key": api_key}).encode()
-    return dataclasses.replace(request, method="POST", headers=headers, body=body)
+    return server_call(config, "an API key", "POST", f"/{key_type}-api-keys/check", {}, body)
 
 
 def _common_headers(config: HexclaveConfig) -> dict[str, str]:
@@ -136,7 +153,7 @@ def read_ids(reply: Reply, **owner: str) -> frozenset[str]:
     """
     return frozenset(
         row["id"]
-        for row in _rows(reply)
+        for row in rows_of(reply)
         if isinstance(row.get("id"), str) and all(row.get(name) == value for name, value in owner.items())
     )
 
@@ -149,7 +166,7 @@ def read_membership(reply: Reply, *, team_id: str, user_id: str) -> bool:
     """
     if reply.real_status == 404 and reply.known_error in ("TEAM_MEMBERSHIP_NOT_FOUND", "USER_NOT_FOUND"):
         return False
-    body = _object(reply)
+    body = object_of(reply)
     if body.get("team_id") != team_id or body.get("user_id") != user_id:
         raise UnusableReply("a profile of somebody else")
     return True
@@ -163,7 +180,7 @@ def read_user(reply: Reply, config: HexclaveConfig) -> HexclaveUser | None:
     """
     if reply.real_status == 404 and reply.known_error == "USER_NOT_FOUND":
         return None
-    body = _object(reply)
+    body = object_of(reply)
     try:
         return HexclaveUser.from_api(body, config.project_id)
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -203,7 +220,7 @@ def read_api_key(reply: Reply, *, key_id: str) -> HexclaveApiKey | Authenticatio
     refusal = _KEY_REFUSALS.get(reply.known_error or "")
     if refusal is not None:
         return refusal()
-    body = _object(reply)
+    body = object_of(reply)
     try:
         key = HexclaveApiKey.from_api(body)
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -226,9 +243,15 @@ def retry_after(reply: Reply, now: float) -> float:
     return min(max(seconds, 1.0), MAX_RETRY_AFTER)
 
 
-def _object(reply: Reply) -> dict[str, Any]:
+def object_of(reply: Reply) -> dict[str, Any]:
+    """The JSON object of a successful answer.
+
+    Raises:
+        ServerKeyRefused: Hexclave refused the server key.
+        UnusableReply: it is no such answer.
+    """
     if reply.real_status != 200:
-        if reply.known_error in _KEY_REFUSED:
+        if reply.known_error in KEY_REFUSED:
             raise ServerKeyRefused
         raise UnusableReply(f"status {reply.real_status}", reasons.API_STATUS)
     try:
@@ -237,8 +260,9 @@ def _object(reply: Reply) -> dict[str, Any]:
         raise UnusableReply("no JSON object") from None
 
 
-def _rows(reply: Reply) -> list[dict[str, Any]]:
-    rows = _object(reply).get("items")
+def rows_of(reply: Reply) -> list[dict[str, Any]]:
+    """The rows of a list; raises as `object_of` does."""
+    rows = object_of(reply).get("items")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UnusableReply("no list")
     return rows

@@ -15,11 +15,11 @@ from django.utils.module_loading import import_string
 
 from .._adapter import cache_headers
 from ..api_key import HexclaveApiKey, looks_like_api_key
-from ..errors import AuthenticationError, ConfigurationError, InvalidToken, RequestRefused
+from ..errors import AuthenticationError, ConfigurationError, CrossOriginRefused, InvalidToken, RequestRefused
 from ..requirements import Requirement
 from ..user import HexclaveUser
 from ._conf import Installation, installation
-from ._csrf import CsrfFailed, check_csrf
+from ._csrf import check_csrf
 from ._private import django_request
 
 __all__ = [
@@ -120,6 +120,18 @@ class Caller:
         await self._acheck_csrf(principal, request)
         return self.let_in(principal, request)
 
+    def conclude(self, status: int | None) -> None:
+        """Say how the request ended, so that what it had spent is given back where that is due.
+
+        Args:
+            status: of the answer; None where there is none.
+        """
+        self.installation.client.conclude(self.attempt, status)
+
+    async def aconclude(self, status: int | None) -> None:
+        """As `conclude`, in an event loop."""
+        await self.installation.async_client.conclude(self.attempt, status)
+
     def identify(self, request: Any) -> HexclaveUser | None:
         """The verified user of any kind, or None when no credentials came.
 
@@ -149,7 +161,7 @@ class Caller:
         try:
             user = _regular(self.installation.client.identify(self.attempt))
             self._check_csrf(user, request)
-        except (AuthenticationError, CsrfFailed):
+        except (AuthenticationError, CrossOriginRefused):
             return None
         return self._unless_replaced(user, request)
 
@@ -159,7 +171,7 @@ class Caller:
         try:
             user = _regular(await self.installation.async_client.identify(self.attempt))
             await self._acheck_csrf(user, request)
-        except (AuthenticationError, CsrfFailed):
+        except (AuthenticationError, CrossOriginRefused):
             return None
         return self._unless_replaced(user, request)
 
@@ -168,7 +180,7 @@ class Caller:
         self.ask()
         try:
             token = self.attempt.find_token(self.installation.config)
-        except InvalidToken:
+        except (InvalidToken, CrossOriginRefused):
             return False
         return token is not None and looks_like_api_key(token)
 
@@ -307,6 +319,7 @@ def bare_caller(request: HttpRequest, *users: HexclaveUser | None) -> Caller:
     # A test client may spell META in its own way.
     caller.attempt = found.attempt(
         {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in request.headers.items()}
+        | {"REQUEST_METHOD": request.method}
     )
     if users:
         found.client.presume(caller.attempt, users[0])

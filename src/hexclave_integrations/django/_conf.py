@@ -14,7 +14,7 @@ from django.core.signals import setting_changed
 
 from .._adapter.cache_headers import vary_on_credentials
 from .._policy.attempt import Attempt
-from .._token.find import read_cookies, wanted_headers
+from .._token.find import read_cookies, wanted_names
 from ..client import AsyncHexclaveClient, HexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
@@ -44,7 +44,7 @@ class Installation:
         self.config, self.django_users, self.user_field = own_settings(values)
         self.client = HexclaveClient(self.config)
         self.vary = vary_on_credentials(None, self.config)
-        names = {name for name in wanted_headers(self.config) if isinstance(name, str)}
+        names = wanted_names(self.config)
         self._meta_keys = [("HTTP_" + name.upper().replace("-", "_"), name) for name in sorted(names)]
 
     @functools.cached_property
@@ -55,7 +55,7 @@ class Installation:
     def attempt(self, meta: Mapping[str, Any]) -> Attempt:
         """The credentials in a request's META; `request.headers` would read all of it."""
         found = {name: value for key, name in self._meta_keys if isinstance(value := meta.get(key), str)}
-        return Attempt(found, lambda: read_cookies([meta.get("HTTP_COOKIE", "")]))
+        return Attempt(found, lambda: read_cookies([meta.get("HTTP_COOKIE", "")]), meta.get("REQUEST_METHOD"))
 
 
 def own_settings(values: Any) -> tuple[HexclaveConfig, bool, str | None]:

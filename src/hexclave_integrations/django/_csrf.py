@@ -7,16 +7,17 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 
-from ..errors import PermissionDenied
+from .. import _reasons as reasons
+from ..errors import CrossOriginRefused
 
 __all__ = ["CsrfFailed", "check_csrf"]
 
 
-class CsrfFailed(PermissionDenied):
+class CsrfFailed(CrossOriginRefused):
     """A cookie vouched for the user, and nothing shows that the request is not another site's doing."""
 
-    code = "CSRF_CHECK_FAILED"
     text = "The CSRF check failed. Send the token in a header, or Django's CSRF token with the cookie."
+    reason = reasons.DJANGO_CSRF
 
 
 class _Check(CsrfViewMiddleware):

@@ -12,7 +12,15 @@ from django.http import HttpRequest
 
 from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError, RequestRefused
-from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
+from ..requirements import (
+    UNAPPLIED,
+    RequireItem,
+    Requirement,
+    RequirePermission,
+    RequireProduct,
+    RequireProjectPermission,
+    RequireTeam,
+)
 from ._caller import guarded_caller, in_event_loop
 from ._private import dispatched_view, django_request, ninja_has
 
@@ -20,7 +28,9 @@ __all__ = [
     "DjangoRequirement",
     "optional_user",
     "require_api_key",
+    "require_item",
     "require_permission",
+    "require_product",
     "require_project_permission",
     "require_team",
     "require_user",
@@ -88,7 +98,14 @@ class DjangoRequirement(Requirement):
             caller.admit(self, request, kwargs)
         except RequestRefused as error:
             return caller.guard_caches(caller.refuse(django_request(request), error))
-        return caller.guard_caches(view(*args, **kwargs))
+        status: int | None = None
+        try:
+            response = caller.guard_caches(view(*args, **kwargs))
+            status = getattr(response, "status_code", None)
+            return response
+        finally:
+            if caller.attempt.spending is not None and not caller.has_middleware:
+                caller.conclude(status)
 
     async def _answer_async(self, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         request = _request_in(args)
@@ -97,10 +114,16 @@ class DjangoRequirement(Requirement):
             await caller.aadmit(self, request, kwargs)
         except RequestRefused as error:
             return caller.guard_caches(caller.refuse(django_request(request), error))
-        response = view(*args, **kwargs)
-        if inspect.isawaitable(response):
-            response = await response
-        return caller.guard_caches(response)
+        status: int | None = None
+        try:
+            response = view(*args, **kwargs)
+            if inspect.isawaitable(response):
+                response = await response
+            status = getattr(response, "status_code", None)
+            return caller.guard_caches(response)
+        finally:
+            if caller.attempt.spending is not None and not caller.has_middleware:
+                await caller.aconclude(status)
 
 
 def _request_in(args: tuple[Any, ...]) -> Any:
@@ -126,8 +149,14 @@ require_api_key: Final = DjangoRequirement(scope="api key")
 optional_user: Final = DjangoRequirement(optional=True, restricted=True, anonymous=True)
 """Everyone; `request.hexclave_user` is of any kind, or None when no credentials came. Bad credentials are refused."""
 
+require_item: Final = RequireItem(DjangoRequirement, "@{}")
+"""Callers who have enough of an item, which it takes if asked to: `require_item("credits", 1, spend=True)`."""
+
 require_permission: Final = RequirePermission(DjangoRequirement, "@{}")
 """Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
+
+require_product: Final = RequireProduct(DjangoRequirement, "@{}")
+"""Callers who have a product, or members of a team that has it: `require_product("pro", "{team_id}")`."""
 
 require_project_permission: Final = RequireProjectPermission(DjangoRequirement, "@{}")
 """Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""

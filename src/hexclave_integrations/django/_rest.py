@@ -8,14 +8,17 @@ it passes the framework by, and `HexclaveMiddleware` answers it with the bytes t
 from __future__ import annotations
 
 import functools
+import weakref
 from typing import Any, NoReturn
 
 from rest_framework.exceptions import APIException, ErrorDetail, NotAuthenticated, PermissionDenied
 
+from .._policy.attempt import Attempt
 from ..errors import ConfigurationError, RequestRefused
 from ._caller import answer_to
+from ._private import django_request
 
-__all__ = ["Misconfigured", "refuse"]
+__all__ = ["Misconfigured", "is_for_itself", "note_when_served", "refuse"]
 
 _BASES: dict[int, type[APIException]] = {401: NotAuthenticated, 403: PermissionDenied}
 
@@ -56,6 +59,35 @@ def _of_both_kinds(error: RequestRefused) -> Exception:
     facts = {"detail": ErrorDetail(error.text, code=error.code), "status_code": error.status}
     vars(made).update(vars(error), **facts)
     return made
+
+
+def is_for_itself(request: Any, view: Any) -> bool:
+    """Whether a permission is asked so that the view's own code can run for the request as it came."""
+    name = str(request.method).lower()
+    return (
+        request.method == django_request(request).method and name != "options" and callable(getattr(view, name, None))
+    )
+
+
+def note_when_served(view: Any, method: Any, attempt: Attempt) -> None:
+    """Count the request as refused until its handler runs: other permissions and throttles are asked first.
+
+    The framework looks the handler up on the view, an object of this request, when it has asked them all.
+    """
+    name, reference = str(method).lower(), weakref.ref(view)  # a method that is kept on its own object is a cycle
+    own = vars(view).get(name)
+    attempt.was_refused = True
+
+    def served(*args: Any, **kwargs: Any) -> Any:
+        attempt.was_refused = False
+        view = reference()
+        if own is None:
+            delattr(view, name)
+        else:
+            setattr(view, name, own)
+        return getattr(view, name)(*args, **kwargs)
+
+    setattr(view, name, served)
 
 
 class _Handler:

@@ -38,7 +38,7 @@ with extra("drf", "rest_framework"):
     )
     from rest_framework.request import ForcedAuthentication, Request
 
-    from ._rest import Misconfigured
+    from ._rest import Misconfigured, is_for_itself, note_when_served
     from ._rest import refuse as refuse_in
 
 __all__ = ["HexclaveAuthentication", "HexclavePermission"]
@@ -163,10 +163,15 @@ class HexclavePermission(NoAnswer, BasePermission, metaclass=_PermissionClass):
             if imagined is not None and find_caller(request) is None:
                 _admit_imagined(self.requirement, request, imagined, view.kwargs)
                 return True
-            principal = _admit(_caller(request), self.requirement, request, view.kwargs)
+            caller, requirement = _caller(request), self.requirement
+            if requirement.spend and not is_for_itself(request, view):
+                requirement = requirement.without_spending()
+            principal = _admit(caller, requirement, request, view.kwargs)
+            if requirement.spend:
+                note_when_served(view, request.method, caller.attempt)
         except (RequestRefused, Misconfigured) as error:
-            caller = find_caller(request)
-            refuse_in(error, view, has_middleware=caller is None or caller.has_middleware)
+            known = find_caller(request)
+            refuse_in(error, view, has_middleware=known is None or known.has_middleware)
         if isinstance(principal, HexclaveApiKey):
             request.auth = principal
         elif principal is not None:
@@ -187,6 +192,9 @@ def _admit(caller: Caller, requirement: DjangoRequirement, request: Request, par
         )
     refuse_event_loop()
     caller.ask()
+    if requirement.spend and isinstance(forced, HexclaveUser):
+        get_client().presume(caller.attempt, forced)  # so that it is given back, as to any caller
+        return caller.admit(requirement, request, params)
     principal = get_client().authorize(requirement, forced, params=params, request=request)
     return caller.let_in(principal, request)
 
@@ -220,7 +228,7 @@ def _admit_imagined(
     """
     try:
         refuse_event_loop()
-        get_client().authorize(requirement, known, params=params, request=request)
+        get_client().authorize(requirement.without_spending(), known, params=params, request=request)
     except ConfigurationError as error:
         raise Misconfigured(str(error)) from None
 

@@ -47,12 +47,24 @@ class HexclaveMiddleware:
     def __call__(self, request: HttpRequest) -> Any:
         if self._is_async:
             return self._acall(request)
-        caller = self._begin(request)
-        return self._finish(request, caller, self.get_response(request))
+        caller, status = self._begin(request), None
+        try:
+            response = self._finish(request, caller, self.get_response(request))
+            status = getattr(response, "status_code", None)
+            return response
+        finally:
+            if caller.attempt.spending is not None:
+                caller.conclude(status)
 
     async def _acall(self, request: HttpRequest) -> Any:
-        caller = self._begin(request)
-        return self._finish(request, caller, await self.get_response(request))
+        caller, status = self._begin(request), None
+        try:
+            response = self._finish(request, caller, await self.get_response(request))
+            status = getattr(response, "status_code", None)
+            return response
+        finally:
+            if caller.attempt.spending is not None:
+                await caller.aconclude(status)
 
     def refuse(self, request: HttpRequest, error: RequestRefused) -> HttpResponse:
         """The answer for a refusal; override it to answer in another form. Must not block: async views call it too.

@@ -6,10 +6,11 @@ Framework types are imported for real here: FastAPI reads them from the annotati
 import asyncio
 import inspect
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Annotated, Any, Final
 
 from fastapi import Depends
+from fastapi.exceptions import ValidationException
 from fastapi.openapi.models import APIKey, HTTPBearer
 from fastapi.openapi.models import SecurityBase as SecurityBaseModel
 from fastapi.requests import HTTPConnection
@@ -18,20 +19,31 @@ from fastapi.security.base import SecurityBase
 from .._asgi.caller import caller_of
 from .._base.guards import NotADependency
 from ..errors import ConfigurationError
-from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
+from ..requirements import (
+    RequireItem,
+    Requirement,
+    RequirePermission,
+    RequireProduct,
+    RequireProjectPermission,
+    RequireTeam,
+)
 from ..user import HexclaveUser
 from ._deliveries import is_for_delivery
 
 __all__ = [
     "EITHER",
     "KEY_SCHEME_NAME",
+    "PAID",
     "SCHEME_NAME",
     "CurrentUser",
     "FastAPIRequirement",
     "OptionalUser",
+    "note_validation",
     "optional_user",
     "require_api_key",
+    "require_item",
     "require_permission",
+    "require_product",
     "require_project_permission",
     "require_team",
     "require_user",
@@ -41,6 +53,8 @@ SCHEME_NAME: Final = "Hexclave access token"
 KEY_SCHEME_NAME: Final = "Hexclave API key"
 EITHER: Final = f"{SCHEME_NAME} or {KEY_SCHEME_NAME}"
 """Stands for both schemes until the description of the application is complete; FastAPI asks for one."""
+PAID: Final = ", paid"
+"""Follows the name of a scheme, until then, where a route may be answered 402."""
 
 _TOKEN_SCHEME: Final = HTTPBearer(
     bearerFormat="JWT",
@@ -70,7 +84,8 @@ class FastAPIRequirement(Requirement, SecurityBase):
         """The name of the scheme, for the OpenAPI description."""
         if self.scope == "api key":
             return KEY_SCHEME_NAME
-        return EITHER if self.api_key else SCHEME_NAME
+        name = EITHER if self.api_key else SCHEME_NAME
+        return name + PAID if self.scope in ("item", "product") else name
 
     def __call__(self, connection: HTTPConnection) -> Coroutine[Any, Any, Any]:
         """Resolve the dependency. If the result is not awaited, no answer to the request is sent.
@@ -100,16 +115,36 @@ class FastAPIRequirement(Requirement, SecurityBase):
 FastAPIRequirement.__call__.__defaults__ = (_NOT_GIVEN,)
 
 
+async def note_validation(connection: HTTPConnection) -> AsyncIterator[None]:
+    """Note that FastAPI has refused what came with a request, after its dependencies: its endpoint did not run."""
+    try:
+        yield
+    except ValidationException:
+        caller_of(connection).attempt.was_refused = True
+        raise
+
+
+class FastAPISpending(FastAPIRequirement):
+    """A requirement that takes something, and so has to hear of a request that comes no further."""
+
+    def __call__(
+        self, connection: HTTPConnection, noted: Annotated[None, Depends(note_validation)] = None
+    ) -> Coroutine[Any, Any, Any]:
+        """Resolve the dependency; see `FastAPIRequirement`."""
+        return super().__call__(connection)
+
+
 async def _nobody() -> None:
     """What is resolved, and used by nobody, where a webhook is delivered."""
 
 
 # FastAPI runs a function in a thread unless it knows that it is a coroutine function. The check would then not be
 # awaited, and nobody would be let in.
-if sys.version_info >= (3, 12):
-    inspect.markcoroutinefunction(FastAPIRequirement.__call__)
-else:
-    vars(FastAPIRequirement.__call__)["_is_coroutine"] = vars(asyncio.coroutines)["_is_coroutine"]
+for _kind in (FastAPIRequirement, FastAPISpending):
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(_kind.__call__)
+    else:
+        vars(_kind.__call__)["_is_coroutine"] = vars(asyncio.coroutines)["_is_coroutine"]
 
 require_user: Final = FastAPIRequirement()
 """A regular user."""
@@ -126,8 +161,14 @@ CurrentUser = Annotated[HexclaveUser, Depends(require_user)]
 OptionalUser = Annotated[HexclaveUser | None, Depends(optional_user)]
 """A parameter that is the user of any kind, or None when no credentials came."""
 
+require_item: Final = RequireItem(FastAPIRequirement, "Depends({})", FastAPISpending)
+"""Callers who have enough of an item, which it takes if asked to: `require_item("credits", 1, spend=True)`."""
+
 require_permission: Final = RequirePermission(FastAPIRequirement, "Depends({})")
 """Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
+
+require_product: Final = RequireProduct(FastAPIRequirement, "Depends({})")
+"""Callers who have a product, or members of a team that has it: `require_product("pro", "{team_id}")`."""
 
 require_project_permission: Final = RequireProjectPermission(FastAPIRequirement, "Depends({})")
 """Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""

@@ -16,13 +16,14 @@ from ..client import AsyncHexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused
 from ..user import HexclaveUser
-from ._dependencies import EITHER, KEY_SCHEME_NAME, SCHEME_NAME, require_api_key, require_user
+from ._dependencies import EITHER, KEY_SCHEME_NAME, PAID, SCHEME_NAME, require_api_key, require_user
 from ._overrides import Overrides
 
 __all__ = ["Hexclave"]
 
 _REFUSALS = {
     "401": "Not signed in, or the access token is not acceptable",
+    "402": "Signed in, and not paid for",
     "403": "Signed in, and not allowed",
     "503": "Authentication cannot be checked now; try again after `Retry-After` seconds",
 }
@@ -112,17 +113,19 @@ class Hexclave:
 
 
 def _describe_refusals(app: FastAPI, source: ClientSource) -> None:
-    """Complete the OpenAPI description: API keys, and 401, 403 and 503 on every route that has a requirement."""
+    """Complete the OpenAPI description: API keys, and 401, 402, 403 and 503 on every route that has a requirement."""
     original = app.openapi
 
     def openapi() -> dict[str, Any]:
         schema = original()
-        guarded = [
+        operations = [
             operation
             for path in schema.get("paths", {}).values()
             for operation in path.values()
-            if isinstance(operation, dict) and _name_schemes(operation)
+            if isinstance(operation, dict)
         ]
+        paid = {id(operation) for operation in operations if _take_mark(operation)}
+        guarded = [operation for operation in operations if _name_schemes(operation)]
         if guarded:
             components = schema.setdefault("components", {})
             components.setdefault("schemas", {}).setdefault("HexclaveError", _ERROR_SCHEMA)
@@ -130,10 +133,20 @@ def _describe_refusals(app: FastAPI, source: ClientSource) -> None:
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/HexclaveError"}}}
         for operation in guarded:
             for status, description in _REFUSALS.items():
-                operation["responses"].setdefault(status, {"description": description, "content": content})
+                if status != "402" or id(operation) in paid:
+                    operation["responses"].setdefault(status, {"description": description, "content": content})
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents for extending the description
+
+
+def _take_mark(operation: dict[str, Any]) -> bool:
+    """Take the mark of what has to be paid for from the names of an operation's schemes; say whether there was one."""
+    items: list[dict[str, Any]] = operation.get("security", [])
+    if not any(name.endswith(PAID) for item in items for name in item):
+        return False
+    operation["security"] = [{name.removesuffix(PAID): value for name, value in item.items()} for item in items]
+    return True
 
 
 def _name_schemes(operation: dict[str, Any]) -> bool:
@@ -150,6 +163,8 @@ def _name_schemes(operation: dict[str, Any]) -> bool:
 
 
 def _describe_schemes(schemes: dict[str, Any], config: HexclaveConfig | None) -> None:
+    for name in [name for name in schemes if name.endswith(PAID)]:
+        schemes.setdefault(name.removesuffix(PAID), schemes.pop(name))
     if schemes.pop(EITHER, None) is not None:
         described = {SCHEME_NAME: require_user.model, KEY_SCHEME_NAME: require_api_key.model}
         for name, model in described.items():

@@ -19,6 +19,7 @@ from .._adapter.startup import misread
 from .._asgi.startup import parameter_names
 from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement
+from ._dependencies import note_validation
 from ._internals import Node, dependencies_of, listed_at
 from ._parameters import (
     UNRESOLVED,
@@ -99,7 +100,7 @@ def _check_dependency(call: Any, path: str) -> None:
             f"{path} depends on a function that returns a requirement and does not apply it: "
             "write Depends(require_user), without the function."
         )
-    if _is_ours(call):
+    if _is_ours(call) and call is not note_validation:
         raise ConfigurationError(
             f"{path} depends on a function of this package that would take its arguments from what the caller sends: "
             "call it in the route, with what CurrentUser or require_user vouched for."

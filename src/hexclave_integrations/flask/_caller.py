@@ -13,14 +13,13 @@ from flask import Request, current_app, request
 from werkzeug.local import LocalProxy
 
 from .._adapter.cache_headers import HeaderGuard
-from .._adapter.origin import is_own_origin
 from .._adapter.subprotocol import split_offered
 from .._base.log import SparingLog
 from .._policy.attempt import Attempt
-from .._token.find import HEADER_NAMES, STACK_TOKEN, are_there, read_cookies
+from .._token.find import STACK_TOKEN, are_there, read_cookies, wanted_names
 from ..api_key import HexclaveApiKey
 from ..client import HexclaveClient
-from ..errors import AuthenticationError, ConfigurationError, Unavailable
+from ..errors import AuthenticationError, ConfigurationError, CrossOriginRefused, Unavailable
 from ..requirements import Requirement
 from ..user import HexclaveUser
 
@@ -81,7 +80,7 @@ class Caller:
             return self._admitted
         try:
             user = self._client.identify(self.attempt)
-        except AuthenticationError:
+        except (AuthenticationError, CrossOriginRefused):
             return None
         return user if user is not None and user.is_authenticated else None
 
@@ -103,6 +102,14 @@ class Caller:
         elif principal is not None:
             self._admitted = principal
 
+    def conclude(self, status: int | None) -> None:
+        """Say how the request ended, so that what it had spent is given back where that is due.
+
+        Args:
+            status: of the answer; None where there is none.
+        """
+        self._client.conclude(self.attempt, status)
+
 
 class Installation:
     """Hexclave as one application has it, in `app.extensions["hexclave"]`.
@@ -120,7 +127,7 @@ class Installation:
         self.guard_caches = HeaderGuard(client.config, str)
         # One key per installation: an application may hand its environ on to another one, of another project.
         self._environ_key = f"hexclave_integrations.caller.{id(self)}"
-        names = (*HEADER_NAMES, client.config.api_key_header)
+        names = wanted_names(client.config)
         # WSGI cannot tell x_stack_access_token from x-stack-access-token; servers that matter drop the former.
         self._variables = [(f"HTTP_{name.upper().replace('-', '_')}", name) for name in names]
 
@@ -143,9 +150,9 @@ class Installation:
         if tokens and not are_there(found):
             found[STACK_TOKEN] = ", ".join(tokens)  # several are as bad as a header that came more than once
         cookie = environ.get("HTTP_COOKIE", "")
-        if is_websocket and not is_own_origin(environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST")):
-            cookie = ""  # a browser sends cookies no matter which page opens a websocket, and lets that page read it
-        return slot.setdefault("caller", Caller(self.client, Attempt(found, lambda: read_cookies([cookie]))))
+        method = environ.get("REQUEST_METHOD")
+        attempt = Attempt(found, lambda: read_cookies([cookie]), method, is_websocket=is_websocket)
+        return slot.setdefault("caller", Caller(self.client, attempt))
 
 
 def _take_subprotocol_tokens(environ: WSGIEnvironment) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._caller import Installation
+from ._caller import Caller, Installation
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -36,11 +36,29 @@ class CallerMiddleware:
             self._is_prepared = True
         installation = self._find()
         slot = installation.begin(environ)
+        answered: int | None = None
 
         def guarded_start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
+            nonlocal answered
+            answered = int(status[:3])
             caller = slot.get("caller")
             if caller is not None and caller.attempt.asked:
                 headers = installation.guard_caches(headers)
             return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
-        return self._wsgi_app(environ, guarded_start)
+        try:
+            answer = self._wsgi_app(environ, guarded_start)
+        except BaseException:
+            _conclude(slot, environ, None)
+            raise
+        _conclude(slot, environ, answered)
+        return answer
+
+
+def _conclude(slot: Mapping[str, Caller], environ: WSGIEnvironment, status: int | None) -> None:
+    caller = slot.get("caller")
+    if caller is None or caller.attempt.spending is None:
+        return
+    if environ.get("HTTP_UPGRADE", "").lower() == "websocket" and not caller.attempt.was_refused:
+        status = 101  # its view ends with the conversation, which was paid for when it began
+    caller.conclude(status)

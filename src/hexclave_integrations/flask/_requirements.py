@@ -13,7 +13,15 @@ from flask import current_app
 from .._adapter.endpoints import webhooks_of
 from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError
-from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
+from ..requirements import (
+    UNAPPLIED,
+    RequireItem,
+    Requirement,
+    RequirePermission,
+    RequireProduct,
+    RequireProjectPermission,
+    RequireTeam,
+)
 from ._caller import caller_of, current_request
 from ._views import layers
 
@@ -21,7 +29,9 @@ __all__ = [
     "FlaskRequirement",
     "optional_user",
     "require_api_key",
+    "require_item",
     "require_permission",
+    "require_product",
     "require_project_permission",
     "require_team",
     "require_user",
@@ -119,8 +129,14 @@ require_api_key: Final = FlaskRequirement(scope="api key")
 optional_user: Final = FlaskRequirement(optional=True, restricted=True, anonymous=True)
 """Everyone, anonymous and restricted users too. Without credentials `current_user` is false; bad ones are refused."""
 
+require_item: Final = RequireItem(FlaskRequirement, "@{}")
+"""Callers who have enough of an item, which it takes if asked to: `require_item("credits", 1, spend=True)`."""
+
 require_permission: Final = RequirePermission(FlaskRequirement, "@{}")
 """Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
+
+require_product: Final = RequireProduct(FlaskRequirement, "@{}")
+"""Callers who have a product, or members of a team that has it: `require_product("pro", "{team_id}")`."""
 
 require_project_permission: Final = RequireProjectPermission(FlaskRequirement, "@{}")
 """Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""

@@ -10,6 +10,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._adapter.cache_headers import HeaderGuard
 from .._adapter.close_codes import close_code
+from .._adapter.outcome import is_last, status_after
 from .._token.find import read_cookies
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused
@@ -30,9 +31,11 @@ class Caller:
 
     __slots__ = ("attempt", "client", "refusal")
 
-    def __init__(self, client: AsyncHexclaveClient, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def __init__(self, client: AsyncHexclaveClient, scope: Scope) -> None:
         self.client = client
-        self.attempt = client.attempt(headers, lambda: _cookies(headers))
+        headers = scope["headers"]
+        method: Any = scope.get("method")  # None for a websocket
+        self.attempt = client.attempt(headers, lambda: _cookies(headers), method, is_websocket=method is None)
         self.refusal: RequestRefused | None = None
 
 
@@ -79,11 +82,22 @@ class CallerMiddleware:
         client = self._plugin.client
         if client is not self._client:
             self._client, self._guard_caches = client, HeaderGuard(client.config, bytes)
-        caller = Caller(client, scope["headers"])
+        caller = Caller(client, scope)
         scope[SCOPE_KEY] = caller  # type: ignore[typeddict-unknown-key]  # a scope is open to what middleware adds
-        is_accepted = False
+        is_accepted, attempt = False, caller.attempt
+        status: int | None = None
 
         async def guarded_send(message: Message) -> None:
+            nonlocal status
+            if attempt.spending is None:
+                await answer(message)
+                return
+            status = status_after(message, status, attempt)
+            await answer(message)
+            if is_last(message):  # before background work begins
+                await caller.client.conclude(attempt, status)
+
+        async def answer(message: Message) -> None:
             nonlocal is_accepted
             if message["type"] == "websocket.accept":
                 is_accepted = True
@@ -98,7 +112,11 @@ class CallerMiddleware:
             else:
                 await send(message)
 
-        await self._app(scope, receive, guarded_send)
+        try:
+            await self._app(scope, receive, guarded_send)
+        finally:
+            if attempt.spending is not None:
+                await caller.client.conclude(attempt, status)
 
     def _refuse_websocket(
         self, error: RequestRefused, offered: Sequence[str] | None, *, can_deny: bool

@@ -11,7 +11,14 @@ from litestar.handlers.base import BaseRouteHandler
 from .._adapter.endpoints import webhooks_of
 from .._base.guards import NotADependency
 from ..errors import RequestRefused
-from ..requirements import Requirement, RequirePermission, RequireProjectPermission, RequireTeam
+from ..requirements import (
+    RequireItem,
+    Requirement,
+    RequirePermission,
+    RequireProduct,
+    RequireProjectPermission,
+    RequireTeam,
+)
 from ._caller import caller_of
 
 __all__ = [
@@ -19,7 +26,9 @@ __all__ = [
     "LitestarRequirement",
     "optional_user",
     "require_api_key",
+    "require_item",
     "require_permission",
+    "require_product",
     "require_project_permission",
     "require_team",
     "require_user",
@@ -67,8 +76,14 @@ require_api_key: Final = LitestarRequirement(scope="api key")
 optional_user: Final = LitestarRequirement(optional=True, restricted=True, anonymous=True)
 """Everyone; `request.user` is None when no credentials came. Bad credentials are refused."""
 
+require_item: Final = RequireItem(LitestarRequirement)
+"""Callers who have enough of an item, which it takes if asked to: `require_item("credits", 1, spend=True)`."""
+
 require_permission: Final = RequirePermission(LitestarRequirement)
 """Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
+
+require_product: Final = RequireProduct(LitestarRequirement)
+"""Callers who have a product, or members of a team that has it: `require_product("pro", "{team_id}")`."""
 
 require_project_permission: Final = RequireProjectPermission(LitestarRequirement)
 """Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""

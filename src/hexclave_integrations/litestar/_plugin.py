@@ -12,6 +12,7 @@ from typing import Any
 from litestar import Litestar, Request, Response
 from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection
+from litestar.exceptions import ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
 from litestar.plugins import InitPlugin, ReceiveRoutePlugin
@@ -84,6 +85,7 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
         handlers: Any = app_config.exception_handlers
         handlers.setdefault(RequestRefused, refuse)  # an application may have its own answer already
         app_config.lifespan.append(self._live)
+        app_config.after_exception.append(_note_validation)
         if app_config.cors_config is not None:
             app_config.before_send.append(self._guard_caches_again)
         return app_config
@@ -202,6 +204,13 @@ def refuse(request: Request[Any, Any, Any], error: RequestRefused) -> Response[b
     """The exception handler for refusals."""
     headers = dict(error.headers())
     return Response(error.body(), status_code=error.status, media_type=headers.pop("Content-Type"), headers=headers)
+
+
+def _note_validation(error: Exception, scope: Scope) -> None:
+    """Note that the framework has refused what came with a request, after its guards: its handler did not run."""
+    caller: Any = scope.get(SCOPE_KEY)
+    if isinstance(error, ValidationException) and caller is not None:
+        caller.attempt.was_refused = True
 
 
 def _handlers(route: BaseRoute) -> list[BaseRouteHandler]:

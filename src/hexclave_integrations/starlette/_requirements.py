@@ -16,13 +16,23 @@ from .._adapter.guarded import mark_guarded
 from .._asgi.caller import caller_of
 from .._base.guards import NotADependency
 from ..errors import ConfigurationError
-from ..requirements import UNAPPLIED, Requirement, RequirePermission, RequireProjectPermission, RequireTeam
+from ..requirements import (
+    UNAPPLIED,
+    RequireItem,
+    Requirement,
+    RequirePermission,
+    RequireProduct,
+    RequireProjectPermission,
+    RequireTeam,
+)
 
 __all__ = [
     "StarletteRequirement",
     "optional_user",
     "require_api_key",
+    "require_item",
     "require_permission",
+    "require_product",
     "require_project_permission",
     "require_team",
     "require_user",
@@ -131,8 +141,14 @@ require_api_key: Final = StarletteRequirement(scope="api key")
 optional_user: Final = StarletteRequirement(optional=True, restricted=True, anonymous=True)
 """Everyone; `request.user` is None when no credentials came. Bad credentials are refused."""
 
+require_item: Final = RequireItem(StarletteRequirement)
+"""Callers who have enough of an item, which it takes if asked to: `require_item("credits", 1, spend=True)`."""
+
 require_permission: Final = RequirePermission(StarletteRequirement)
 """Holders of a team permission: `require_permission("{team_id}", "export_reports")`."""
+
+require_product: Final = RequireProduct(StarletteRequirement)
+"""Callers who have a product, or members of a team that has it: `require_product("pro", "{team_id}")`."""
 
 require_project_permission: Final = RequireProjectPermission(StarletteRequirement)
 """Holders of a project permission: `require_project_permission("access_admin_dashboard")`."""

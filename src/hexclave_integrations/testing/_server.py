@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import socketserver
 import sys
@@ -24,6 +25,8 @@ from ._wire import Reply, text_reply
 __all__ = ["loopback_names", "serving"]
 
 _NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
+# With any port: a tunnel or a proxy on this machine may have another one.
+_HOST: Final = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[1-9][0-9]{0,4})?")
 _LONGEST_BODY: Final = 16 * 1024 * 1024
 _TRIES: Final = 20
 # What a system says that has no IPv6, or none on its loopback interface.
@@ -101,8 +104,6 @@ class _Server(ThreadingHTTPServer):
         self._open: set[socket.socket] = set()
         self._changed = threading.Condition()
         super().__init__((host, port), _Handler)
-        number = self.server_address[1]
-        self.hosts = {f"{name}:{number}" for name in _NAMES} | (set(_NAMES) if number == 80 else set())
 
     def server_bind(self) -> None:
         """Bind without asking a name server what this host is called, which may take seconds."""
@@ -161,8 +162,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _refusal(self) -> Reply | None:
         """The answer to a request that goes no further, or None."""
         hosts = self.headers.get_all("Host", [])
-        if len(hosts) != 1 or hosts[0].strip().lower() not in self.server.hosts:
-            text = "This sandbox answers on localhost, 127.0.0.1 and [::1] only, with its port in the header Host."
+        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0].strip().lower()):
+            text = (
+                "This sandbox answers on localhost, 127.0.0.1 and [::1] only: the header Host has to name one of them."
+            )
             return text_reply(text, 421)
         lengths = self.headers.get_all("Content-Length", ["0"])
         if "Transfer-Encoding" in self.headers or len(lengths) != 1 or not lengths[0].isascii():

@@ -6,11 +6,12 @@ keeps the fields it was made from, as a mapping, so that `event.data["anything"]
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
+
+from ..records import Record, TeamData, TeamMembershipData, UserData
 
 __all__ = [
     "IssueData",
@@ -41,75 +42,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class WebhookData(Mapping[str, Any]):
-    """The object an event is about; its attributes are the known fields, its items all fields as they came.
-
-    Webhook data may hold what only a server should see: do not hand it on to a browser (contract 9.21).
-    """
-
-    raw: Mapping[str, Any] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> Any:
-        return self.raw[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.raw)
-
-    def __len__(self) -> int:
-        return len(self.raw)
-
-    def __repr__(self) -> str:
-        """Nothing of a person: error reports and logs show the values of local variables."""
-        return f"<{type(self).__name__}>"
-
-    @classmethod
-    def read(cls, raw: Mapping[str, Any]) -> Self:
-        """Take the known fields out of a JSON object; a missing one has its default.
-
-        Raises:
-            ValueError: an id is missing or no string.
-        """
-        known: dict[str, Any] = {}
-        for item in dataclasses.fields(cls):
-            if item.name == "raw":
-                continue
-            if item.name in raw:
-                known[item.name] = raw[item.name]
-            is_id = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-            if is_id and not isinstance(known.get(item.name), str):
-                raise ValueError("an id is missing")
-        return cls(raw=raw, **known)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class UserData(WebhookData):
-    """A user, as the server sees them (contract 4.1)."""
-
-    id: str
-    display_name: str | None = None
-    primary_email: str | None = None
-    primary_email_verified: bool = False
-    primary_email_auth_enabled: bool = False
-    profile_image_url: str | None = None
-    selected_team_id: str | None = None
-    selected_team: Mapping[str, Any] | None = None
-    signed_up_at_millis: int | None = None
-    last_active_at_millis: int | None = None
-    has_password: bool = False
-    otp_auth_enabled: bool = False
-    passkey_auth_enabled: bool = False
-    client_metadata: Any = None
-    client_read_only_metadata: Any = None
-    server_metadata: Any = None
-    is_anonymous: bool = False
-    is_restricted: bool = False
-    restricted_reason: Mapping[str, Any] | None = None
-    restricted_by_admin: bool = False
-    restricted_by_admin_reason: str | None = None
-    restricted_by_admin_private_details: str | None = None
-    country_code: str | None = None
-    oauth_providers: list[Mapping[str, Any]] | None = None
+WebhookData = Record
+"""The object an event is about; its attributes are the known fields, its items all fields as they came."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -118,27 +52,6 @@ class UserDeletedData(WebhookData):
 
     id: str
     teams: list[Mapping[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class TeamData(WebhookData):
-    """A team (contract 4.2); of a deleted one only the id is known."""
-
-    id: str
-    display_name: str | None = None
-    profile_image_url: str | None = None
-    created_at_millis: int | None = None
-    client_metadata: Any = None
-    client_read_only_metadata: Any = None
-    server_metadata: Any = None
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class TeamMembershipData(WebhookData):
-    """Who joined or left which team."""
-
-    team_id: str
-    user_id: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
