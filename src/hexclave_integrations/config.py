@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from ._base.origin import as_browsers_write
 from ._base.webhook_secret import signing_key
 from .errors import ConfigurationError
+from .telemetry._observer import Observer, checked
 
 __all__ = ["AsyncTransport", "HexclaveConfig", "SyncTransport"]
 
@@ -65,6 +66,7 @@ class HexclaveConfig:
         webhook_secrets: `whsec_...` secrets of the webhook endpoint, newest first.
         redis_url: where state is shared between processes: a URL, or a client of the package redis.
         transport: how to reach Hexclave instead of real HTTP; the sandbox and tests set it.
+        observer: is told of decisions, questions and deliveries, see `hexclave_integrations.telemetry`.
 
     Raises:
         ConfigurationError: a value is missing or wrong; the message names setting, variables and fix.
@@ -91,6 +93,7 @@ class HexclaveConfig:
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     redis_url: Any = field(default=None, repr=False)
     transport: SyncTransport | AsyncTransport | None = field(default=None, repr=False, compare=False)
+    observer: Observer | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, clean in _CLEANERS.items():
@@ -112,7 +115,7 @@ class HexclaveConfig:
         source = os.environ if environ is None else environ
         values = {name: value for name, value in overrides.items() if value is not None}
         for item in fields(cls):
-            if item.name in values or item.name == "transport":
+            if item.name in values or item.name in ("transport", "observer"):  # which no text can name
                 continue
             text = _from_environment(source, item.name)
             if text is not None:
@@ -406,4 +409,5 @@ _CLEANERS: dict[str, Callable[[str, Any], object]] = {
     "webhook_secrets": _webhook_secrets,
     "redis_url": _redis,
     "transport": _transport,
+    "observer": checked,
 }

@@ -35,12 +35,14 @@ class Memory:
         tags: name the users and teams that it is about.
         ttl: seconds for an answer; 0 for None means to remember nothing.
         tags_of_answer: names what else a reply is about, where the reply itself tells.
+        cache: what an observer knows the memory by.
     """
 
     key: str
     tags: tuple[str, ...]
     ttl: Callable[[Any], float]
     tags_of_answer: Callable[[Any], tuple[str, ...]] = lambda _: ()
+    cache: str = "permissions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +91,18 @@ def answer_once(
         cache.put(memory.key, _Answer(fresh_answer), now=core.clock(), ttl=local_ttl, tags=tags, sequence=sequence)
         return fresh_answer
 
+    has_waited = False
     while True:
         known: _Answer[T] | None = _recall(cache, memory.key, core.clock())
+        if not has_waited:
+            core.looked_up(memory.cache, "memory", known is not None)
         if known is not None:
             return known.value
         asked, answer = yield Once(memory.key, ask_and_remember)
         if asked:
             fresh_answer: T = answer
             return fresh_answer
+        has_waited = True
 
 
 def _recall(cache: AnswerCache, key: Hashable, now: float) -> Any:
@@ -132,6 +138,7 @@ def ask(
     sequence: str | None = None
     if core.fleet is not None and memory is not None and memory.ttl(None) > 0:
         known, sequence = yield from _recall_from_fleet(core.fleet, read, memory)
+        core.looked_up(memory.cache, "redis", known is not None)
         if known is not None:
             _note_acquaintance(core, stranger, known.value)
             return known.value

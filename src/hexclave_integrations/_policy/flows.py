@@ -159,7 +159,11 @@ def admit(
             attempt.spending = Spending()
         spending = attempt.spending if requirement.spend else None
         is_confirmed = text is not None
-        return (yield from _decide(core, requirement, principal, params, request, is_confirmed, why_nobody, spending))
+        principal = yield from _decide(
+            core, requirement, principal, params, request, is_confirmed, why_nobody, spending
+        )
+        core.admitted(requirement, principal)
+        return principal
     except RequestRefused as error:
         attempt.was_refused = True
         core.note(error, attempt)
@@ -176,7 +180,9 @@ def authorize(
     """Hold a verified user or API key, or nobody, against a requirement; arguments and errors as for `admit`."""
     spending = Spending() if requirement.spend else None
     try:
-        return (yield from _decide(core, requirement, principal, params, request, False, lambda: None, spending))
+        principal = yield from _decide(core, requirement, principal, params, request, False, lambda: None, spending)
+        core.admitted(requirement, principal)
+        return principal
     except RequestRefused as error:
         core.note(error)
         raise

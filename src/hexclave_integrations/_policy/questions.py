@@ -114,7 +114,7 @@ def user_by_id(core: Core, user_id: str, *, ttl: float = 0) -> Flow[HexclaveUser
         return None
     user_id = user_id.lower()
     request = api.server_request(core.config, "a user", api.user_path(user_id))
-    memory = Memory(f"user:{user_id}", (f"user:{user_id}",), lambda _: ttl)
+    memory = Memory(f"user:{user_id}", (f"user:{user_id}",), lambda _: ttl, cache="api key")  # of whose owner it is
 
     def read(reply: Reply) -> HexclaveUser | None:
         user = api.read_user(reply, core.config)
@@ -165,6 +165,7 @@ def api_key(core: Core, text: str, *, fresh: bool = False) -> Flow[tuple[Hexclav
         (api_key_tag(parsed.id),),
         lambda answer: min(ttl, UNKNOWN_KEY_TTL) if isinstance(answer, ApiKeyNotFound) else ttl,
         _team_tags,
+        cache="api key",
     )
     question = partial(_check_api_key, core, parsed, text, memory, ttl)
     found: _Checked = yield from answer_once(core, core.api_keys, memory, question, partial(_key_tags, memory.tags))

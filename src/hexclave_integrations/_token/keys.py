@@ -72,10 +72,10 @@ class KeyRing:
         self._max_age = config.jwks_max_age
         self._max_stale = config.jwks_max_stale
         self._cooldown = config.jwks_cooldown
-        self.current = KeySet()
+        self.current: KeySet = KeySet()
         self._failed = False
         # Why there is no usable set, or none that is up to date.
-        self.problem = reasons.KEYS_NOT_FETCHED
+        self.problem: str = reasons.KEYS_NOT_FETCHED
         # Fetches that may not be repeated before the cool-down is over: for an unknown key, or failed ones.
         self._armed_at: float | None = None
         # The background refresh that somebody already started.
