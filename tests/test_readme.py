@@ -74,7 +74,7 @@ def test_local_development_example(tmp_path: Path) -> None:
     section = (GUIDES / "local-development.md").read_text(encoding="utf-8")
     hexclave, sandbox, *words = shlex.split(re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0])
     assert (hexclave, sandbox) == ("hexclave", "sandbox")
-    (tmp_path / "main.py").write_text(examples()["Local development"])
+    (tmp_path / "main.py").write_text(examples()["A frontend with sign-in forms"])
     port = free_port()
     scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     serve = ["--port", "0", *words, "--port", str(port)]
@@ -224,6 +224,24 @@ def test_console_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert OutputChecker().check_output(explained, explanation, ELLIPSIS), explanation
 
 
+def test_server_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every group of the server's own calls does what the example says."""
+    sandbox = Sandbox(domains=["https://app.example.com"])
+    sandbox.define_permission("export_reports")
+    sandbox.define_item("credits", customer_type="user")
+    for product_id in ("pro", "book"):
+        sandbox.define_product(product_id, customer_type="user", prices={"once": {"USD": "9"}})
+    monkeypatch.setenv("HEXCLAVE_DATA_VAULT_SECRET", "a secret of the application")
+    with sandbox.serve() as url:
+        names = run(examples()["The server's own calls"], monkeypatch, sandbox, url)
+
+    project_id = sandbox.config.project_id
+    lines = ["7 credits left", "no account at GitHub", f"{project_id} ['Ada'] 1 sk-..."]
+    assert capsys.readouterr().out.splitlines() == lines
+    assert [mail.to for mail in sandbox.emails] == ["grace@example.com", "ada@example.com"]
+    assert (names["ada"].display_name, names["url"][:4], names["key"].value[:3]) == ("Ada", "http", "sk_")
+
+
 def test_secure_by_default_example(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -253,24 +271,6 @@ def test_secure_by_default_example(
                 for path in ("/reports", "/health", "/me", "/machine")
             }
     assert found == {"/reports": [401, 200], "/health": [200, 200], "/me": [401, 200], "/machine": [401, 401]}
-
-
-def test_server_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every group of the server's own calls does what the example says."""
-    sandbox = Sandbox(domains=["https://app.example.com"])
-    sandbox.define_permission("export_reports")
-    sandbox.define_item("credits", customer_type="user")
-    for product_id in ("pro", "book"):
-        sandbox.define_product(product_id, customer_type="user", prices={"once": {"USD": "9"}})
-    monkeypatch.setenv("HEXCLAVE_DATA_VAULT_SECRET", "a secret of the application")
-    with sandbox.serve() as url:
-        names = run(examples()["The server's own calls"], monkeypatch, sandbox, url)
-
-    project_id = sandbox.config.project_id
-    lines = ["7 credits left", "no account at GitHub", f"{project_id} ['Ada'] 1 sk-..."]
-    assert capsys.readouterr().out.splitlines() == lines
-    assert [mail.to for mail in sandbox.emails] == ["grace@example.com", "ada@example.com"]
-    assert (names["ada"].display_name, names["url"][:4], names["key"].value[:3]) == ("Ada", "http", "sk_")
 
 
 def test_testing_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:

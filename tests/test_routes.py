@@ -312,9 +312,6 @@ WORDS: dict[str, Requirement] = {
     "a user in a team that the application chooses": requirements.require_team(lambda request: None),
     "a user with write in team {t}": requirements.require_permission("{t}", "write"),
     "a user with staff in the project": requirements.require_project_permission("staff"),
-    "a user with 3 credits, which are spent": requirements.require_item("credits", 3, spend=True),
-    "a user with 1 credits of the selected team": requirements.require_item("credits", team=SELECTED_TEAM),
-    "a user with the product pro": requirements.require_product("pro"),
 }
 
 

@@ -56,10 +56,10 @@ class Route:
         headers: of the view's answer.
         refuses: the view refuses as its framework's users do: with an exception that stands for 401, if there is one.
         is_websocket: it answers a websocket instead, with a message.
-        is_public: it is marked with the adapter's `public`.
         status: of the view's answer.
         on_visit: what the view does besides.
         fails_before_accept: the view of a websocket does what it does before it accepts it.
+        is_public: it is marked with the adapter's `public`.
     """
 
     path: str
@@ -68,10 +68,10 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict)
     refuses: bool = False
     is_websocket: bool = False
-    is_public: bool = False
     status: int = 200
     on_visit: Callable[[], object] = lambda: None
     fails_before_accept: bool = False
+    is_public: bool = False
     visits: int = 0
 
     def visit(self) -> dict[str, bool]:
@@ -231,10 +231,10 @@ def serve_django(patterns: Callable[[Any, Sequence[Route]], list[Any]], *, is_as
         urls = patterns(adapter, routes)
         if webhooks is not None:
             urls.append(django_path(WEBHOOK_PATH[1:], adapter.webhook_view(webhooks)))
-        ours = _django.as_settings(config, **getattr(adapter, "SETTINGS", {}))
         # Without those that make a cycle through each request, beside which one of ours would not be seen.
         middleware = [name for name in settings.MIDDLEWARE if ".auth." not in name and ".messages." not in name]
-        changed = {"ROOT_URLCONF": tuple(urls), "HEXCLAVE": ours, "MIDDLEWARE": middleware}
+        hexclave = _django.as_settings(config, **getattr(adapter, "SETTINGS", {}))
+        changed = {"ROOT_URLCONF": tuple(urls), "HEXCLAVE": hexclave, "MIDDLEWARE": middleware}
         with override_settings(**changed):
             kind: Any = AsgiServer if is_asgi else WsgiServer
             with kind(ASGIHandler() if is_asgi else WSGIHandler(), _check_django) as server:

@@ -77,40 +77,37 @@ def lets_in(requirement: Requirement) -> str:
         return "anyone: bad credentials are refused"
     if requirement.scope == "api key":
         return "a valid API key" + _kinds(requirement, " of ")
-    who = "a user"
-    if requirement.restricted or requirement.anonymous:
-        who += f" ({'an anonymous' if requirement.anonymous else 'a restricted'} user too)"
-    who += _what_else(requirement)
+    words = "an anonymous user too" if requirement.anonymous else "a restricted user too"
+    who = "a user" + (f" ({words})" if requirement.restricted or requirement.anonymous else "")
+    details = {
+        "team": lambda: f"in {_team(requirement.team)}",
+        "team permission": lambda: f"with {requirement.permission} in {_team(requirement.team)}",
+        "project permission": lambda: f"with {requirement.permission} in the project",
+        "item": lambda: _paying(requirement, f"{requirement.amount} {requirement.item}"),
+        "product": lambda: _paying(requirement, f"the product {requirement.product}"),
+    }
+    if requirement.scope in details:
+        who += " " + details[requirement.scope]()
+    elif requirement.scope != "user":
+        who += f" who meets {requirement.scope}"
     if requirement.api_key:
         who += ", or their API key"
     return who + (", confirmed by Hexclave now" if requirement.is_live else "")
-
-
-def _what_else(requirement: Requirement) -> str:
-    """What a requirement asks of a user besides their kind."""
-    match requirement.scope:
-        case "team":
-            return f" in {_team(requirement.team)}"
-        case "team permission":
-            return f" with {requirement.permission} in {_team(requirement.team)}"
-        case "project permission":
-            return f" with {requirement.permission} in the project"
-        case "item":
-            spent = ", which are spent" if requirement.spend else ""
-            return f" with {requirement.amount} {requirement.item}{_of_team(requirement.team)}{spent}"
-        case "product":
-            return f" with the product {requirement.product}{_of_team(requirement.team)}"
-    return ""
-
-
-def _of_team(team: Any) -> str:
-    return "" if team is None else f" of {_team(team)}"
 
 
 def _kinds(requirement: Requirement, before: str) -> str:
     if requirement.anonymous:
         return f"{before}a user of any kind"
     return f"{before}a regular or restricted user" if requirement.restricted else ""
+
+
+def _paying(requirement: Requirement, what: str) -> str:
+    spent = ", which it spends" if requirement.spend else ""
+    return (
+        f"who has {what}{spent}"
+        if requirement.team is None
+        else f"in {_team(requirement.team)}, which has {what}{spent}"
+    )
 
 
 def _team(team: Any) -> str:
