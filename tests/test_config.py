@@ -54,9 +54,11 @@ SETTINGS: dict[str, tuple[object, str, object, str, object]] = {
     "jwks_max_age": (600, "60", 60.0, "61", 61.0),
     "jwks_max_stale": (86400, "7200", 7200.0, "7201", 7201.0),
     "jwks_cooldown": (30, "5", 5.0, "0", 0.0),
+    "jwks_file": (None, "/a/keys", "/a/keys", "/b/keys", "/b/keys"),
     "http_timeout": (3, "1.5", 1.5, "2", 2.0),
     "permission_ttl": (60, "0", 0.0, "1", 1.0),
     "api_key_ttl": (60, "0", 0.0, "1", 1.0),
+    "max_questions": (50, "5", 5.0, "200", 200.0),
     "api_key_header": ("x-api-key", "X-Team-Key", "x-team-key", "x-key", "x-key"),
     "token_cache_size": (4096, "0", 0, "10", 10),
     "webhook_secrets": (
@@ -190,9 +192,11 @@ WRONG: dict[str, list[object]] = {
     "jwks_max_age": [*NOT_NUMBERS, 0, 86401],
     "jwks_max_stale": [*NOT_NUMBERS, 0, 599, 7 * 86400 + 1],
     "jwks_cooldown": [*NOT_NUMBERS, 3601],
+    "jwks_file": ["", 5, b"/a/keys", "/a/keys/", "/a/\0keys", True],
     "http_timeout": [*NOT_NUMBERS, 0, 61],
     "permission_ttl": [*NOT_NUMBERS, 3601],
     "api_key_ttl": [*NOT_NUMBERS, 3601],
+    "max_questions": [*NOT_NUMBERS, 0, 0.5, 100_001],
     "api_key_header": [
         *("", None, 5, "x_api_key", "x api", "x:api", "x-api\r\n", "-x", "ü", "Authorization", "COOKIE"),
         *("X-Stack-Access-Token", "x-hexclave-access-token", "x-stack-auth"),

@@ -250,7 +250,7 @@ LAYERS = [
     *("_version", "_reasons", "errors", "_base", "telemetry", "records", "config", "user", "api_key"),
     *("_factories", "requirements"),
     *("_token", "_wire", "_memory", "_policy"),
-    *("_drivers", "server", "client"),
+    *("_drivers", "server", "_async_client", "client"),
     *("stores", "sentry", "webhooks", "supabase", "convex"),
     *("_adapter", "_asgi"),
     *sorted(adapters()),

@@ -74,7 +74,7 @@ def test_local_development_example(tmp_path: Path) -> None:
     section = (GUIDES / "local-development.md").read_text(encoding="utf-8")
     hexclave, sandbox, *words = shlex.split(re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0])
     assert (hexclave, sandbox) == ("hexclave", "sandbox")
-    (tmp_path / "main.py").write_text(examples()["Local development"])
+    (tmp_path / "main.py").write_text(examples()["A frontend with sign-in forms"])
     port = free_port()
     scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     serve = ["--port", "0", *words, "--port", str(port)]

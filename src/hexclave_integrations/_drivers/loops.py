@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _reasons as reasons
 from .._base import drive
-from .._policy.effects import Background, Compute, Effect, Fetch, Flow, Once, Pause, UseFleet
+from .._policy.effects import Background, Compute, Effect, Fetch, Flow, Once, Pause, UseFile, UseFleet
 from .._wire.messages import Reply, Request, TransportError, logger
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, Unavailable
@@ -47,7 +47,7 @@ class AsyncDriver:
         self._timeout = config.http_timeout
         self._telling = None if config.observer is None else Telling(config.observer)
         self._transport = transport
-        self.flights = Flights() if flights is None else flights
+        self.flights: Flights = Flights() if flights is None else flights
         self._threads = SyncDriver(config, None, self.flights)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]
@@ -88,6 +88,8 @@ class AsyncDriver:
             return None
         if isinstance(effect, UseFleet):
             return await getattr(effect.memory, f"a{effect.operation}")(*effect.arguments)
+        if isinstance(effect, UseFile):
+            return await asyncio.to_thread(getattr(effect.file, effect.operation), *effect.arguments)
         if isinstance(effect, Compute):
             return await asyncio.to_thread(effect.function)
         if isinstance(effect, Pause):

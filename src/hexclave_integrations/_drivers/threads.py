@@ -12,8 +12,9 @@ from typing import Any, Final, TypeVar
 
 from .. import _reasons as reasons
 from .._base import drive
+from .._memory.key_file import FileUnusable
 from .._memory.redis import RedisUnavailable
-from .._policy.effects import Background, Effect, Fetch, Flow, Once, Pause, UseFleet
+from .._policy.effects import Background, Effect, Fetch, Flow, Once, Pause, UseFile, UseFleet
 from .._wire.messages import Reply, Request, TransportError, logger
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, HexclaveError, Unavailable
@@ -26,7 +27,7 @@ __all__ = ["TOLD", "SyncDriver"]
 
 T = TypeVar("T")
 
-TOLD: Final = (TransportError, RedisUnavailable, HexclaveError)
+TOLD: Final = (TransportError, RedisUnavailable, FileUnusable, HexclaveError)
 """Errors of effects that a flow is told of."""
 
 
@@ -44,8 +45,8 @@ class SyncDriver:
             raise ConfigurationError("transport cannot be used without async: it has no handle_request.")
         self._timeout = config.http_timeout
         self._telling = None if config.observer is None else Telling(config.observer)
-        self.flights = Flights() if flights is None else flights
-        self.lines = Lines(config.http_timeout, transport)
+        self.flights: Flights = Flights() if flights is None else flights
+        self.lines: Lines = Lines(config.http_timeout, transport)
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return what it returns, or raise what it raises."""
@@ -93,6 +94,8 @@ class SyncDriver:
             return getattr(effect.memory, effect.operation)(*effect.arguments)
         if isinstance(effect, Pause):
             return time.sleep(effect.seconds)
+        if isinstance(effect, UseFile):
+            return getattr(effect.file, effect.operation)(*effect.arguments)
         result = effect.function()
         if hasattr(result, "__await__"):
             if hasattr(result, "close"):

@@ -28,7 +28,7 @@ class BaseClient:
     """The state of a client; use `HexclaveClient` or `AsyncHexclaveClient`."""
 
     def __init__(self, config: HexclaveConfig | None, transport: Any, clock: Callable[[], float]) -> None:
-        self.config = HexclaveConfig.from_env() if config is None else config
+        self.config: HexclaveConfig = HexclaveConfig.from_env() if config is None else config
         self._core = core_for(self.config, clock)
         self._transport = self.config.transport if transport is None else transport
         on_change = getattr(self._transport, "on_change", None)

@@ -11,9 +11,10 @@
         return JsonResponse({"id": request.hexclave_user.id})
 
 The middleware refuses nobody: only a requirement does, or the default, with `HEXCLAVE = {"DEFAULT": "require_user"}`.
-Without one, `request.hexclave_user` (in async code `await request.ahexclave_user()`) is the verified regular user, else
-None, bad credentials included. `drf` and `ninja` hold what Django REST framework and Django Ninja need; `webhook_view`,
-`signals` and `stores` what webhooks do.
+Without one, `request.hexclave_user` (in async code `await request.ahexclave_user()`) is the verified regular user,
+else None, bad credentials included. Type checkers know these attributes of `HexclaveHttpRequest` behind a
+requirement, and of `OptionalHexclaveHttpRequest` elsewhere. `drf` and `ninja` hold what Django REST framework and
+Django Ninja need; `webhook_view`, `signals` and `stores` what webhooks do.
 """
 
 from .._base.extras import extra
@@ -35,12 +36,15 @@ with extra("django", "django"):
         require_user,
     )
     from ._supabase import supabase_view
+    from ._typed import HexclaveHttpRequest, OptionalHexclaveHttpRequest
     from ._webhooks import webhook_view
 
 __all__ = [
     "SELECTED_TEAM",
     "DjangoRequirement",
+    "HexclaveHttpRequest",
     "HexclaveRequiredMixin",
+    "OptionalHexclaveHttpRequest",
     "get_async_client",
     "get_client",
     "optional_user",

@@ -45,10 +45,13 @@ class Installation:
     """
 
     def __init__(self, values: Any) -> None:
+        self.config: HexclaveConfig
+        self.django_users: bool
+        self.user_field: str | None
         self.config, self.django_users, self.user_field = own_settings(values)
         self._default = values.get("DEFAULT") if isinstance(values, Mapping) else None
-        self.client = HexclaveClient(self.config)
-        self.vary = vary_on_credentials(None, self.config)
+        self.client: HexclaveClient = HexclaveClient(self.config)
+        self.vary: str = vary_on_credentials(None, self.config)
         names = wanted_names(self.config)
         self._meta_keys = [("HTTP_" + name.upper().replace("-", "_"), name) for name in sorted(names)]
 

@@ -48,7 +48,7 @@ class DjangoRequirement(Requirement):
     is exempt from LoginRequiredMiddleware, too, which knows no tokens and would send everybody to a log-in page.
     """
 
-    def __call__(self, view: V = None, /, *args: Any, **kwargs: Any) -> V:  # type: ignore[assignment]  # @require_user()
+    def __call__(self, view: V, /, *args: Any, **kwargs: Any) -> V:
         """Guard a view.
 
         Args:
@@ -126,6 +126,10 @@ class DjangoRequirement(Requirement):
         finally:
             if caller.attempt.spending is not None and not caller.has_middleware:
                 await caller.aconclude(status)
+
+
+# Calling it without an argument is a mistake to type checkers; to everybody else it says what to write.
+DjangoRequirement.__call__.__defaults__ = (None,)
 
 
 def _request_in(args: tuple[Any, ...]) -> Any:

@@ -114,7 +114,7 @@ class Webhooks:
         self._configured: dict[tuple[str, ...], _Identity] = {}
         known = HexclaveConfig.webhook_secrets_from_env() if secrets is None else tuple(secrets)
         self._own = None if secrets is None and not known else self._identity(known)
-        self.store = MemoryStore() if store is None else store
+        self.store: Any = MemoryStore() if store is None else store
         if isinstance(self.store, type):
             raise ConfigurationError(f"store is a class: make an object of it, as in {self.store.__name__}(...).")
         if not any(all(callable(getattr(self.store, c + name, None)) for name in _OPERATIONS) for c in ("", "a")):
