@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ._services import Redis
 
 
@@ -53,3 +55,11 @@ def postgres_url() -> Iterator[str]:
 
     with running_postgres() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def sdk() -> Path:
+    """A folder whose `node_modules` has Hexclave's own JavaScript clients."""
+    from ._npm import installed
+
+    return installed("sdk")

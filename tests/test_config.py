@@ -9,11 +9,19 @@ from typing import Any
 import pytest
 
 from hexclave_integrations import ConfigurationError, HexclaveConfig
+from hexclave_integrations.telemetry import Observer
 
 PROJECT = "e0b52f4d-dece-408c-af49-d23061bb0f8d"
 OTHER = "957c1a9c-0c38-48ee-a054-044694e00dbe"
 WHSEC_A, WHSEC_B, WHSEC_C = (f"whsec_{letter * 32}" for letter in "abc")
 SECRETS = ("ssk_secret", "pck_secret", "whsec_secretsecretsecretsecret", "redis-password")
+
+
+class AsyncObserver(Observer):
+    """Nobody would await what its coroutine function returns."""
+
+    async def refused(self, code: str) -> None:  # type: ignore[override]  # the mistake that is tested
+        raise AssertionError(code)
 
 
 def environ(**variables: str) -> dict[str, str]:
@@ -46,9 +54,11 @@ SETTINGS: dict[str, tuple[object, str, object, str, object]] = {
     "jwks_max_age": (600, "60", 60.0, "61", 61.0),
     "jwks_max_stale": (86400, "7200", 7200.0, "7201", 7201.0),
     "jwks_cooldown": (30, "5", 5.0, "0", 0.0),
+    "jwks_file": (None, "/a/keys", "/a/keys", "/b/keys", "/b/keys"),
     "http_timeout": (3, "1.5", 1.5, "2", 2.0),
     "permission_ttl": (60, "0", 0.0, "1", 1.0),
     "api_key_ttl": (60, "0", 0.0, "1", 1.0),
+    "max_questions": (50, "5", 5.0, "200", 200.0),
     "api_key_header": ("x-api-key", "X-Team-Key", "x-team-key", "x-key", "x-key"),
     "token_cache_size": (4096, "0", 0, "10", 10),
     "webhook_secrets": (
@@ -65,7 +75,7 @@ each_setting = pytest.mark.parametrize("name", [pytest.param(name, id=name) for 
 
 def test_the_table_of_this_file_has_every_setting() -> None:
     """A new setting without a row here fails."""
-    assert {*SETTINGS, "transport"} == {field.name for field in dataclasses.fields(HexclaveConfig)}
+    assert {*SETTINGS, "transport", "observer"} == {field.name for field in dataclasses.fields(HexclaveConfig)}
 
 
 @each_setting
@@ -182,9 +192,11 @@ WRONG: dict[str, list[object]] = {
     "jwks_max_age": [*NOT_NUMBERS, 0, 86401],
     "jwks_max_stale": [*NOT_NUMBERS, 0, 599, 7 * 86400 + 1],
     "jwks_cooldown": [*NOT_NUMBERS, 3601],
+    "jwks_file": ["", 5, b"/a/keys", "/a/keys/", "/a/\0keys", True],
     "http_timeout": [*NOT_NUMBERS, 0, 61],
     "permission_ttl": [*NOT_NUMBERS, 3601],
     "api_key_ttl": [*NOT_NUMBERS, 3601],
+    "max_questions": [*NOT_NUMBERS, 0, 0.5, 100_001],
     "api_key_header": [
         *("", None, 5, "x_api_key", "x api", "x:api", "x-api\r\n", "-x", "ü", "Authorization", "COOKIE"),
         *("X-Stack-Access-Token", "x-hexclave-access-token", "x-stack-auth"),
@@ -203,6 +215,7 @@ WRONG: dict[str, list[object]] = {
     ],
     "redis_url": ["", 5, b"redis://a", []],
     "transport": [5, "httpx", object()],
+    "observer": [5, "otel", object(), Observer, AsyncObserver()],
 }
 
 
@@ -215,7 +228,7 @@ WRONG: dict[str, list[object]] = {
     ],
 )
 def test_a_wrong_value_stops_the_start(name: str, value: object) -> None:
-    """The error names the setting and a fix, and except for `transport` both variables."""
+    """The error names the setting and a fix, and both variables except for objects, which no variable can hold."""
     arguments: dict[str, Any] = {"project_id": PROJECT, name: value}
 
     with pytest.raises(ConfigurationError) as caught:
@@ -224,8 +237,9 @@ def test_a_wrong_value_stops_the_start(name: str, value: object) -> None:
     message = str(caught.value)
     assert message.startswith(f"{name} ")
     assert ": " in message
-    assert name == "transport" or f"HEXCLAVE_{name.upper()}" in message
-    assert name == "transport" or f"STACK_{name.upper()}" in message
+    is_object = name in ("transport", "observer")
+    assert is_object or f"HEXCLAVE_{name.upper()}" in message
+    assert is_object or f"STACK_{name.upper()}" in message
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import sys
 import time
 from doctest import ELLIPSIS, OutputChecker
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -47,7 +48,10 @@ def run(code: str, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, url: str, 
     monkeypatch.setenv("HEXCLAVE_API_URL", url)
     monkeypatch.setenv("HEXCLAVE_PROJECT_ID", sandbox.config.project_id)
     monkeypatch.setenv("HEXCLAVE_SECRET_SERVER_KEY", str(sandbox.config.secret_server_key))
-    namespace: dict[str, Any] = {"__name__": "readme", **names}
+    module = ModuleType("readme")
+    monkeypatch.setitem(sys.modules, "readme", module)  # some frameworks look up where a function was written
+    namespace = vars(module)
+    namespace.update(names)
     exec(compile(code, str(README), "exec"), namespace)
     return namespace
 
@@ -84,7 +88,7 @@ def test_local_development_example(tmp_path: Path) -> None:
     section = (GUIDES / "local-development.md").read_text(encoding="utf-8")
     hexclave, sandbox, *words = shlex.split(re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0])
     assert (hexclave, sandbox) == ("hexclave", "sandbox")
-    (tmp_path / "main.py").write_text(examples()["Local development"])
+    (tmp_path / "main.py").write_text(examples()["A frontend with sign-in forms"])
     port = free_port()
     scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     serve = ["--port", "0", *words, "--port", str(port)]

@@ -195,6 +195,10 @@ KEYS_NOT_FETCHED: Final = "There is no key set yet: the request that fetches it 
 KINDS_UNKNOWN: Final = "The token contradicts the order of the keys, and Hexclave did not say which users each is for."
 GIVEN_UP: Final = "Another request that asks Hexclave the same did not come to its end in time."
 STOPPED: Final = "The client was closed, or its event loop ended, while Hexclave was asked."
+TOO_MANY_QUESTIONS: Final = (
+    "So many callers whom Hexclave has not vouched for come with an API key or a team that it would have to be asked: "
+    "is somebody trying them out? max_questions is how many are asked about a second."
+)
 RATE_LIMITED: Final = "Hexclave asked for silence (429): the project's rate limit is used up."
 API_STATUS: Final = "Hexclave answered a question with an error: its API does not work now, or api_url is wrong."
 API_UNUSABLE: Final = "Hexclave's answer could not be used: is api_url the URL of its API?"

@@ -120,7 +120,7 @@ class HexclaveApiError(HexclaveError):
         super().__init__(f"Hexclave refused the call: {code or 'no code'} (status {status}).")
         self.code = code
         self.status = status
-        self.details = dict(details) if details else None
+        self.details: dict[str, object] | None = dict(details) if details else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle with the arguments of `__init__`, which are not `args`."""
@@ -168,7 +168,7 @@ class RequestRefused(HexclaveError):
 
     def __init__(self, *, details: Mapping[str, object] | None = None, reason: str | None = None) -> None:
         super().__init__(self.text)
-        self.details = dict(details) if details else None
+        self.details: dict[str, object] | None = dict(details) if details else None
         if reason is not None:
             self.reason = reason
 
@@ -195,7 +195,7 @@ class AuthenticationError(RequestRefused):
     """401: the caller is not, or not acceptably, authenticated (RFC 9110 section 15.5.2)."""
 
     status = 401
-    challenge = ', error="invalid_token"'
+    challenge: ClassVar[str | None] = ', error="invalid_token"'
 
 
 class NotAuthenticated(AuthenticationError):
@@ -203,7 +203,7 @@ class NotAuthenticated(AuthenticationError):
 
     code = "USER_AUTHENTICATION_REQUIRED"
     text = "User authentication is required for this endpoint."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.NO_CREDENTIALS
 
 
@@ -244,7 +244,7 @@ class AnonymousNotAllowed(AuthenticationError):
 
     code = "ANONYMOUS_AUTHENTICATION_NOT_ALLOWED"
     text = "Anonymous users are not allowed here. Sign in with an account."
-    challenge = ', error="insufficient_user_authentication"'
+    challenge: ClassVar[str | None] = ', error="insufficient_user_authentication"'
     reason = reasons.ANONYMOUS
 
 
@@ -253,7 +253,7 @@ class ApiKeyNotFound(AuthenticationError):
 
     code = "API_KEY_NOT_FOUND"
     text = "The API key is not valid."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.API_KEY_UNKNOWN
 
 
@@ -262,7 +262,7 @@ class ApiKeyRevoked(AuthenticationError):
 
     code = "API_KEY_REVOKED"
     text = "The API key has been revoked."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.API_KEY_REVOKED
 
 
@@ -271,7 +271,7 @@ class ApiKeyExpired(AuthenticationError):
 
     code = "API_KEY_EXPIRED"
     text = "The API key has expired."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.API_KEY_EXPIRED
 
 
@@ -280,7 +280,7 @@ class WrongApiKeyType(AuthenticationError):
 
     code = "WRONG_API_KEY_TYPE"
     text = "An API key of this type is not accepted here."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.API_KEY_TYPE
 
 
@@ -366,7 +366,7 @@ class Unavailable(RequestRefused):
 
     def __init__(self, *, retry_after: float = 1.0, reason: str | None = None) -> None:
         super().__init__(reason=reason)
-        self.retry_after = max(1, round(retry_after))
+        self.retry_after: int = max(1, round(retry_after))
 
     def repeated(self) -> Unavailable:
         """The same answer for another request."""
@@ -383,7 +383,7 @@ class ServerKeyRefused(ConfigurationError, Unavailable):
 
     def __init__(self) -> None:
         Unavailable.__init__(self, retry_after=30)
-        self.args = (
+        self.args: tuple[Any, ...] = (
             "Hexclave refused secret_server_key. Copy the project's current secret server key from the dashboard "
             "and set HEXCLAVE_SECRET_SERVER_KEY (or STACK_SECRET_SERVER_KEY).",
         )

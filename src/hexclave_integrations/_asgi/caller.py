@@ -35,13 +35,37 @@ class Caller:
         answers_subprotocol: whether the client offered `hexclave` next to its token, and expects that to be selected.
         is_accepted: whether the application has accepted the websocket, which can then only be closed.
         has_close_codes: whether a refused websocket is accepted and closed with a code that its page can read.
+        default: what is asked where an endpoint has no requirement of its own; None once that is decided.
+        principal: who the default has let through.
+        sets_user: whether that is `request.user` then.
     """
 
     # The `send` of the request is not kept here: a server's `send` holds the scope, and the scope holds this object.
-    __slots__ = ("_begun", "answers_subprotocol", "attempt", "client", "has_close_codes", "is_accepted")
+    __slots__ = (
+        "_begun",
+        "answers_subprotocol",
+        "attempt",
+        "client",
+        "default",
+        "has_close_codes",
+        "is_accepted",
+        "principal",
+        "sets_user",
+    )
 
-    def __init__(self, client: AsyncHexclaveClient, scope: Any, *, has_close_codes: bool = False) -> None:
+    def __init__(
+        self,
+        client: AsyncHexclaveClient,
+        scope: Any,
+        *,
+        has_close_codes: bool = False,
+        default: Requirement | None = None,
+        sets_user: bool = False,
+    ) -> None:
         self.client = client
+        self.default = default
+        self.principal: HexclaveUser | HexclaveApiKey | None = None
+        self.sets_user = sets_user
         self.has_close_codes = has_close_codes
         is_websocket = scope["type"] == "websocket"
         self.answers_subprotocol = is_websocket and _take_subprotocol_token(scope, client)
@@ -54,6 +78,9 @@ class Caller:
         earlier: Caller | None = scope.get(SCOPE_KEY)  # of middleware around ours that has asked already
         if earlier is not None:
             self.attempt.asked = earlier.attempt.asked
+            self.default = (
+                earlier.default if default is None else default
+            )  # of an application around this one, which has none of its own
             self.answers_subprotocol = self.answers_subprotocol or earlier.answers_subprotocol
 
     def check(

@@ -52,7 +52,7 @@ class Attempt:
         was_refused: whether a requirement, or the framework after it, has refused the request, so that its handler did
             not run.
         spending: what was taken from customers for the request; None as long as nothing was.
-        noted: why the request was refused, if the log says so already.
+        noted: why the request was refused, if that was noted already.
     """
 
     __slots__ = (
@@ -68,13 +68,13 @@ class Attempt:
         *,
         is_websocket: bool = False,
     ) -> None:
-        self.headers = headers
+        self.headers: Mapping[str, str] = headers
         self._cookies = cookies
         self._method = method
         self._is_websocket = is_websocket
-        self.asked = False
-        self.by_cookie = False
-        self.was_refused = False
+        self.asked: bool = False
+        self.by_cookie: bool = False
+        self.was_refused: bool = False
         self.spending: Spending | None = None
         self.noted: str | None = None
         self._owner: object = None

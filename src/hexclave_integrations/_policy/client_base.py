@@ -14,7 +14,7 @@ from ..config import HexclaveConfig
 from ..errors import AuthenticationError, ConfigurationError, InvalidToken, RequestRefused
 from ..user import HexclaveUser
 from .attempt import Attempt
-from .state import Core
+from .observed import core_for
 
 __all__ = ["NO_PARAMS", "BaseClient", "Headers", "concealed", "recognize"]
 
@@ -28,8 +28,8 @@ class BaseClient:
     """The state of a client; use `HexclaveClient` or `AsyncHexclaveClient`."""
 
     def __init__(self, config: HexclaveConfig | None, transport: Any, clock: Callable[[], float]) -> None:
-        self.config = HexclaveConfig.from_env() if config is None else config
-        self._core = Core(self.config, clock)
+        self.config: HexclaveConfig = HexclaveConfig.from_env() if config is None else config
+        self._core = core_for(self.config, clock)
         self._transport = self.config.transport if transport is None else transport
         on_change = getattr(self._transport, "on_change", None)
         if on_change is not None:  # a sandbox, which says when what it answered is no longer true

@@ -41,11 +41,14 @@ UNKNOWN_KEY_TTL: Final = 10.0
 FLEET_TTL: Final = 0.5
 
 
-def team_permissions(core: Core, user_id: str, team_id: str, *, fresh: bool = False) -> Flow[frozenset[str]]:
+def team_permissions(
+    core: Core, user_id: str, team_id: str, *, fresh: bool = False, is_theirs: bool = False
+) -> Flow[frozenset[str]]:
     """The ids of all permissions a user holds in a team, nested ones included (contract 4.3).
 
     Args:
         fresh: ask Hexclave, whatever is remembered.
+        is_theirs: Hexclave has said that it is a team of theirs, so the question is no stranger's.
 
     Raises:
         Unavailable: it cannot be told now.
@@ -58,7 +61,8 @@ def team_permissions(core: Core, user_id: str, team_id: str, *, fresh: bool = Fa
     request = partial(api.server_request, core.config, what, "/team-permissions", **query)
     read = partial(api.read_ids, team_id=team_id, user_id=user_id)
     memory = _permissions_memory(core, f"permissions:{team_id}:{user_id}", *_member_tags(team_id, user_id))
-    return (yield from _remembered(core, memory, request, read, fresh=fresh))
+    stranger = None if is_theirs else ("team", team_id, user_id)
+    return (yield from _remembered(core, memory, request, read, fresh=fresh, stranger=stranger))
 
 
 def project_permissions(core: Core, user_id: str, *, fresh: bool = False) -> Flow[frozenset[str]]:
@@ -80,11 +84,14 @@ def project_permissions(core: Core, user_id: str, *, fresh: bool = False) -> Flo
     return (yield from _remembered(core, memory, request, read, fresh=fresh))
 
 
-def is_team_member(core: Core, user_id: str, team_id: str, *, fresh: bool = False) -> Flow[bool]:
+def is_team_member(
+    core: Core, user_id: str, team_id: str, *, fresh: bool = False, is_theirs: bool = False
+) -> Flow[bool]:
     """Whether a user is a member of a team; an empty permission list would not tell (contract 9.7).
 
     Args:
         fresh: ask Hexclave, whatever is remembered.
+        is_theirs: as for `team_permissions`.
 
     Raises:
         Unavailable: it cannot be told now.
@@ -96,7 +103,8 @@ def is_team_member(core: Core, user_id: str, team_id: str, *, fresh: bool = Fals
     request = partial(api.server_request, core.config, what, api.member_path(team_id, user_id))
     read = partial(api.read_membership, team_id=team_id, user_id=user_id)
     memory = _permissions_memory(core, f"membership:{team_id}:{user_id}", *_member_tags(team_id, user_id))
-    return (yield from _remembered(core, memory, request, read, fresh=fresh))
+    stranger = None if is_theirs else ("team", team_id, user_id)
+    return (yield from _remembered(core, memory, request, read, fresh=fresh, stranger=stranger))
 
 
 def user_by_id(core: Core, user_id: str, *, ttl: float = 0) -> Flow[HexclaveUser | None]:
@@ -112,7 +120,7 @@ def user_by_id(core: Core, user_id: str, *, ttl: float = 0) -> Flow[HexclaveUser
         return None
     user_id = user_id.lower()
     request = api.server_request(core.config, "a user", api.user_path(user_id))
-    memory = _Memory(f"user:{user_id}", (f"user:{user_id}",), lambda _: ttl)
+    memory = _Memory(f"user:{user_id}", (f"user:{user_id}",), lambda _: ttl, cache="api key")  # of whose owner it is
 
     def read(reply: Reply) -> HexclaveUser | None:
         user = api.read_user(reply, core.config)
@@ -163,6 +171,7 @@ def api_key(core: Core, text: str, *, fresh: bool = False) -> Flow[tuple[Hexclav
         (api_key_tag(parsed.id),),
         lambda answer: min(ttl, UNKNOWN_KEY_TTL) if isinstance(answer, ApiKeyNotFound) else ttl,
         _team_tags,
+        cache="api key",
     )
     ask = partial(_check_api_key, core, parsed, text, memory, ttl)
     found: _Checked = yield from _answer_once(core, core.api_keys, memory, ask, partial(_key_tags, memory.tags))
@@ -180,7 +189,8 @@ _Checked: TypeAlias = tuple[HexclaveApiKey, HexclaveUser | None] | Authenticatio
 
 def _check_api_key(core: Core, parsed: ParsedApiKey, text: str, memory: _Memory, ttl: float) -> Flow[_Checked]:
     request = api.api_key_request(core.config, parsed.type, text)
-    found = yield from _ask(core, request, partial(api.read_api_key, key_id=parsed.id), memory)
+    read = partial(api.read_api_key, key_id=parsed.id)
+    found = yield from _ask(core, request, read, memory, stranger=("API key", digest(text)))
     if isinstance(found, AuthenticationError):
         return found
     if found.user_id is None:
@@ -216,25 +226,35 @@ class _Memory:
         tags: name the users and teams that it is about.
         ttl: seconds for an answer; 0 for None means to remember nothing.
         tags_of_answer: names what else a reply is about, where the reply itself tells.
+        cache: what an observer knows the memory by.
     """
 
     key: str
     tags: tuple[str, ...]
     ttl: Callable[[Any], float]
     tags_of_answer: Callable[[Any], tuple[str, ...]] = lambda _: ()
+    cache: str = "permissions"
 
 
 def _remembered(
-    core: Core, memory: _Memory, request: Callable[[], Request], read: Callable[[Reply], T], *, fresh: bool
+    core: Core,
+    memory: _Memory,
+    request: Callable[[], Request],
+    read: Callable[[Reply], T],
+    *,
+    fresh: bool,
+    stranger: Hashable | None = None,
 ) -> Flow[T]:
     """The answer to one request about permissions, remembered for `permission_ttl`.
 
     Args:
         request: makes it, which takes longer than to find a remembered answer.
+        stranger: as for `_ask`.
     """
     if fresh:
-        return (yield from _ask(core, request(), read))
-    return (yield from _answer_once(core, core.answers, memory, lambda: _ask(core, request(), read, memory)))
+        return (yield from _ask(core, request(), read, stranger=stranger))
+    ask = lambda: _ask(core, request(), read, memory, stranger=stranger)  # noqa: E731  # one line of two
+    return (yield from _answer_once(core, core.answers, memory, ask))
 
 
 def _permissions_memory(core: Core, key: str, *tags: str) -> _Memory:
@@ -280,8 +300,9 @@ def _answer_once(
         try:
             fresh_answer = yield from ask()
         except Unavailable as failure:
-            # Without its traceback, which holds the request and with it the API key.
-            cache.put(memory.key, failure.repeated(), now=core.clock(), ttl=FAILURE_TTL)
+            if failure.reason != reasons.TOO_MANY_QUESTIONS:  # which nobody was asked, and which has no end of names
+                # Without its traceback, which holds the request and with it the API key.
+                cache.put(memory.key, failure.repeated(), now=core.clock(), ttl=FAILURE_TTL)
             raise
         ttl = memory.ttl(fresh_answer)
         # A fleet hears of a webhook through Redis: what this process knows by itself is soon asked there again.
@@ -290,14 +311,18 @@ def _answer_once(
         cache.put(memory.key, _Answer(fresh_answer), now=core.clock(), ttl=local_ttl, tags=tags, sequence=sequence)
         return fresh_answer
 
+    has_waited = False
     while True:
         known: _Answer[T] | None = _recall(cache, memory.key, core.clock())
+        if not has_waited:
+            core.looked_up(memory.cache, "memory", known is not None)
         if known is not None:
             return known.value
         asked, answer = yield Once(memory.key, ask_and_remember)
         if asked:
             fresh_answer: T = answer
             return fresh_answer
+        has_waited = True
 
 
 def _recall(cache: AnswerCache, key: Hashable, now: float) -> Any:
@@ -312,24 +337,40 @@ def _recall(cache: AnswerCache, key: Hashable, now: float) -> Any:
     return known
 
 
-def _ask(core: Core, request: Request, read: Callable[[Reply], T], memory: _Memory | None = None) -> Flow[T]:
+def _ask(
+    core: Core,
+    request: Request,
+    read: Callable[[Reply], T],
+    memory: _Memory | None = None,
+    *,
+    stranger: Hashable | None = None,
+) -> Flow[T]:
     """Make one request and read the reply, or read the one that the fleet remembers.
 
     Args:
         memory: where the fleet may remember it; None for a question that is always put to Hexclave.
+        stranger: names who may be one; as long as Hexclave has not vouched for them, the question is one of
+            `max_questions`. None for a question that nobody can invent.
 
     Raises:
-        Unavailable: no reply, none that `read` can use, or Hexclave asked for silence.
+        Unavailable: no reply, none that `read` can use, Hexclave asked for silence, or strangers ask too much.
     """
     sequence: str | None = None
     if core.fleet is not None and memory is not None and memory.ttl(None) > 0:
         known, sequence = yield from _recall_from_fleet(core.fleet, read, memory)
+        core.looked_up(memory.cache, "redis", known is not None)
         if known is not None:
+            _note_acquaintance(core, stranger, known.value)
             return known.value
     kind = "API keys" if request.what == "an API key" else "users"
     pause = core.paused_until.get(kind, 0.0) - core.clock()
     if 0 < pause <= api.MAX_RETRY_AFTER + 1:  # a longer one: the clock was set back
         raise Unavailable(retry_after=pause, reason=reasons.RATE_LIMITED)
+    if stranger is not None and stranger not in core.acquainted:
+        pause = core.budget.spend(core.clock())
+        if pause > 0:
+            core.log.warning("Callers who may be strangers ask more than max_questions: they are answered 503")
+            raise Unavailable(retry_after=pause, reason=reasons.TOO_MANY_QUESTIONS)
     try:
         reply = yield Fetch(request)
     except TransportError as error:
@@ -347,9 +388,17 @@ def _ask(core: Core, request: Request, read: Callable[[Reply], T], memory: _Memo
     except ServerKeyRefused:
         core.log.error("Hexclave refused secret_server_key, asked about %s", request.what)
         raise
+    _note_acquaintance(core, stranger, answer)
     if core.fleet is not None and memory is not None and sequence is not None and memory.ttl(answer) > 0:
         yield UseFleet(core.fleet, "remember", (memory.key, reply, sequence, memory.ttl(answer)))
     return answer
+
+
+def _note_acquaintance(core: Core, stranger: Hashable | None, answer: object) -> None:
+    """Remember for whom Hexclave has vouched: a valid API key, a member of a team, who holds permissions there."""
+    vouched = isinstance(answer, HexclaveApiKey) or (isinstance(answer, bool | frozenset) and bool(answer))
+    if stranger is not None and vouched:
+        core.acquainted.add(stranger)
 
 
 def _recall_from_fleet(

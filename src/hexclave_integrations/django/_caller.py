@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
 from .._adapter import cache_headers
+from .._policy.attempt import Attempt
 from ..api_key import HexclaveApiKey, looks_like_api_key
 from ..errors import AuthenticationError, ConfigurationError, CrossOriginRefused, InvalidToken, RequestRefused
 from ..requirements import Requirement
@@ -66,14 +67,14 @@ class Caller:
     )
 
     def __init__(self, installation: Installation, request: HttpRequest, refuse: Refuse) -> None:
-        self.installation = installation
-        self.attempt = installation.attempt(request.META)
-        self.refuse = refuse
+        self.installation: Installation = installation
+        self.attempt: Attempt = installation.attempt(request.META)
+        self.refuse: Refuse = refuse
         self.refused: RequestRefused | None = None
         self.rows: dict[str, Any] = {}
         self.followed: Any = None
-        self.is_streaming = False
-        self.has_middleware = True
+        self.is_streaming: bool = False
+        self.has_middleware: bool = True
         setattr(request, _STATE, self)
 
     def ask(self) -> None:

@@ -9,6 +9,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 
 from .. import _reasons as reasons
 from ..errors import CrossOriginRefused
+from ._private import CSRF_NOTE
 
 __all__ = ["CsrfFailed", "check_csrf"]
 
@@ -31,6 +32,8 @@ def check_csrf(request: HttpRequest) -> None:
     Raises:
         CsrfFailed: it would not.
     """
+    if CSRF_NOTE not in vars(request):
+        setattr(request, CSRF_NOTE, False)  # Django's middleware may have been told that it is done: this is the check
     check: Any = _Check(lambda request: HttpResponse())
     check.process_request(request)
     if check.process_view(request, None, (), {}):

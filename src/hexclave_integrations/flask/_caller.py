@@ -116,14 +116,16 @@ class Installation:
 
     Args:
         client: verifies and authorizes for this application.
+        default: what routes without a requirement of their own ask; None for nothing.
 
     Attributes:
-        client: the same.
+        client, default: the same.
         guard_caches: puts cache headers on an answer that may differ between callers.
     """
 
-    def __init__(self, client: HexclaveClient) -> None:
+    def __init__(self, client: HexclaveClient, default: Any = None) -> None:
         self.client = client
+        self.default = default
         self.guard_caches = HeaderGuard(client.config, str)
         # One key per installation: an application may hand its environ on to another one, of another project.
         self._environ_key = f"hexclave_integrations.caller.{id(self)}"
