@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import django
+from django.conf import settings
+
 from hexclave_integrations._version import __version__
+
+# Django's modules can be imported, and so described, only with settings.
+settings.configure(
+    INSTALLED_APPS=[
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "hexclave_integrations.django",
+        "hexclave_integrations.django.users",
+    ],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+)
+django.setup()
 
 project = "hexclave-integrations"
 author = "the authors of hexclave-integrations"
