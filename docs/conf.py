@@ -33,8 +33,9 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
-# What docstrings name and this site does not describe: the frameworks' and the standard library's own classes.
-nitpick_ignore_regex = [("py:.*", r"(?!hexclave_integrations).*")]
+# What signatures name and this site does not describe: the frameworks' and the standard library's own classes, and ours
+# by the private module that holds them.
+nitpick_ignore_regex = [("py:.*", r"(?!hexclave_integrations).*"), ("py:.*", r"hexclave_integrations(\.\w+)*\._.*")]
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
@@ -43,6 +44,8 @@ myst_heading_anchors = 3
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "separated"
+autodoc_default_options = {"no-value": True}  # values of ours are long, and their docstrings say what they are
+napoleon_use_ivar = True  # an attribute that the docstring of its class describes is described once
 default_role = "code"
 
 html_theme = "furo"
