@@ -50,6 +50,7 @@ default_role = "code"
 
 html_theme = "furo"
 html_title = f"hexclave-integrations {release}"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
