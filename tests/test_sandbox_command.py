@@ -472,7 +472,7 @@ def test_state_is_written_soon_after_each_change(tmp_path: Path) -> None:
     options = ("--port", "0", "--state", str(file))
     with running(*options) as sandbox:
         user = sandbox.act("create-user", kind="anonymous")["id"]
-        wait_for(lambda: user in file.read_text())
+        wait_for(lambda: file.exists() and user in file.read_text())
         sandbox.process.kill()
 
     if os.name == "posix":
@@ -487,7 +487,7 @@ def test_state_that_cannot_be_written_is_told_and_tried_again(tmp_path: Path) ->
     file = tmp_path / "state"
     with running("--port", "0", "--state", str(file)) as sandbox:
         user = sandbox.act("create-user", kind="regular")["id"]
-        wait_for(lambda: user in file.read_text())
+        wait_for(lambda: file.exists() and user in file.read_text())
         headers = {
             "x-stack-access-type": "server",
             "x-stack-project-id": sandbox.variables["HEXCLAVE_PROJECT_ID"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from hexclave_integrations._policy.questions import FLEET_TTL
+from hexclave_integrations._policy.asking import FLEET_TTL
 
 from ._crowd import Answer, Kind
 from ._play import SETTINGS, SETTLE, Part, Run

@@ -83,6 +83,8 @@ def lets_in(requirement: Requirement) -> str:
         "team": lambda: f"in {_team(requirement.team)}",
         "team permission": lambda: f"with {requirement.permission} in {_team(requirement.team)}",
         "project permission": lambda: f"with {requirement.permission} in the project",
+        "item": lambda: _paying(requirement, f"{requirement.amount} {requirement.item}"),
+        "product": lambda: _paying(requirement, f"the product {requirement.product}"),
     }
     if requirement.scope in details:
         who += " " + details[requirement.scope]()
@@ -97,6 +99,15 @@ def _kinds(requirement: Requirement, before: str) -> str:
     if requirement.anonymous:
         return f"{before}a user of any kind"
     return f"{before}a regular or restricted user" if requirement.restricted else ""
+
+
+def _paying(requirement: Requirement, what: str) -> str:
+    spent = ", which it spends" if requirement.spend else ""
+    return (
+        f"who has {what}{spent}"
+        if requirement.team is None
+        else f"in {_team(requirement.team)}, which has {what}{spent}"
+    )
 
 
 def _team(team: Any) -> str:

@@ -61,7 +61,9 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
         websocket_close_codes: bool = False,
         default: LitestarRequirement | None = None,
     ) -> None:
-        self.default = checked_default(default, LitestarRequirement, "HexclavePlugin(default=require_user)")
+        self.default: LitestarRequirement | None = checked_default(
+            default, LitestarRequirement, "HexclavePlugin(default=require_user)"
+        )
         self._config = config
         self._client = None if config is None else AsyncHexclaveClient(config)
         self.has_close_codes: bool = websocket_close_codes

@@ -47,7 +47,9 @@ class HexclaveMiddleware(CallerMiddleware):
     ) -> None:
         super().__init__(app, ClientSource(config), websocket_close_codes=websocket_close_codes)
         try:
-            self.default = checked_default(default, StarletteRequirement, "default=require_user")
+            self.default: StarletteRequirement | None = checked_default(
+                default, StarletteRequirement, "default=require_user"
+            )
         except ConfigurationError as error:
             self._problem = error
 
