@@ -18,7 +18,12 @@ from hexclave_integrations.django._truth import NoAnswerClass
 
 # Without settings the modules for Django cannot be imported, and so not be described.
 settings.configure(
-    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "hexclave_integrations.django"],
+    INSTALLED_APPS=[
+        "django.contrib.contenttypes",
+        "django.contrib.auth",
+        "hexclave_integrations.django",
+        "hexclave_integrations.django.users",
+    ],
     USE_TZ=True,
 )
 django.setup()
@@ -57,7 +62,8 @@ default_role = "code"
 
 html_theme = "furo"
 html_title = f"hexclave-integrations {release}"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 

@@ -172,7 +172,7 @@ def log_messages() -> Iterator[tuple[str, str]]:
 
 def test_every_log_message_is_described() -> None:
     """Each text stands, with `...` for what varies, below the heading of its level, and no other does."""
-    text = (REFERENCE / "log.md").read_text(encoding="utf-8")
+    text = (REFERENCE / "logs.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^## ([A-Z]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
     told = {(level, one) for level in sections for one in re.findall(r"^\| `(.*?)` \|", sections[level], re.MULTILINE)}
     expected = {("WARNING", re.sub("volatile-lru", "...", str(Fitness(False, "volatile-lru").complaint)))}
