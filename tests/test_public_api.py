@@ -107,7 +107,9 @@ def test_exports_are_sorted_and_exist(path: Path) -> None:
     assert [name for name in names if not hasattr(module, name)] == []
 
 
-@pytest.mark.parametrize("name", ["api_key", "client", "config", "errors", "records", "requirements", "user"])
+@pytest.mark.parametrize(
+    "name", ["api_key", "cli_login", "client", "config", "errors", "records", "requirements", "user"]
+)
 def test_public_modules_export_all_that_they_define(name: str) -> None:
     """A class or function without an underscore is meant to be used, and says so."""
     module = importlib.import_module(f"hexclave_integrations.{name}")
@@ -245,7 +247,7 @@ def test_module_keeps_to_its_layer(path: Path) -> None:
 LAYERS = [
     *("_version", "_reasons", "errors", "_base", "records", "config", "user", "api_key", "_factories", "requirements"),
     *("_token", "_wire", "_memory", "_policy"),
-    *("_drivers", "server", "client"),
+    *("_drivers", "server", "client", "cli_login"),
     *("stores", "sentry", "webhooks", "supabase", "convex"),
     *("_adapter", "_asgi"),
     *sorted(adapters()),

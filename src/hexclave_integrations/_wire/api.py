@@ -29,6 +29,7 @@ __all__ = [
     "KEY_REFUSED",
     "MAX_RETRY_AFTER",
     "api_key_request",
+    "client_call",
     "current_user_request",
     "jwks_request",
     "key_set_document",
@@ -109,6 +110,23 @@ def server_call(
     if body is not None:
         headers["content-type"] = "application/json"
     return Request(what, method, url, headers, body)
+
+
+def client_call(config: HexclaveConfig, what: str, path: str, fields: Mapping[str, object], **headers: str) -> Request:
+    """A POST with client access (contract 3.2), as a program makes it that people have on their own machines.
+
+    Args:
+        what: names the request in our logs.
+        path: below `/api/v1`, percent-encoded.
+        fields: of the JSON body.
+        headers: further ones, by their name without `x-stack-`, with underscores.
+    """
+    named = {f"x-stack-{name.replace('_', '-')}": value for name, value in headers.items()}
+    if config.publishable_client_key is not None:
+        named["x-stack-publishable-client-key"] = config.publishable_client_key
+    named |= {"x-stack-access-type": "client", "content-type": "application/json"}
+    body = json.dumps(fields).encode()
+    return Request(what, "POST", f"{config.api_url}/api/v1{path}", _common_headers(config) | named, body)
 
 
 def current_user_request(config: HexclaveConfig, token: str) -> Request:
