@@ -79,8 +79,9 @@ def test_the_older_of_two_answers_is_not_written_last(table: UserTable) -> None:
     """Two deliveries for one user at one moment take turns."""
     sandbox = Sandbox()
     with HexclaveClient(sandbox.config) as client:
-        user = client.server.users.create(display_name="old")
+        user = client.server.users.create(display_name="oldest")
         refresh(table, client.server, user.id)
+        client.server.users.update(user.id, display_name="old")
         slow: Any = _Slow(client.server)
         first = threading.Thread(target=refresh, args=(table, slow, user.id))
         first.start()
