@@ -45,6 +45,9 @@ bench: $(STAMP)  ## speed, as ratios to named baselines of the same run; ARGS="-
 chaos: $(STAMP)  ## real servers under load while keys, API and Redis fail; exits 1 where a promise breaks
 	$(BIN)/python -m tests.chaos $(ARGS)
 
+fleet: $(STAMP)  ## eight processes through deploys, outages and fail-overs: what they ask of Hexclave; ARGS=--write
+	$(BIN)/python -m tests.fleet $(ARGS)
+
 fuzz: $(VENV)/.fuzz  ## break the parsers, bounded; ARGS="--seconds 300 --write"
 	$(BIN)/python -m tests.fuzz $(ARGS)
 

@@ -32,7 +32,7 @@ def run_tests(session: nox.Session, *options: str, env: dict[str, str] | None = 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The tests, with the newest version of everything."""
-    session.install("--upgrade", "--editable", ".", "--group", "test")
+    session.install("--upgrade", "--editable", ".", "--group", "test", "--group", "lint")
     run_tests(session)
 
 

@@ -13,7 +13,18 @@ from ._report import RESULTS, machine, render, summary
 
 __all__ = ["PARTS", "main"]
 
-PARTS = ("verify", "refresh", "requests", "permissions", "webhooks", "imports", "memory", "growth", "timing")
+PARTS = (
+    "verify",
+    "telemetry",
+    "refresh",
+    "requests",
+    "permissions",
+    "webhooks",
+    "imports",
+    "memory",
+    "growth",
+    "timing",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -31,6 +31,7 @@ PACKAGES = (
     "django",
     "gunicorn",
     "svix",
+    "opentelemetry-sdk",
 )
 
 

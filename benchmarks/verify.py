@@ -19,7 +19,7 @@ from hexclave_integrations.testing import Sandbox
 from ._measure import Contender, Scale, Table, compare, interleave, refusing
 from ._snippet import Snippet
 
-__all__ = ["FIRST_SIGHT", "GARBAGE", "REPEATED", "TITLE", "UNKNOWN_KEY", "tables"]
+__all__ = ["FIRST_SIGHT", "GARBAGE", "RAW", "REPEATED", "TITLE", "UNKNOWN_KEY", "raw_parts", "tables"]
 
 ROUNDS = 150
 BATCH = 40
@@ -63,7 +63,7 @@ def _contenders(sandbox: Sandbox, config: HexclaveConfig, rounds: int) -> list[C
     client.warm()
     snippet = Snippet(config.api_url, config.project_id)
     key = snippet.key(sample)
-    raw = {token: _raw_parts(token) for batch in new for token in batch}
+    raw = {token: raw_parts(token) for batch in new for token in batch}
     es256 = ECDSA(SHA256())
 
     def decode(token: str) -> object:
@@ -108,7 +108,7 @@ def _forge(token: str) -> str:
     return f"{head}.{payload}.{signature[::-1][:85]}A"
 
 
-def _raw_parts(token: str) -> tuple[bytes, bytes]:
+def raw_parts(token: str) -> tuple[bytes, bytes]:
     """The signature in DER and the bytes it signs: what a bare verification needs."""
     signing_input, _, signature = token.rpartition(".")
     pair = base64url(signature.encode())

@@ -20,8 +20,12 @@ _FLAGS: Final = [
 
 
 @contextmanager
-def running_chromium() -> Iterator[Browser]:
-    """A browser; the test is skipped with the reason where there is none, and fails in CI."""
+def running_chromium(*flags: str) -> Iterator[Browser]:
+    """A browser; the test is skipped with the reason where there is none, and fails in CI.
+
+    Args:
+        flags: for its command line, besides the usual ones.
+    """
     if importlib.util.find_spec("playwright") is None:
         do_without("playwright is not installed")
     binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -30,7 +34,7 @@ def running_chromium() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=binary, args=_FLAGS)
+        browser = driver.chromium.launch(executable_path=binary, args=[*_FLAGS, *flags])
         try:
             yield browser
         finally:

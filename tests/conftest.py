@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ._services import Redis
 
 
@@ -19,11 +21,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of
 
 @pytest.fixture(autouse=True)
 def _logging_stays() -> Iterator[None]:
-    """An application that a test makes may set up logging for the whole process, as Litestar does."""
+    """An application, of a test or of a module, may set up logging for the whole process, as Litestar does."""
     root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
+    handlers = list(root.handlers)
+    root.setLevel(logging.WARNING)
     yield
-    root.setLevel(level)
     for handler in [handler for handler in root.handlers if handler not in handlers]:
         root.removeHandler(handler)
 
@@ -53,3 +55,11 @@ def postgres_url() -> Iterator[str]:
 
     with running_postgres() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def sdk() -> Path:
+    """A folder whose `node_modules` has Hexclave's own JavaScript clients."""
+    from ._npm import installed
+
+    return installed("sdk")

@@ -30,6 +30,16 @@ ROWS: dict[str, dict[str, set[str]]] = {
             "hexclave: forged signature refused",
         }
     },
+    "telemetry": {
+        f"Telemetry: {what}": {
+            "raw ES256 verification (cryptography)",
+            "OpenTelemetry: one addition to a counter",
+            "hexclave: no observer",
+            "hexclave: an observer that does nothing",
+            "hexclave: OpenTelemetry",
+        }
+        for what in ("a repeated token", "a remembered permission")
+    },
     "refresh": {"Waiting for keys": {"the first request of a process", "the longest request while keys are refreshed"}},
     "permissions": {
         "Permissions and API keys": {

@@ -9,11 +9,19 @@ from typing import Any
 import pytest
 
 from hexclave_integrations import ConfigurationError, HexclaveConfig
+from hexclave_integrations.telemetry import Observer
 
 PROJECT = "e0b52f4d-dece-408c-af49-d23061bb0f8d"
 OTHER = "957c1a9c-0c38-48ee-a054-044694e00dbe"
 WHSEC_A, WHSEC_B, WHSEC_C = (f"whsec_{letter * 32}" for letter in "abc")
 SECRETS = ("ssk_secret", "pck_secret", "whsec_secretsecretsecretsecret", "redis-password")
+
+
+class AsyncObserver(Observer):
+    """Nobody would await what its coroutine function returns."""
+
+    async def refused(self, code: str) -> None:  # type: ignore[override]  # the mistake that is tested
+        raise AssertionError(code)
 
 
 def environ(**variables: str) -> dict[str, str]:
@@ -35,13 +43,22 @@ SETTINGS: dict[str, tuple[object, str, object, str, object]] = {
         ("https://c.example",),
     ),
     "accept_cookies": (False, "true", True, "off", False),
+    "trusted_origins": (
+        (),
+        "https://app.example, HTTP://Localhost:5173,",
+        ("https://app.example", "http://localhost:5173"),
+        "capacitor://localhost",
+        ("capacitor://localhost",),
+    ),
     "leeway": (10, "5", 5.0, "0.5", 0.5),
     "jwks_max_age": (600, "60", 60.0, "61", 61.0),
     "jwks_max_stale": (86400, "7200", 7200.0, "7201", 7201.0),
     "jwks_cooldown": (30, "5", 5.0, "0", 0.0),
+    "jwks_file": (None, "/a/keys", "/a/keys", "/b/keys", "/b/keys"),
     "http_timeout": (3, "1.5", 1.5, "2", 2.0),
     "permission_ttl": (60, "0", 0.0, "1", 1.0),
     "api_key_ttl": (60, "0", 0.0, "1", 1.0),
+    "max_questions": (50, "5", 5.0, "200", 200.0),
     "api_key_header": ("x-api-key", "X-Team-Key", "x-team-key", "x-key", "x-key"),
     "token_cache_size": (4096, "0", 0, "10", 10),
     "webhook_secrets": (
@@ -58,7 +75,7 @@ each_setting = pytest.mark.parametrize("name", [pytest.param(name, id=name) for 
 
 def test_the_table_of_this_file_has_every_setting() -> None:
     """A new setting without a row here fails."""
-    assert {*SETTINGS, "transport"} == {field.name for field in dataclasses.fields(HexclaveConfig)}
+    assert {*SETTINGS, "transport", "observer"} == {field.name for field in dataclasses.fields(HexclaveConfig)}
 
 
 @each_setting
@@ -162,13 +179,24 @@ WRONG: dict[str, list[object]] = {
         False,
     ],
     "accept_cookies": ["true", 1, 0, None, "", []],
+    "trusted_origins": [
+        *(None, 5, "", [""], [None], {"https://a.example"}, False, b"https://a.example", [b"https://a.example"]),
+        *("null", "*", "a.example", "//a.example", "https://", "https:", "https://*.a.example", "https://a.example/"),
+        *("https://a.example/path", "https://a.example?", "https://a.example#", "https://u@a.example", "https://a:b@c"),
+        *("https://a.example:", "https://a.example:0", "https://a.example:65536", "https://a.example:٤٤٣"),
+        *("https://a.example https://b.example", "https://a.example,https://b.example", " https://a.example"),
+        *("https://a.example\n", "https://ä.example", "https://::1", "https://[::1", "https:\\\\a.example", "1a://b"),
+        ["https://a.example", "https://b.example/"],
+    ],
     "leeway": [*NOT_NUMBERS, 300.1],
     "jwks_max_age": [*NOT_NUMBERS, 0, 86401],
     "jwks_max_stale": [*NOT_NUMBERS, 0, 599, 7 * 86400 + 1],
     "jwks_cooldown": [*NOT_NUMBERS, 3601],
+    "jwks_file": ["", 5, b"/a/keys", "/a/keys/", "/a/\0keys", True],
     "http_timeout": [*NOT_NUMBERS, 0, 61],
     "permission_ttl": [*NOT_NUMBERS, 3601],
     "api_key_ttl": [*NOT_NUMBERS, 3601],
+    "max_questions": [*NOT_NUMBERS, 0, 0.5, 100_001],
     "api_key_header": [
         *("", None, 5, "x_api_key", "x api", "x:api", "x-api\r\n", "-x", "ü", "Authorization", "COOKIE"),
         *("X-Stack-Access-Token", "x-hexclave-access-token", "x-stack-auth"),
@@ -187,6 +215,7 @@ WRONG: dict[str, list[object]] = {
     ],
     "redis_url": ["", 5, b"redis://a", []],
     "transport": [5, "httpx", object()],
+    "observer": [5, "otel", object(), Observer, AsyncObserver()],
 }
 
 
@@ -199,7 +228,7 @@ WRONG: dict[str, list[object]] = {
     ],
 )
 def test_a_wrong_value_stops_the_start(name: str, value: object) -> None:
-    """The error names the setting and a fix, and except for `transport` both variables."""
+    """The error names the setting and a fix, and both variables except for objects, which no variable can hold."""
     arguments: dict[str, Any] = {"project_id": PROJECT, name: value}
 
     with pytest.raises(ConfigurationError) as caught:
@@ -208,8 +237,9 @@ def test_a_wrong_value_stops_the_start(name: str, value: object) -> None:
     message = str(caught.value)
     assert message.startswith(f"{name} ")
     assert ": " in message
-    assert name == "transport" or f"HEXCLAVE_{name.upper()}" in message
-    assert name == "transport" or f"STACK_{name.upper()}" in message
+    is_object = name in ("transport", "observer")
+    assert is_object or f"HEXCLAVE_{name.upper()}" in message
+    assert is_object or f"STACK_{name.upper()}" in message
 
 
 @pytest.mark.parametrize(
@@ -533,3 +563,16 @@ def test_a_transport_is_whatever_can_send() -> None:
 
     assert transport is config.transport
     assert HexclaveConfig(project_id=PROJECT) == config
+
+
+def test_trusted_origins_are_kept_as_browsers_write_them() -> None:
+    """In lower case and without a default port, so that they equal what comes in `Origin`."""
+    given = ["HTTPS://App.Example:443", "http://app.example:80", "http://[::1]:8000", "https://xn--bcher-kva.example"]
+    config = HexclaveConfig(project_id=PROJECT, trusted_origins=given)  # type: ignore[arg-type]  # a list does as well
+
+    assert config.trusted_origins == (
+        "https://app.example",
+        "http://app.example",
+        "http://[::1]:8000",
+        "https://xn--bcher-kva.example",
+    )

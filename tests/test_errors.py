@@ -39,6 +39,7 @@ TABLE: dict[str, tuple[int, str, str | None]] = {
     "WrongApiKeyType": (401, "WRONG_API_KEY_TYPE", REALM),
     "ItemQuantityInsufficient": (402, "ITEM_QUANTITY_INSUFFICIENT_AMOUNT", None),
     "ProductRequired": (402, "PRODUCT_REQUIRED", None),
+    "CrossOriginRefused": (403, "CSRF_CHECK_FAILED", None),
     "RestrictedNotAllowed": (403, "RESTRICTED_USER_NOT_ALLOWED", None),
     "TeamPermissionRequired": (403, "TEAM_PERMISSION_REQUIRED", None),
     "ProjectPermissionRequired": (403, "PROJECT_PERMISSION_REQUIRED", None),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hexclave_integrations._adapter.origin import is_own_origin
+from hexclave_integrations._base.origin import is_own_origin
 
 OWN = [
     ("https://shop.example", "shop.example"),

@@ -26,6 +26,7 @@ from hexclave_integrations import (
     Unavailable,
 )
 from hexclave_integrations import _reasons as reasons
+from hexclave_integrations._adapter.listing import lets_in
 from hexclave_integrations._policy.spending import Charge, Spending
 from hexclave_integrations.requirements import require_item, require_product
 from hexclave_integrations.testing import Sandbox, SandboxUser
@@ -570,3 +571,18 @@ def test_a_team_that_was_deleted_pays_nothing(drive: Drive, sandbox: Sandbox, al
     sandbox.delete_team(team)
 
     assert isinstance(error_of(drive, client, "authorize", requirement, user), TeamMembershipRequired)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "words"),
+    [
+        (require_item("credits", 3), "a user who has 3 credits"),
+        (SPEND, "a user who has 1 credits, which it spends"),
+        (require_item("seats", 2, team="{t}", spend=True), "a user in team {t}, which has 2 seats, which it spends"),
+        (require_product("pro").live(), "a user who has the product pro, confirmed by Hexclave now"),
+        (require_product("pro", SELECTED_TEAM), "a user in the selected team, which has the product pro"),
+    ],
+)
+def test_a_list_of_routes_says_who_pays(requirement: Any, words: str) -> None:
+    """In the words of `hexclave routes`."""
+    assert lets_in(requirement) == words

@@ -74,7 +74,7 @@ def test_local_development_example(tmp_path: Path) -> None:
     section = (GUIDES / "local-development.md").read_text(encoding="utf-8")
     hexclave, sandbox, *words = shlex.split(re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0])
     assert (hexclave, sandbox) == ("hexclave", "sandbox")
-    (tmp_path / "main.py").write_text(examples()["Local development"])
+    (tmp_path / "main.py").write_text(examples()["A frontend with sign-in forms"])
     port = free_port()
     scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     serve = ["--port", "0", *words, "--port", str(port)]
@@ -212,7 +212,7 @@ def test_console_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         monkeypatch.setenv("HEXCLAVE_PROJECT_ID", sandbox.config.project_id)
         monkeypatch.setenv("HEXCLAVE_SECRET_SERVER_KEY", "ssk_another")
         monkeypatch.setenv("HEXCLAVE_WEBHOOK_SECRET", sandbox.config.webhook_secrets[0])
-        (check, checked), (explain, explained) = blocks
+        (check, checked), (explain, explained) = [each for each in blocks if not each[0].startswith("hexclave routes")]
         now = time.time() + 900.5
         found = re.sub(r"it is \d+ seconds", "it is 900 seconds", output_of(check, capsys))
         now = expired_at - 600
@@ -240,6 +240,37 @@ def test_server_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     assert capsys.readouterr().out.splitlines() == lines
     assert [mail.to for mail in sandbox.emails] == ["grace@example.com", "ada@example.com"]
     assert (names["ada"].display_name, names["url"][:4], names["key"].value[:3]) == ("Ada", "http", "sk_")
+
+
+def test_secure_by_default_example(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    hexclave_sandbox: Sandbox,
+) -> None:
+    """The list is what the command prints, and each caller gets what it says."""
+    from starlette.testclient import TestClient
+
+    code = examples()["Secure by default"]
+    listed = re.findall(r"^\$ hexclave (routes .*?)\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "main.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "main", raising=False)
+    ((words, printed),) = listed
+    assert main(shlex.split(words)) == 0
+    assert capsys.readouterr().out == printed
+    sys.modules.pop("main")
+    alice = hexclave_sandbox.create_user()
+    with hexclave_sandbox.serve() as url:
+        callers: list[dict[str, str]] = [{}, dict(hexclave_sandbox.headers(alice))]
+        app = run(code, monkeypatch, hexclave_sandbox, url)["app"]
+        with TestClient(app) as client:
+            found = {
+                path: [client.get(path, headers=headers).status_code for headers in callers]
+                for path in ("/reports", "/health", "/me", "/machine")
+            }
+    assert found == {"/reports": [401, 200], "/health": [200, 200], "/me": [401, 200], "/machine": [401, 401]}
 
 
 def test_testing_example(monkeypatch: pytest.MonkeyPatch, hexclave_sandbox: Sandbox) -> None:

@@ -31,6 +31,7 @@ from hexclave_integrations.config import HexclaveConfig
 from hexclave_integrations.stores import Claim, RedisStore, StoreUnavailable
 from hexclave_integrations.testing import Sandbox
 
+from ._pair import Pair, port_of
 from ._services import Redis, _wait_until_ready, do_without, free_port, running_redis
 from ._webhooks import new_id
 
@@ -142,13 +143,13 @@ class TestWords:
             store.close()
 
     @COLOURS
-    def test_no_tls_to_a_tls_port(self, is_async: bool) -> None:
+    def test_no_tls_to_a_tlsport_of(self, is_async: bool) -> None:
         """A plain client at a port that speaks TLS is told of rediss://."""
         with redis_with_tls() as (port, _):
             assert "rediss://" in problem(f"redis://:hush@localhost:{port}/0", is_async)
 
     @COLOURS
-    def test_tls_to_a_plain_port(self, redis_url: str, is_async: bool) -> None:
+    def test_tls_to_a_plainport_of(self, redis_url: str, is_async: bool) -> None:
         """A TLS client at a plain port is told of redis://, whatever the library makes of it."""
         said = problem(redis_url.replace("redis://", "rediss://"), is_async, timeout=1)
         assert "TLS" in said
@@ -222,64 +223,6 @@ class TestUrls:
 
 def _settings() -> dict[str, Any]:
     return {"project_id": "c7c61f2b-0bb3-4e4c-9c43-d2a2f1e2b6f1"}
-
-
-class Forwarder:
-    """An address that leads to one server and later to another, as a name in the DNS does."""
-
-    def __init__(self, port: int) -> None:
-        self.target = port
-        self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._sockets: list[socket.socket] = []
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            server = socket.create_connection(("127.0.0.1", self.target))
-            self._sockets += [client, server]
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _copy(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for each in self._sockets:
-            each.close()
-
-
-class Pair:
-    """Two servers and the address of whichever is the primary."""
-
-    def __init__(self, old: Redis, new: Redis) -> None:
-        self._old, self._new = old, new
-        self.address = Forwarder(_port(old))
-
-    def fail_over(self, is_switched: bool = True) -> None:
-        """Demote the old primary, which keeps its connections, and let the address lead to the new one."""
-        if is_switched:
-            self.address.target = _port(self._new)
-        with redis.Redis.from_url(self._old.url) as admin:
-            admin.execute_command("REPLICAOF", "127.0.0.1", str(_port(self._new)))
-
-
-def _port(server: Redis) -> int:
-    return int(server.url.rpartition(":")[2].partition("/")[0])
 
 
 @pytest.fixture
@@ -384,7 +327,7 @@ class TestFailOver:
             pair.fail_over(is_switched=False)
             with pytest.raises(StoreUnavailable, match="read-only replica"):
                 keeper.call(store, "claim", new_id(), "a", TTL)
-            pair.address.target = _port(pair._new)
+            pair.address.target = port_of(pair._new)
             assert keeper.call(store, "claim", new_id(), "a", TTL) is Claim.CLAIMED
 
     @pytest.mark.parametrize("kind", [redis.Redis, redis.asyncio.Redis])
@@ -414,7 +357,7 @@ def running_sentinel(primary: Redis) -> Iterator[int]:
     with tempfile.TemporaryDirectory(prefix="sentinel-") as name:
         port, settings = free_port(), Path(name) / "sentinel.conf"
         settings.write_text(
-            f"port {port}\nbind 127.0.0.1\ndir {name}\nsentinel monitor main 127.0.0.1 {_port(primary)} 1\n"
+            f"port {port}\nbind 127.0.0.1\ndir {name}\nsentinel monitor main 127.0.0.1 {port_of(primary)} 1\n"
         )
         with (Path(name) / "log").open("ab") as log:
             process = subprocess.Popen(

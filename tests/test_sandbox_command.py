@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -19,12 +20,14 @@ import httpx
 import pytest
 
 from hexclave_integrations import HexclaveClient, HexclaveConfig, HexclaveError
+from hexclave_integrations._tools.console import main
 from hexclave_integrations.testing import Sandbox
 from hexclave_integrations.testing._mailbox import SandboxEmail
 from hexclave_integrations.testing._project import Project
+from hexclave_integrations.testing._records import CliLogin, ContactChannel
 from hexclave_integrations.testing._stored import KEPT, TRANSIENT, Unreadable, dump_project, restore_project
 
-from ._sandbox_command import COMMAND, LIMIT, NAMES, environment, running
+from ._sandbox_command import COMMAND, LIMIT, NAMES, PLAIN, environment, running
 from ._services import free_port
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and process groups of POSIX")
@@ -42,6 +45,25 @@ def run(*options: str, **extra: str) -> subprocess.CompletedProcess[str]:
         check=False,
         env=environment(extra),
     )
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run_here(capfd: pytest.CaptureFixture[str]) -> Run:
+    """`run` within this process, since another takes a second to start; what is not refused ends with its command."""
+
+    def run_to_the_end(*options: str) -> subprocess.CompletedProcess[str]:
+        command = () if "--" in options else ("--", PYTHON, "-c", "")
+        code: Any
+        try:
+            code = main(["sandbox", *options, *command])
+        except SystemExit as ended:
+            code = ended.code
+        return subprocess.CompletedProcess(options, code, *capfd.readouterr())
+
+    return run_to_the_end
 
 
 def wait_for(done: Any) -> None:
@@ -77,11 +99,22 @@ def test_prints_five_variables_that_lead_to_it() -> None:
             assert client.has_permission(found.id, "zoom")
 
 
-def test_project_id_can_be_chosen() -> None:
+def test_project_id_can_be_chosen(run_here: Run) -> None:
     """The project is the one that was named, in any case."""
     project = str(uuid.uuid4())
-    with running("--project-id", project.upper()) as sandbox:
-        assert sandbox.variables["HEXCLAVE_PROJECT_ID"] == project
+    done = run_here("--port", "0", "--project-id", project.upper())
+
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0] == f"HEXCLAVE_PROJECT_ID={project}"
+
+
+def test_refusal_is_the_exit_code_of_the_process() -> None:
+    """What this process does for most of these tests is what the command does."""
+    done = run("--project-id", "nonsense")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--project-id" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -96,9 +129,9 @@ def test_project_id_can_be_chosen() -> None:
         (("--state", ""), "state"),
     ],
 )
-def test_wrong_settings_are_told_in_words(options: tuple[str, ...], words: str) -> None:
+def test_wrong_settings_are_told_in_words(options: tuple[str, ...], words: str, run_here: Run) -> None:
     """Nothing is served, the exit code is 2, and the message names the setting."""
-    done = run(*options)
+    done = run_here(*options)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
@@ -106,7 +139,7 @@ def test_wrong_settings_are_told_in_words(options: tuple[str, ...], words: str) 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_taken_port_is_told_in_words(host: str) -> None:
+def test_taken_port_is_told_in_words(host: str, run_here: Run) -> None:
     """A port that somebody else listens on, for either family of addresses, is refused and the fix is named."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with closing(socket.socket(family)) as other:
@@ -117,7 +150,7 @@ def test_taken_port_is_told_in_words(host: str) -> None:
         other.listen()
         port = other.getsockname()[1]
 
-        done = run("--port", str(port))
+        done = run_here("--port", str(port))
 
     assert done.returncode == 2
     assert f"Port {port} is taken" in done.stderr
@@ -188,17 +221,17 @@ def test_command_gets_the_variables() -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1, 7, 255])
-def test_exit_code_is_the_commands(code: int) -> None:
+def test_exit_code_is_the_commands(code: int, run_here: Run) -> None:
     """The sandbox ends with its command, as the command did."""
-    done = run("--port", "0", "--", PYTHON, "-c", f"raise SystemExit({code})")
+    done = run_here("--port", "0", "--", PYTHON, "-c", f"raise SystemExit({code})")
 
     assert done.returncode == code
 
 
-def test_words_of_the_command_arrive_as_they_are() -> None:
+def test_words_of_the_command_arrive_as_they_are(run_here: Run) -> None:
     """Options and a second -- are the command's own."""
     show = "import sys; print(sys.argv[1:])"
-    done = run("--port", "0", "--", PYTHON, "-c", show, "--port", "1", "--", "--state", "a b", "")
+    done = run_here("--port", "0", "--", PYTHON, "-c", show, "--port", "1", "--", "--state", "a b", "")
 
     assert done.stdout.splitlines()[-1] == str(["--port", "1", "--", "--state", "a b", ""])
 
@@ -211,16 +244,16 @@ def test_signal_that_ended_the_command_is_told() -> None:
     assert done.returncode == 128 + signal.SIGKILL
 
 
-def test_command_that_is_not_found(tmp_path: Path) -> None:
+def test_command_that_is_not_found(tmp_path: Path, run_here: Run) -> None:
     """127 and words; 126 for a file that is no program."""
-    done = run("--port", "0", "--", "no-such-command-here")
+    done = run_here("--port", "0", "--", "no-such-command-here")
     assert done.returncode == 127
     assert "no-such-command-here: command not found" in done.stderr
     assert "Traceback" not in done.stderr
 
     text = tmp_path / "text"
     text.write_text("hello")
-    done = run("--port", "0", "--", str(text))
+    done = run_here("--port", "0", "--", str(text))
     assert done.returncode == 126
     assert "Traceback" not in done.stderr
 
@@ -398,13 +431,13 @@ def test_refresh_token_survives_a_restart(tmp_path: Path) -> None:
             "x-stack-project-id": first.variables["HEXCLAVE_PROJECT_ID"],
             "x-stack-secret-server-key": first.variables["HEXCLAVE_SECRET_SERVER_KEY"],
         }
-        answer = httpx.post(f"{first.url}/api/v1/auth/sessions", json={"user_id": user}, headers=headers)
+        answer = httpx.post(f"{first.url}/api/v1/auth/sessions", json={"user_id": user}, headers=headers, **PLAIN)
         refresh_token = answer.json()["refresh_token"]
         first.end(signal.SIGTERM)
 
     with running(*options) as second:
         headers |= {"x-stack-refresh-token": refresh_token}
-        answer = httpx.post(f"{second.url}/api/v1/auth/sessions/current/refresh", headers=headers)
+        answer = httpx.post(f"{second.url}/api/v1/auth/sessions/current/refresh", headers=headers, **PLAIN)
         assert answer.status_code == 200
         assert judge(second.config, answer.json()["access_token"]) == user
 
@@ -421,14 +454,14 @@ def test_items_need_no_definition_and_balances_survive_a_restart(tmp_path: Path)
         }
         item, key = f"/api/v1/payments/items/user/{user}/credits", {"hashed_key": "h"}
         store = "/api/v1/data-vault/stores/secrets"
-        with httpx.Client(base_url=first.url, headers=headers, trust_env=False) as client:
+        with httpx.Client(base_url=first.url, headers=headers, **PLAIN) as client:
             for delta in (10, -3):
                 changed = client.post(f"{item}/update-quantity?allow_negative=false", json={"delta": delta})
                 assert changed.status_code == 200
             assert client.post(f"{store}/set", json=key | {"encrypted_value": "v"}).status_code == 200
         first.end(signal.SIGTERM)
 
-    with running(*options) as second, httpx.Client(base_url=second.url, headers=headers, trust_env=False) as client:
+    with running(*options) as second, httpx.Client(base_url=second.url, headers=headers, **PLAIN) as client:
         assert client.get(item).json() == {"id": "credits", "display_name": "credits", "quantity": 7}
         assert client.post(f"{store}/get", json=key).json() == {"encrypted_value": "v"}
 
@@ -439,7 +472,7 @@ def test_state_is_written_soon_after_each_change(tmp_path: Path) -> None:
     options = ("--port", "0", "--state", str(file))
     with running(*options) as sandbox:
         user = sandbox.act("create-user", kind="anonymous")["id"]
-        wait_for(lambda: user in file.read_text())
+        wait_for(lambda: file.exists() and user in file.read_text())
         sandbox.process.kill()
 
     if os.name == "posix":
@@ -454,7 +487,7 @@ def test_state_that_cannot_be_written_is_told_and_tried_again(tmp_path: Path) ->
     file = tmp_path / "state"
     with running("--port", "0", "--state", str(file)) as sandbox:
         user = sandbox.act("create-user", kind="regular")["id"]
-        wait_for(lambda: user in file.read_text())
+        wait_for(lambda: file.exists() and user in file.read_text())
         headers = {
             "x-stack-access-type": "server",
             "x-stack-project-id": sandbox.variables["HEXCLAVE_PROJECT_ID"],
@@ -463,7 +496,7 @@ def test_state_that_cannot_be_written_is_told_and_tried_again(tmp_path: Path) ->
         }
         deep = b"[" * 600 + b"]" * 600
         url = f"{sandbox.url}/api/v1/users/{user}"
-        with httpx.Client(headers=headers, trust_env=False) as client:
+        with httpx.Client(headers=headers, **PLAIN) as client:
             client.patch(url, content=b'{"client_metadata":' + deep + b"}")
             client.patch(url, content=b'{"display_name":"Ada"}')
             time.sleep(0.3)
@@ -528,12 +561,12 @@ BROKEN: Final = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_file_that_cannot_be_used_is_refused_by_name_and_left_alone(name: str, tmp_path: Path) -> None:
+def test_file_that_cannot_be_used_is_refused_by_name_and_left_alone(name: str, tmp_path: Path, run_here: Run) -> None:
     """Broken, foreign and newer files: exit 2, words with the file's name, and not a byte changed."""
     file = tmp_path / "precious.json"
     file.write_bytes(BROKEN[name])
 
-    done = run("--state", str(file))
+    done = run_here("--state", str(file))
 
     assert (done.returncode, done.stdout) == (2, "")
     assert "precious.json" in done.stderr
@@ -541,11 +574,11 @@ def test_file_that_cannot_be_used_is_refused_by_name_and_left_alone(name: str, t
     assert file.read_bytes() == BROKEN[name]
 
 
-def test_second_process_on_one_file_is_refused(tmp_path: Path) -> None:
+def test_second_process_on_one_file_is_refused(tmp_path: Path, run_here: Run) -> None:
     """The first goes on, and its file is its own until it ends."""
     file = str(tmp_path / "state")
     with running("--port", "0", "--state", file) as first:
-        done = run("--port", "0", "--state", file)
+        done = run_here("--port", "0", "--state", file)
         assert done.returncode == 2
         assert file in done.stderr
         assert "another sandbox uses it" in done.stderr
@@ -554,14 +587,13 @@ def test_second_process_on_one_file_is_refused(tmp_path: Path) -> None:
         assert second.state()["users"]["total"] == 1
 
 
-def test_another_projects_file_is_refused(tmp_path: Path) -> None:
+def test_another_projects_file_is_refused(tmp_path: Path, run_here: Run) -> None:
     """A project id that contradicts the file changes nothing in it."""
     file = tmp_path / "state"
-    with running("--port", "0", "--state", str(file)) as sandbox:
-        sandbox.end(signal.SIGTERM)
+    assert run_here("--port", "0", "--state", str(file)).returncode == 0
     before = file.read_bytes()
 
-    done = run("--port", "0", "--state", str(file), "--project-id", str(uuid.uuid4()))
+    done = run_here("--port", "0", "--state", str(file), "--project-id", str(uuid.uuid4()))
 
     assert done.returncode == 2
     assert str(file) in done.stderr
@@ -569,13 +601,12 @@ def test_another_projects_file_is_refused(tmp_path: Path) -> None:
 
 
 @posix
-def test_symbolic_link_to_the_state_stays_one(tmp_path: Path) -> None:
+def test_symbolic_link_to_the_state_stays_one(tmp_path: Path, run_here: Run) -> None:
     """The file that it leads to is replaced, and not the link."""
     (tmp_path / "there").mkdir()
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "there" / "state")
-    with running("--port", "0", "--state", str(link)) as sandbox:
-        sandbox.end(signal.SIGTERM)
+    assert run_here("--port", "0", "--state", str(link)).returncode == 0
 
     assert link.is_symlink()
     assert (tmp_path / "there" / "state").is_file()
@@ -590,8 +621,8 @@ def test_every_attribute_of_a_project_has_its_place() -> None:
 
 
 def test_everything_in_a_sandbox_is_restored() -> None:
-    """What was stored as JSON comes back equal, in its types and order."""
-    sandbox = Sandbox()
+    """What was stored as JSON comes back equal, in its types and order; there is something of everything in it."""
+    sandbox = Sandbox(require_email_verification=True, domains=["https://app.example.com"])
     ada = sandbox.create_user(display_name="Ada", primary_email="ada@example.com", client_metadata={"a": [1, None]})
     bob = sandbox.create_user("restricted", restricted_reason="restricted_by_administrator")
     sandbox.create_user("anonymous")
@@ -611,13 +642,21 @@ def test_everything_in_a_sandbox_is_restored() -> None:
     sandbox.invite(teams[0], "bob@example.com")
     sandbox.connect_account(ada, "google", access_token="gt-1", scopes=["mail"])
     sandbox.define_vault_store("store")
+    sandbox.sign_up("carol@example.com", "correct horse")
+    sandbox.accepts_any_item = True
+    sandbox.client_user_deletion_enabled = False
     project = sandbox._project
+    channel = ContactChannel(id=str(uuid.uuid4()), user_id=ada.id, value="second@example.com", created_at_millis=1)
+    project.contact_channels[channel.id] = channel
+    project.cli_logins.append(CliLogin(polling_code="p", login_code="l", expires_at=1, refresh_token="r", used=True))
     project.vault_stores["store"]["hash"] = "encrypted"
     project.notifications[ada.id] = {"marketing": False}
     project.member_profiles[teams[1].id] = {bob.id: {"display_name": "Bobby"}}
     project.emails.append(SandboxEmail(to="ada@example.com", kind="sign_in_code", subject="Code", code="ABCDEF"))
-    stored = json.loads(json.dumps(dump_project(project)))
     restored = Project(str(uuid.uuid4()), "http://127.0.0.1:1", time.time)
+    same = [name for name in KEPT if getattr(project, name) == getattr(restored, name)]
+    assert same == [], "change these in the sandbox above"
+    stored = json.loads(json.dumps(dump_project(project)))
 
     restore_project(restored, stored)
 
@@ -742,9 +781,12 @@ def test_any_other_issuer_is_kept_out(base: str) -> None:
         base = base.format(port=port, other=port + 1)
         bad = sandbox.token(user, claims={"iss": f"{base}/api/v1/projects/{project}"})
 
-        assert judge(config, good) == user.id
-        with pytest.raises(HexclaveError) as refused:
-            judge(config, bad)
+        with HexclaveClient(config) as client:
+            found = client.authenticate({"x-stack-access-token": good})
+            assert found is not None
+            assert found.id == user.id
+            with pytest.raises(HexclaveError) as refused:
+                client.authenticate({"x-stack-access-token": bad})
     assert getattr(refused.value, "code", None) == "UNPARSABLE_ACCESS_TOKEN"
 
 
@@ -797,7 +839,7 @@ def test_actions_are_the_pages_own(headers: dict[str, str], status: int) -> None
         port = host.rpartition(":")[2]
         filled = {name: value.format(url=url, host=host, port=port) for name, value in headers.items()}
         answer = httpx.post(
-            url + ACT, content=b'{"kind":"regular"}', headers={"content-type": "application/json"} | filled
+            url + ACT, content=b'{"kind":"regular"}', headers={"content-type": "application/json"} | filled, **PLAIN
         )
 
     assert answer.status_code == status
@@ -807,7 +849,10 @@ def test_actions_are_the_pages_own(headers: dict[str, str], status: int) -> None
 
 def test_page_has_no_cors_and_a_strict_policy() -> None:
     """No other origin reads it, a preflight gets no leave, and scripts come from the sandbox alone."""
-    with Sandbox().serve() as url, httpx.Client(base_url=url, headers={"origin": "http://localhost:3000"}) as client:
+    with (
+        Sandbox().serve() as url,
+        httpx.Client(base_url=url, headers={"origin": "http://localhost:3000"}, **PLAIN) as client,
+    ):
         for path in ("/", "/_sandbox/state", "/_sandbox/emails", "/_sandbox/page.js", "/_sandbox/nothing"):
             answer = client.get(path)
             assert not any(name.startswith("access-control-") for name in answer.headers), path
@@ -850,7 +895,7 @@ def test_wrong_actions_are_told_in_words(name: str, body: str) -> None:
     """400 and a sentence."""
     with Sandbox().serve() as url:
         headers = {"origin": url, "content-type": "application/json"}
-        answer = httpx.post(f"{url}/_sandbox/do/{name}", content=body, headers=headers)
+        answer = httpx.post(f"{url}/_sandbox/do/{name}", content=body, headers=headers, **PLAIN)
 
     assert answer.status_code == 400
     assert answer.json()["error"].endswith((".", "'anonymous'."))
@@ -862,9 +907,9 @@ def test_state_holds_no_secret() -> None:
     user = sandbox.create_user()
     session, key = sandbox.new_session(user), sandbox.create_api_key(user=user)
     with sandbox.serve() as url:
-        text = httpx.get(f"{url}/_sandbox/state").text
-        again = httpx.get(f"{url}/_sandbox/state", headers={"if-none-match": '"x"'})
-        same = httpx.get(f"{url}/_sandbox/state", headers={"if-none-match": again.headers["etag"]})
+        text = httpx.get(f"{url}/_sandbox/state", **PLAIN).text
+        again = httpx.get(f"{url}/_sandbox/state", headers={"if-none-match": '"x"'}, **PLAIN)
+        same = httpx.get(f"{url}/_sandbox/state", headers={"if-none-match": again.headers["etag"]}, **PLAIN)
 
     project = sandbox._project
     secrets = [session.refresh_token, key.value, project.secret_server_key, project.super_secret_admin_key]
@@ -880,7 +925,7 @@ def test_emails_are_listed_newest_last() -> None:
     emails.append(SandboxEmail(to="a@example.com", kind="sign_in_code", subject="Your code", code="ABCDEF"))
     emails.append(SandboxEmail(to="b@example.com", kind="team_invitation", subject="Join", link="http://localhost/x"))
     with sandbox.serve() as url:
-        listed = httpx.get(f"{url}/_sandbox/emails").json()
+        listed = httpx.get(f"{url}/_sandbox/emails", **PLAIN).json()
 
     assert listed == {
         "items": [
@@ -903,7 +948,7 @@ def test_log_has_the_real_status_and_the_reason() -> None:
     """An SDK asks for 200 in place of a refusal: the log says what it was, and why."""
     sandbox = Sandbox()
     user = sandbox.create_user()
-    with sandbox.serve() as url, httpx.Client(base_url=f"{url}/api/v1") as client:
+    with sandbox.serve() as url, httpx.Client(base_url=f"{url}/api/v1", **PLAIN) as client:
         headers = {"x-stack-access-type": "client", "x-stack-project-id": sandbox.config.project_id}
         headers |= {"x-stack-override-error-status": "true"}
         token = sandbox.token(user)
@@ -917,7 +962,7 @@ def test_log_has_the_real_status_and_the_reason() -> None:
         client.get("/users/me", headers=headers | {"x-stack-project-id": str(uuid.uuid4())})
         with sandbox.outage("error"):
             client.get("/users/me")
-        shown = httpx.get(f"{url}/_sandbox/state").json()["requests"]["items"]
+        shown = httpx.get(f"{url}/_sandbox/state", **PLAIN).json()["requests"]["items"]
 
     expected: list[tuple[int, str | None, str | None]] = [
         (200, None, None),
@@ -958,7 +1003,7 @@ def test_page_shows_the_newest_requests() -> None:
         for number in range(205):
             client.get(f"/{number}")
     with sandbox.serve() as url:
-        shown = httpx.get(f"{url}/_sandbox/state").json()["requests"]
+        shown = httpx.get(f"{url}/_sandbox/state", **PLAIN).json()["requests"]
 
     assert (shown["total"], len(shown["items"])) == (205, 200)
     assert [shown["items"][0]["path"], shown["items"][-1]["path"]] == ["/5", "/204"]

@@ -18,7 +18,7 @@ from hexclave_integrations.testing import Sandbox
 from hexclave_integrations.testing._mailbox import SandboxEmail
 
 from ._browser import running_chromium
-from ._sandbox_command import LIMIT, running
+from ._sandbox_command import LIMIT, PLAIN, running
 from ._services import free_port
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def test_buttons_move_a_real_application(browser: Browser) -> None:
     settings = {"HEXCLAVE_PERMISSION_TTL": "0", "HEXCLAVE_JWKS_COOLDOWN": "0"}
     with (
         running("--", *serve, "--log-level", "warning", extra=settings) as sandbox,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as application,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", **PLAIN) as application,
         opened(browser, sandbox.url) as page,
     ):
         wait_for(lambda: _answers(application))
@@ -180,8 +180,9 @@ def test_refused_requests_are_explained(browser: Browser) -> None:
         project = sandbox.config.project_id
         keys = f"/api/v1/projects/{project}/.well-known/jwks.json"
         headers = {"x-stack-access-type": "server", "x-stack-project-id": project}
-        httpx.get(url + keys)
-        httpx.get(f"{url}/api/v1/users", headers=headers | {"x-stack-secret-server-key": "ssk_of_another_run"})
+        httpx.get(url + keys, **PLAIN)
+        headers |= {"x-stack-secret-server-key": "ssk_of_another_run"}
+        httpx.get(f"{url}/api/v1/users", headers=headers, **PLAIN)
         rows = page.locator("#request-list > li")
         page.get_by_text("The secret server key is not this sandbox's").wait_for()
         assert rows.count() == 2

@@ -30,8 +30,8 @@ from hexclave_integrations import (
 from hexclave_integrations._memory.fleet import FleetMemory
 from hexclave_integrations._memory.redis import RedisScripts, RedisUnavailable
 from hexclave_integrations._policy import events
+from hexclave_integrations._policy.asking import FLEET_TTL
 from hexclave_integrations._policy.effects import UseFleet
-from hexclave_integrations._policy.questions import FLEET_TTL
 from hexclave_integrations._wire.messages import Reply
 from hexclave_integrations.requirements import require_item, require_product
 from hexclave_integrations.testing import Sandbox

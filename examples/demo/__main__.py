@@ -10,6 +10,7 @@ import httpx
 
 from hexclave_integrations.testing import Sandbox
 
+from .javascript import sign_up
 from .servers import COMMANDS, running
 from .story import Scene, Story
 
@@ -26,11 +27,13 @@ def main() -> int:
             "DJANGO_SETTINGS_MODULE": "examples.django_project.settings",
             "HEXCLAVE_API_URL": url,
             "HEXCLAVE_PROJECT_ID": config.project_id,
+            "HEXCLAVE_PUBLISHABLE_CLIENT_KEY": config.publishable_client_key or "",
             "HEXCLAVE_SECRET_SERVER_KEY": config.secret_server_key or "",
             "HEXCLAVE_WEBHOOK_SECRET": config.webhook_secrets[0],
         }
-        story = Story(sandbox)
-        print(f"A whole Hexclave at {url}, starting {', '.join(COMMANDS)} ...", flush=True)
+        print(f"A whole Hexclave at {url}.", flush=True)
+        story = Story(sandbox, sign_up(environ))
+        print(f"Starting {', '.join(COMMANDS)} ...", flush=True)
         with running(list(COMMANDS), environ) as urls:
             for application in urls.values():
                 sandbox.deliver_webhooks_to(f"{application}/webhooks/hexclave")

@@ -35,10 +35,12 @@ class Story:
 
     Args:
         sandbox: must be serving already, so that tokens name the right issuer.
+        signed_up: the access token of somebody who signed up by themselves, if there is one.
     """
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, signed_up: str | None = None) -> None:
         self.sandbox = sandbox
+        self.signed_up = signed_up
         self.alice = sandbox.create_user(display_name="Alice")
         self.bob = sandbox.create_user(display_name="Bob")
         self.restricted = sandbox.create_user("restricted", display_name="Rita")
@@ -62,6 +64,8 @@ class Story:
         yield Scene("nobody", "GET /", 200, "a public page")
         yield Scene("nobody", "GET /me", 401, "no credentials came")
         yield Scene("Alice", "GET /me", 200, "a regular user", h(self.alice))
+        if self.signed_up:
+            yield Scene("Sam", "GET /me", 200, "signed up with the JS SDK", {"x-stack-access-token": self.signed_up})
         yield Scene("Rita", "GET /me", 403, "e-mail not verified yet", h(self.restricted))
         yield Scene("anonymous", "GET /me", 401, "has no account", h(self.anonymous))
         yield Scene("anonymous", "GET /", 200, "welcome on this page", h(self.anonymous))

@@ -43,6 +43,23 @@ ENVELOPE_UNREADABLE: Final = "The envelope of x-stack-auth or of stackauth_ is n
 ENVELOPE_TYPES: Final = "A token in the envelope of x-stack-auth or of stackauth_ is neither a text nor null."
 NOT_TEXT: Final = "The credential that the application passed on is no text."
 USER_WANTED: Final = "An API key came where a user is asked for: .allow(api_key=True) takes a user's key."
+REQUEST_OF_ANOTHER_PAGE: Final = (
+    "The token came in a cookie, and the browser says that a page of another origin made the request (Sec-Fetch-Site): "
+    "add the frontend's origin to trusted_origins, or let it send the token in a header."
+)
+ORIGIN_IS_NOT_THE_HOST: Final = (
+    "The token came in a cookie, and Origin names another host or port than Host: is it a page of another origin, or "
+    "does a proxy rewrite Host? Add the frontend's origin to trusted_origins, or let it send the token in a header."
+)
+WEBSOCKET_OF_ANOTHER_PAGE: Final = (
+    "The token came in a cookie, and the websocket's Origin is missing or names another host or port than Host: is it "
+    "a page of another origin, or does a proxy rewrite Host? Add the frontend's origin to trusted_origins, or let it "
+    "offer the token as a subprotocol."
+)
+DJANGO_CSRF: Final = (
+    "The token came in a cookie, and Django's own CSRF check refuses the request: send Django's CSRF token too, and "
+    "add a frontend of another origin to CSRF_TRUSTED_ORIGINS as well as to trusted_origins."
+)
 API_KEY_WANTED: Final = "No API key came, and require_api_key takes nothing else: it is read from x-api-key."
 
 # --- the token's form ---------------------------------------------------------------------------------------
@@ -178,6 +195,10 @@ KEYS_NOT_FETCHED: Final = "There is no key set yet: the request that fetches it 
 KINDS_UNKNOWN: Final = "The token contradicts the order of the keys, and Hexclave did not say which users each is for."
 GIVEN_UP: Final = "Another request that asks Hexclave the same did not come to its end in time."
 STOPPED: Final = "The client was closed, or its event loop ended, while Hexclave was asked."
+TOO_MANY_QUESTIONS: Final = (
+    "So many callers whom Hexclave has not vouched for come with an API key or a team that it would have to be asked: "
+    "is somebody trying them out? max_questions is how many are asked about a second."
+)
 RATE_LIMITED: Final = "Hexclave asked for silence (429): the project's rate limit is used up."
 API_STATUS: Final = "Hexclave answered a question with an error: its API does not work now, or api_url is wrong."
 API_UNUSABLE: Final = "Hexclave's answer could not be used: is api_url the URL of its API?"

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from . import _reasons as reasons
-from ._base.guards import NeverFromRequest, SignatureOfValue, shows_only
+from ._base.guards import NeverFromRequest, SignatureOfValue, shows_only, with_signature
 
 __all__ = ["HexclaveApiKey", "ParsedApiKey", "looks_like_api_key", "parse_api_key", "why_no_api_key"]
 
@@ -20,6 +20,7 @@ _MARKER: Final = "574ck4u7h"
 _FORMAT = re.compile(r"[a-zA-Z0-9_]{1,64}_\w{45}([0-9a-f]{32})(user|team)\w574ck4u7h([0-9a-f]{8})", re.ASCII)
 
 
+@with_signature(SignatureOfValue("Use Depends(require_api_key)"))
 @shows_only("id", "type", "user_id", "team_id")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HexclaveApiKey(NeverFromRequest):
@@ -42,8 +43,6 @@ class HexclaveApiKey(NeverFromRequest):
     description: str = field(default="", repr=False)
     expires_at: datetime | None = None
     is_public: bool = False
-
-    __signature__ = SignatureOfValue("Use Depends(require_api_key)")
 
     @classmethod
     def from_api(cls, body: Mapping[str, Any]) -> HexclaveApiKey:

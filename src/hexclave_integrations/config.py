@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, Self
 from urllib.parse import SplitResult, urlsplit
 
+from ._base.origin import as_browsers_write
 from ._base.webhook_secret import signing_key
 from .errors import ConfigurationError
+from .telemetry._observer import Observer, checked
 
 __all__ = ["AsyncTransport", "HexclaveConfig", "SyncTransport"]
 
@@ -45,19 +47,26 @@ class HexclaveConfig:
         publishable_client_key: `pck_...`; only for projects that require it.
         api_url: base URL of the API; https, or http on loopback.
         issuer_urls: base URLs whose tokens are accepted besides those of `api_url`.
-        accept_cookies: read tokens from cookies too. Cookies invite CSRF: off unless asked for (contract 1.3).
+        accept_cookies: read tokens from cookies too. Cookies invite CSRF: off unless asked for (contract 1.3), and
+            requests that change something then have to come from a page of this server's own origin.
+        trusted_origins: `scheme://host[:port]` of other pages whose requests may carry cookies.
         leeway: clock skew allowed in token times, seconds.
         jwks_max_age: age at which the key set is refreshed in the background, seconds.
         jwks_max_stale: age up to which old keys serve while they cannot be refreshed, seconds.
         jwks_cooldown: least time between key fetches for unknown keys or after a failure, seconds.
+        jwks_file: where the last good key set is kept, for a process that starts while Hexclave is away. A file of one
+            project; its folder is there, and only this user may write to it.
         http_timeout: longest wait for Hexclave, seconds.
         permission_ttl: how long permissions and memberships are remembered, seconds; 0 asks every time.
         api_key_ttl: how long a checked API key is remembered, seconds; 0 asks every time.
+        max_questions: how many questions a second this process puts to Hexclave for callers who may be strangers: with
+            an API key that was never valid here, or about a team that they were never seen to be a member of.
         api_key_header: the header that API keys are sent in, besides `Authorization: Bearer`.
         token_cache_size: how many verified tokens are remembered; 0 turns the cache off.
         webhook_secrets: `whsec_...` secrets of the webhook endpoint, newest first.
         redis_url: where state is shared between processes: a URL, or a client of the package redis.
         transport: how to reach Hexclave instead of real HTTP; the sandbox and tests set it.
+        observer: is told of decisions, questions and deliveries, see `hexclave_integrations.telemetry`.
 
     Raises:
         ConfigurationError: a value is missing or wrong; the message names setting, variables and fix.
@@ -69,18 +78,22 @@ class HexclaveConfig:
     api_url: str = "https://api.hexclave.com"
     issuer_urls: tuple[str, ...] = ()
     accept_cookies: bool = False
+    trusted_origins: tuple[str, ...] = ()
     leeway: float = 10
     jwks_max_age: float = 600
     jwks_max_stale: float = 86400
     jwks_cooldown: float = 30
+    jwks_file: str | os.PathLike[str] | None = None
     http_timeout: float = 3
     permission_ttl: float = 60
     api_key_ttl: float = 60
+    max_questions: float = 50
     api_key_header: str = "x-api-key"
     token_cache_size: int = 4096
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     redis_url: Any = field(default=None, repr=False)
     transport: SyncTransport | AsyncTransport | None = field(default=None, repr=False, compare=False)
+    observer: Observer | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, clean in _CLEANERS.items():
@@ -102,7 +115,7 @@ class HexclaveConfig:
         source = os.environ if environ is None else environ
         values = {name: value for name, value in overrides.items() if value is not None}
         for item in fields(cls):
-            if item.name in values or item.name == "transport":
+            if item.name in values or item.name in ("transport", "observer"):  # which no text can name
                 continue
             text = _from_environment(source, item.name)
             if text is not None:
@@ -288,6 +301,14 @@ def _base_urls(name: str, value: object) -> tuple[str, ...]:
     return tuple(_base_url(name, item) for item in _strings(name, value))
 
 
+def _origins(name: str, value: object) -> tuple[str, ...]:
+    origins = [as_browsers_write(item) for item in _strings(name, value)]
+    if None in origins:
+        fix = "write scheme://host or scheme://host:port, without a path, a slash at the end, a * or a user name"
+        raise _error(name, "has something that is no origin", f"{fix}, and letters outside ASCII in punycode")
+    return tuple(origin for origin in origins if origin is not None)
+
+
 def _strings(name: str, value: object) -> tuple[str, ...]:
     items: Sequence[object] = (value,) if isinstance(value, str) else value if isinstance(value, list | tuple) else ()
     if (not items and value not in ((), [])) or not all(isinstance(item, str) and item for item in items):
@@ -308,9 +329,20 @@ def _optional_string(name: str, value: object) -> str | None:
     return value
 
 
+def _path(name: str, value: object) -> str | None:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value or "\0" in value or value.endswith(("/", os.sep)):
+        raise _error(name, "is not the path of a file", "give a path such as /var/lib/app/hexclave-keys")
+    return value
+
+
 def _redis(name: str, value: object) -> object:
     # A client, which a Sentinel may have made; the package redis need not be there to tell.
-    is_client = callable(getattr(value, "eval", None)) and hasattr(value, "connection_pool")
+    # A cluster's is refused by whoever uses it.
+    is_client = callable(getattr(value, "eval", None)) and callable(getattr(value, "execute_command", None))
     return value if is_client and not isinstance(value, type) else _optional_string(name, value)
 
 
@@ -362,16 +394,20 @@ _CLEANERS: dict[str, Callable[[str, Any], object]] = {
     "api_url": _base_url,
     "issuer_urls": _base_urls,
     "accept_cookies": _boolean,
+    "trusted_origins": _origins,
     "leeway": _number(0, 300),
     "jwks_max_age": _number(1, 86400),
     "jwks_max_stale": _number(1, 7 * 86400),
     "jwks_cooldown": _number(0, 3600),
+    "jwks_file": _path,
     "http_timeout": _number(0.01, 60),
     "permission_ttl": _number(0, 3600),
     "api_key_ttl": _number(0, 3600),
+    "max_questions": _number(1, 100_000),
     "api_key_header": _header_name,
     "token_cache_size": _integer(0, 1_000_000),
     "webhook_secrets": _webhook_secrets,
     "redis_url": _redis,
     "transport": _transport,
+    "observer": checked,
 }

@@ -31,6 +31,7 @@
         │   ├── ItemQuantityInsufficient
         │   └── ProductRequired
         ├── PermissionDenied          403: known, and refused
+        │   ├── CrossOriginRefused    the token came in a cookie, and a page of another origin may have sent it along
         │   ├── RestrictedNotAllowed
         │   ├── TeamPermissionRequired
         │   ├── ProjectPermissionRequired
@@ -64,6 +65,7 @@ __all__ = [
     "CliLoginFailed",
     "CliLoginUsed",
     "ConfigurationError",
+    "CrossOriginRefused",
     "HexclaveApiError",
     "HexclaveError",
     "InsufficientBalance",
@@ -124,7 +126,7 @@ class HexclaveApiError(HexclaveError):
         super().__init__(f"Hexclave refused the call: {code or 'no code'} (status {status}).")
         self.code = code
         self.status = status
-        self.details = dict(details) if details else None
+        self.details: dict[str, object] | None = dict(details) if details else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle with the arguments of `__init__`, which are not `args`."""
@@ -190,7 +192,7 @@ class RequestRefused(HexclaveError):
 
     def __init__(self, *, details: Mapping[str, object] | None = None, reason: str | None = None) -> None:
         super().__init__(self.text)
-        self.details = dict(details) if details else None
+        self.details: dict[str, object] | None = dict(details) if details else None
         if reason is not None:
             self.reason = reason
 
@@ -217,7 +219,7 @@ class AuthenticationError(RequestRefused):
     """401: the caller is not, or not acceptably, authenticated (RFC 9110 section 15.5.2)."""
 
     status = 401
-    challenge = ', error="invalid_token"'
+    challenge: ClassVar[str | None] = ', error="invalid_token"'
 
 
 class NotAuthenticated(AuthenticationError):
@@ -225,7 +227,7 @@ class NotAuthenticated(AuthenticationError):
 
     code = "USER_AUTHENTICATION_REQUIRED"
     text = "User authentication is required for this endpoint."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.NO_CREDENTIALS
 
 
@@ -266,7 +268,7 @@ class AnonymousNotAllowed(AuthenticationError):
 
     code = "ANONYMOUS_AUTHENTICATION_NOT_ALLOWED"
     text = "Anonymous users are not allowed here. Sign in with an account."
-    challenge = ', error="insufficient_user_authentication"'
+    challenge: ClassVar[str | None] = ', error="insufficient_user_authentication"'
     reason = reasons.ANONYMOUS
 
 
@@ -275,7 +277,7 @@ class ApiKeyNotFound(AuthenticationError):
 
     code = "API_KEY_NOT_FOUND"
     text = "The API key is not valid."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.API_KEY_UNKNOWN
 
 
@@ -284,7 +286,7 @@ class ApiKeyRevoked(AuthenticationError):
 
     code = "API_KEY_REVOKED"
     text = "The API key has been revoked."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.API_KEY_REVOKED
 
 
@@ -293,7 +295,7 @@ class ApiKeyExpired(AuthenticationError):
 
     code = "API_KEY_EXPIRED"
     text = "The API key has expired."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.API_KEY_EXPIRED
 
 
@@ -302,7 +304,7 @@ class WrongApiKeyType(AuthenticationError):
 
     code = "WRONG_API_KEY_TYPE"
     text = "An API key of this type is not accepted here."
-    challenge = ""
+    challenge: ClassVar[str | None] = ""
     reason = reasons.API_KEY_TYPE
 
 
@@ -332,6 +334,14 @@ class PermissionDenied(RequestRefused):
     """403: Hexclave's answer is known, and it is no."""
 
     status = 403
+
+
+class CrossOriginRefused(PermissionDenied):
+    """The token came in a cookie, which a browser sends unasked, and another site's page may have made the request."""
+
+    code = "CSRF_CHECK_FAILED"
+    text = "The CSRF check failed: the request may come from another site. Send the token in a header."
+    reason = reasons.REQUEST_OF_ANOTHER_PAGE
 
 
 class RestrictedNotAllowed(PermissionDenied):
@@ -380,7 +390,7 @@ class Unavailable(RequestRefused):
 
     def __init__(self, *, retry_after: float = 1.0, reason: str | None = None) -> None:
         super().__init__(reason=reason)
-        self.retry_after = max(1, round(retry_after))
+        self.retry_after: int = max(1, round(retry_after))
 
     def repeated(self) -> Unavailable:
         """The same answer for another request."""
@@ -397,7 +407,7 @@ class ServerKeyRefused(ConfigurationError, Unavailable):
 
     def __init__(self) -> None:
         Unavailable.__init__(self, retry_after=30)
-        self.args = (
+        self.args: tuple[Any, ...] = (
             "Hexclave refused secret_server_key. Copy the project's current secret server key from the dashboard "
             "and set HEXCLAVE_SECRET_SERVER_KEY (or STACK_SECRET_SERVER_KEY).",
         )

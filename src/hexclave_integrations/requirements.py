@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar
 
 from ._base import strict
-from ._base.guards import NotADependency, RefusesAsDependency, Unapplied
+from ._base.guards import NotADependency, RefusesAsDependency, Unapplied, with_signature
 from ._factories import (
     SELECTED_TEAM,
     RequireItem,
@@ -105,6 +105,7 @@ class _Live(Unapplied, Generic[R]):
         return "A requirement's live was not called. Write require_user.live()."
 
 
+@with_signature(RefusesAsDependency("Use one of its values: require_user, require_permission(team, permission)"))
 @dataclass(frozen=True, kw_only=True)
 class Requirement:
     """What a caller must be or hold. Make one with the functions of this module or of an adapter.
@@ -148,8 +149,6 @@ class Requirement:
     team_parameter: str | None = field(init=False, repr=False, compare=False)
     needs_server_key: bool = field(init=False, repr=False, compare=False)
     takes_api_key: bool = field(init=False, repr=False, compare=False)
-
-    __signature__ = RefusesAsDependency("Use one of its values: require_user, require_permission(team, permission)")
 
     def __post_init__(self) -> None:
         if (self.permission is not None and not self.scope.endswith("permission")) or (

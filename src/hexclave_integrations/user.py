@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from ._base.guards import NeverFromRequest, SignatureOfValue, shows_only
+from ._base.guards import NeverFromRequest, SignatureOfValue, shows_only, with_signature
 
 __all__ = ["AccessToken", "HexclaveUser", "Sealed", "UserKind"]
 
@@ -21,13 +21,15 @@ class Sealed:
     __slots__ = ("text",)
 
     def __init__(self, text: bytes) -> None:
-        self.text = text
+        self.text: bytes = text
 
     def __iter__(self) -> Iterator[Any]:
         """Nothing: FastAPI, which tries `dict(...)` on what it does not know, writes an empty object."""
         return iter(())
 
 
+# `user: HexclaveUser` or `Depends(HexclaveUser)` would let callers describe themselves.
+@with_signature(SignatureOfValue("Use CurrentUser or Depends(require_user)"))
 @shows_only("id", "kind", "display_name", "primary_email", "primary_email_verified", "selected_team_id")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HexclaveUser(NeverFromRequest):
@@ -61,9 +63,6 @@ class HexclaveUser(NeverFromRequest):
     session_id: str | None = field(default=None, repr=False)
     expires_at: datetime | None = field(default=None, repr=False)
     sealed: Sealed = field(default=Sealed(b"{}"), repr=False, compare=False)
-
-    # `user: HexclaveUser` or `Depends(HexclaveUser)` would let callers describe themselves.
-    __signature__ = SignatureOfValue("Use CurrentUser or Depends(require_user)")
 
     @property
     def claims(self) -> dict[str, Any]:
@@ -134,6 +133,8 @@ class HexclaveUser(NeverFromRequest):
         return self.expires_at is not None and now >= self.expires_at.timestamp() + leeway
 
 
+# A dependency would be made of what the caller sent, unverified.
+@with_signature(SignatureOfValue("Call client.access_token(request.headers)"))
 @shows_only("user")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AccessToken(NeverFromRequest):
@@ -146,9 +147,6 @@ class AccessToken(NeverFromRequest):
 
     user: HexclaveUser
     sealed: Sealed = field(repr=False)
-
-    # A dependency would be made of what the caller sent, unverified.
-    __signature__ = SignatureOfValue("Call client.access_token(request.headers)")
 
     @property
     def text(self) -> str:

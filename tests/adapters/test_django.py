@@ -1069,7 +1069,7 @@ def view(request: HttpRequest, **kwargs: Any) -> HttpResponse:
 
 
 AT_IMPORT: dict[str, Callable[[], object]] = {
-    "require_user()": lambda: require_user()(view),
+    "require_user()": lambda: require_user()(view),  # type: ignore[call-arg]  # the mistake
     "bare require_permission": lambda: require_permission(view),  # type: ignore[call-arg]  # the mistake
     "bare require_project_permission": lambda: require_project_permission(view),  # type: ignore[arg-type]  # the mistake
     "bare live": lambda: require_user.live(view),  # type: ignore[call-arg]  # the mistake

@@ -18,6 +18,7 @@ from ._django import World
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
 from django.middleware.cache import FetchFromCacheMiddleware, UpdateCacheMiddleware
+from django.middleware.csrf import CsrfViewMiddleware
 from django.urls import path
 from ninja import NinjaAPI, operation
 from rest_framework import permissions, request, views
@@ -99,6 +100,7 @@ class Unsigned:
 VANISHED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "HttpRequest._body": lambda patch: patch.setattr(HttpRequest, "body", b""),
     "_cache_update_cache": renamed_note,
+    "csrf_processing_done": lambda patch: patch.setattr(CsrfViewMiddleware, "process_view", lambda *arguments: "no"),
     "View.view_is_async": lambda patch: patch.setattr(_private, "View", object),
     "Request._request": lambda patch: patch.setattr(request, "Request", Wrapped),
     "OperandHolder.op1_class": lambda patch: patch.setattr(permissions, "OperandHolder", Plain),

@@ -384,6 +384,27 @@ def test_django_gives_back(world: World, colour: str) -> None:
     assert (statuses, world.spent) == ([500, 500, 503, 200], 1)
 
 
+@SPEND
+async def async_work(request: Any) -> JsonResponse:
+    return JsonResponse({"id": request.hexclave_user.id})
+
+
+@pytest.mark.parametrize("colour", ["wsgi", "asgi"])
+@pytest.mark.parametrize("view", [work, async_work])
+def test_another_site_spends_nothing_of_a_cookie_user(world: World, view: Any, colour: str) -> None:
+    """Django's own CSRF check comes before the balance, which is not even touched."""
+    pair = f'["r1","{world.sandbox.token(world.alice)}"]'.replace('"', "%22").replace(",", "%2C")
+    secret = "a" * 32
+    cookies = {"cookie": f"stack-refresh=r1; stack-access={pair}; csrftoken={secret}"}
+    with world.settings(path("work", view), hexclave={"ACCEPT_COOKIES": True}):
+        asked = world.sandbox.count("/update-quantity")
+        refused = ask(colour, "/work", cookies, method="POST", enforce_csrf_checks=True)
+        assert (refused.status_code, world.sandbox.count("/update-quantity")) == (403, asked)
+        proof = {**cookies, "x-csrftoken": secret}
+        assert ask(colour, "/work", proof, method="POST", enforce_csrf_checks=True).status_code == 200
+    assert world.spent == 1
+
+
 def test_a_view_of_django_by_itself(world: World) -> None:
     """In a test without the middleware, the guard sees the end of it."""
     requests = RequestFactory(headers=world.headers(world.alice))

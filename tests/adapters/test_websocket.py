@@ -263,7 +263,7 @@ def test_cookies_on_a_websocket_of_another_page(sandbox: Sandbox, build: Build, 
     app = build(dataclasses.replace(sandbox.config, accept_cookies=True))
     with pytest.raises(WebSocketDenialResponse) as refused:
         greeting(app, headers=headers)
-    assert refused.value.status_code == 401
+    assert (refused.value.status_code, refused.value.json()["code"]) == (403, "CSRF_CHECK_FAILED")
 
     # What a page cannot send on its own still counts, from any origin.
     assert user.id == greeting(app, headers=headers | sandbox.headers(user))[0]["id"]

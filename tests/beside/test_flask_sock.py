@@ -113,4 +113,4 @@ def test_cookies_count_for_pages_of_the_same_host_only(world: World) -> None:
 
     assert world.hear("/me", {"Cookie": cookie}, origin=host) == world.alice.id
     for origin in (None, "http://blog.shop.test", "http://127.0.0.1:1"):
-        assert world.hear("/me", {"Cookie": cookie}, origin=origin) == 401
+        assert world.hear("/me", {"Cookie": cookie}, origin=origin) == 403

@@ -133,7 +133,8 @@ class Proxy(Server):
 
     def _forward(self, exchange: Exchange) -> None:
         with contextlib.closing(http.client.HTTPConnection(self._upstream, timeout=LIMIT)) as upstream:
-            upstream.request(exchange.method, exchange.target, exchange.body or None, exchange.headers)
+            headers = exchange.headers | {"host": self._upstream}  # the sandbox answers to its own name alone
+            upstream.request(exchange.method, exchange.target, exchange.body or None, headers)
             answer = upstream.getresponse()
             headers = {name.lower(): value for name, value in answer.getheaders()}
             exchange.send(response(answer.status, answer.read(), headers | {"connection": "keep-alive"}))

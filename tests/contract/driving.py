@@ -263,11 +263,12 @@ class _Stream(io.RawIOBase):
 
 
 def _scope(kind: str, path: str, headers: Headers, **more: Any) -> dict[str, Any]:
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    lowered = {"host": "testserver"} | {name.lower(): value for name, value in headers.items()}
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lowered.items()]
     place = {"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "state": {}}
     peers = {"client": ("127.0.0.1", 40000), "server": ("testserver", 80)}
     base = {"type": kind, "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1"}
-    return {**base, **place, **peers, "headers": [(b"host", b"testserver"), *raw], **more}
+    return {**base, **place, **peers, "headers": raw, **more}
 
 
 def _reply(said: list[dict[str, Any]]) -> Reply:

@@ -19,7 +19,7 @@ from .frameworks import WEBHOOK_PATH, Framework, Guards, Route
 from .table import BAD_TOKEN, NOBODY, VARY, World, read_answer, unavailable
 from .views import PERMISSION
 
-__all__ = ["DUTIES", "Duty"]
+__all__ = ["DUTIES", "METHODS", "Duty", "duty", "require_user"]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 TOKEN = "x-stack-access-token"

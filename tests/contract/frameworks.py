@@ -59,6 +59,7 @@ class Route:
         status: of the view's answer.
         on_visit: what the view does besides.
         fails_before_accept: the view of a websocket does what it does before it accepts it.
+        is_public: it is marked with the adapter's `public`.
     """
 
     path: str
@@ -70,6 +71,7 @@ class Route:
     status: int = 200
     on_visit: Callable[[], object] = lambda: None
     fails_before_accept: bool = False
+    is_public: bool = False
     visits: int = 0
 
     def visit(self) -> dict[str, bool]:
@@ -108,6 +110,11 @@ class Framework:
         return self.build(self.module, config, routes, webhooks)
 
 
+def marked(adapter: Any, route: Route, view: Any) -> Any:
+    """A view, marked for everybody if its route is."""
+    return adapter.public(view) if route.is_public else view
+
+
 def guarded(view: Any, guards: Sequence[Any]) -> Any:
     """A view inside its decorators."""
     for guard in reversed(guards):
@@ -126,8 +133,9 @@ def serve_starlette(
             return JSONResponse(route.visit(), route.status, dict(route.headers))
 
         if route.is_websocket:
-            return WebSocketRoute(route.path, guarded(_websocket(route), route.guards(adapter)))
-        return StarletteRoute(route.path, guarded(answer, route.guards(adapter)), methods=list(route.methods))
+            return WebSocketRoute(route.path, marked(adapter, route, guarded(_websocket(route), route.guards(adapter))))
+        view = marked(adapter, route, guarded(answer, route.guards(adapter)))
+        return StarletteRoute(route.path, view, methods=list(route.methods))
 
     middleware = [Middleware(adapter.HexclaveMiddleware, config=config)]
     deliveries = [] if webhooks is None else [adapter.webhook_route(webhooks, WEBHOOK_PATH)]
@@ -145,7 +153,7 @@ def serve_fastapi(
     def add(route: Route) -> None:
         dependencies = [Depends(guard) for guard in route.guards(adapter)]
         if route.is_websocket:
-            app.websocket(route.path, dependencies=dependencies)(_websocket(route))
+            app.websocket(route.path, dependencies=dependencies)(marked(adapter, route, _websocket(route)))
             return
 
         async def answer() -> JSONResponse:
@@ -153,7 +161,8 @@ def serve_fastapi(
                 raise HTTPException(401)
             return JSONResponse(route.visit(), route.status, dict(route.headers))
 
-        app.api_route(route.path, methods=list(route.methods), dependencies=dependencies)(answer)
+        view = marked(adapter, route, answer)
+        app.api_route(route.path, methods=list(route.methods), dependencies=dependencies)(view)
 
     for route in routes:
         add(route)
@@ -195,7 +204,7 @@ def serve_flask(*, is_async: bool) -> Serve:
 
         for number, route in enumerate(routes):
             rule = route.path.replace("{", "<").replace("}", ">")
-            view = guarded(view_of(route), route.guards(adapter))
+            view = marked(adapter, route, guarded(view_of(route), route.guards(adapter)))
             app.add_url_rule(rule, f"view_{number}", view, methods=list(route.methods))
         if webhooks is not None:
             app.register_blueprint(adapter.webhook_blueprint(webhooks, WEBHOOK_PATH))
@@ -224,7 +233,8 @@ def serve_django(patterns: Callable[[Any, Sequence[Route]], list[Any]], *, is_as
             urls.append(django_path(WEBHOOK_PATH[1:], adapter.webhook_view(webhooks)))
         # Without those that make a cycle through each request, beside which one of ours would not be seen.
         middleware = [name for name in settings.MIDDLEWARE if ".auth." not in name and ".messages." not in name]
-        changed = {"ROOT_URLCONF": tuple(urls), "HEXCLAVE": _django.as_settings(config), "MIDDLEWARE": middleware}
+        hexclave = _django.as_settings(config, **getattr(adapter, "SETTINGS", {}))
+        changed = {"ROOT_URLCONF": tuple(urls), "HEXCLAVE": hexclave, "MIDDLEWARE": middleware}
         with override_settings(**changed):
             kind: Any = AsgiServer if is_asgi else WsgiServer
             with kind(ASGIHandler() if is_asgi else WSGIHandler(), _check_django) as server:
@@ -250,7 +260,8 @@ def plain(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
         return answer_async if is_async else answer
 
     return lambda adapter, routes: [
-        django_path(_rule(route), guarded(view_of(route), route.guards(adapter))) for route in routes
+        django_path(_rule(route), marked(adapter, route, guarded(view_of(route), route.guards(adapter))))
+        for route in routes
     ]
 
 
@@ -267,7 +278,7 @@ def drf(adapter: Any, routes: Sequence[Route]) -> list[Any]:
 
         for method in route.methods:
             setattr(View, method.lower(), answer)
-        return View.as_view()
+        return marked(adapter, route, View).as_view()
 
     return [django_path(_rule(route), view_of(route)) for route in routes]
 
@@ -296,8 +307,10 @@ def ninja(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
         api = NinjaAPI(urls_namespace=f"duties-{is_async}-{id(routes)}", docs_url=None, openapi_url=None)
         for number, route in enumerate(routes):
             first, *others = [*route.guards(adapter), None]  # a list of several would be "any of them"
-            auth = None if first is None else HexclaveAuth(first)
-            view = guarded(operation_of(route), [guard for guard in others if guard is not None])
+            auth = None if first is None or getattr(first, "optional", False) else HexclaveAuth(first)
+            asked = others if auth is not None else [first, *others]  # an operation's `auth` cannot be optional
+            view = guarded(operation_of(route), [guard for guard in asked if guard is not None])
+            view = marked(adapter, route, view)
             rule = route.path.replace("{", "{str:")
             api.api_operation(list(route.methods), rule, auth=auth, operation_id=f"view_{number}")(view)
         return [django_path("", api.urls)]

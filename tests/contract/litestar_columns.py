@@ -70,9 +70,10 @@ def serve_litestar(
 ) -> Iterator[Server]:
     def handlers_of(wanted: Any) -> list[Any]:
         path, guards = wanted.path.replace("}", ":str}"), list(wanted.guards(adapter))
+        opt = {"hexclave_public": True} if wanted.is_public else None
         if wanted.is_websocket:
 
-            @websocket(path, guards=guards)
+            @websocket(path, guards=guards, opt=opt)
             async def talk(socket: WebSocket[Any, Any, Any]) -> None:
                 if wanted.fails_before_accept:
                     wanted.visit()
@@ -82,7 +83,7 @@ def serve_litestar(
 
             return [talk]
 
-        @route(path, http_method=list(wanted.methods), guards=guards, status_code=200)
+        @route(path, http_method=list(wanted.methods), guards=guards, opt=opt, status_code=200)
         async def answer(request: Connection) -> Response[Any]:
             if wanted.refuses:
                 raise NotAuthorizedException

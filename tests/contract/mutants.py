@@ -19,6 +19,9 @@ from starlette.requests import HTTPConnection, Request
 from starlette.websockets import WebSocket
 
 from hexclave_integrations import HexclaveConfig, django, litestar, starlette
+from hexclave_integrations._asgi.caller import Caller
+from hexclave_integrations._policy.attempt import Attempt
+from hexclave_integrations._token.cross_origin import ORIGIN_HEADERS
 from hexclave_integrations.webhooks import Webhooks
 
 from .frameworks import FRAMEWORKS, Framework
@@ -87,7 +90,7 @@ def passing(wanted: Callable[[HTTPConnection], bool]) -> dict[str, Any]:
     return made_of(Careless)
 
 
-@mutant("starlette", "a_guard_guards_every_method")
+@mutant("starlette", "a_guard_guards_every_method", "a_page_of_another_origin_has_no_use_for_cookies")
 def post_is_not_guarded() -> Mapping[str, Any]:
     return passing(lambda connection: connection.scope.get("method") == "POST")
 
@@ -102,6 +105,7 @@ def head_and_options_are_not_guarded() -> Mapping[str, Any]:
     "a_websocket_is_refused_before_it_is_accepted",
     "a_websocket_is_denied_with_the_answer_of_http",
     "a_page_can_read_why_its_websocket_is_refused",
+    "a_page_of_another_origin_opens_no_websocket",
 )
 def websockets_are_not_guarded() -> Mapping[str, Any]:
     return passing(lambda connection: isinstance(connection, WebSocket))
@@ -318,3 +322,43 @@ def a_webhook_body_has_no_bound() -> Mapping[str, Any]:
 @mutant("flask", "a_webhook_makes_the_application_forget")
 def a_webhook_tells_no_client() -> Mapping[str, Any]:
     return endpoint(lambda webhooks: flask_framework.request.stream.read(webhooks.max_body + 1), lambda: None)
+
+
+def asking_with(change: Callable[[Attempt], None]) -> dict[str, Any]:
+    """A middleware that changes the attempt of each request before it asks."""
+
+    class Middleware(starlette.HexclaveMiddleware):
+        async def _identify(self, caller: Caller, scope: Any) -> None:
+            change(caller.attempt)
+            await super()._identify(caller, scope)
+
+    return {"HexclaveMiddleware": Middleware}
+
+
+@mutant("starlette", "a_page_of_another_origin_has_no_use_for_cookies", "an_optional_user_of_another_page_is_refused")
+def every_method_is_called_get() -> Mapping[str, Any]:
+    def change(attempt: Attempt) -> None:
+        attempt._method = "GET"
+
+    return asking_with(change)
+
+
+@mutant("starlette", "a_page_of_another_origin_opens_no_websocket")
+def a_handshake_is_taken_for_a_request() -> Mapping[str, Any]:
+    def change(attempt: Attempt) -> None:
+        attempt._is_websocket = False
+
+    return asking_with(change)
+
+
+@mutant(
+    "starlette",
+    "a_page_of_another_origin_has_no_use_for_cookies",
+    "an_optional_user_of_another_page_is_refused",
+    "a_page_of_another_origin_opens_no_websocket",
+)
+def where_a_request_comes_from_is_dropped() -> Mapping[str, Any]:
+    def change(attempt: Attempt) -> None:
+        attempt.headers = {name: attempt.headers[name] for name in attempt.headers if name not in ORIGIN_HEADERS}
+
+    return asking_with(change)

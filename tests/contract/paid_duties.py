@@ -6,8 +6,9 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .cookie_duties import DUTIES  # with those of duties.py
 from .driving import AsgiServer, Server, denial, listening
-from .duties import DUTIES, duty
+from .duties import duty
 from .frameworks import Framework, Guards, Route
 from .paid_rows import too_little
 from .table import World, read_answer

@@ -140,6 +140,11 @@ NO_PROJECT_PERMISSION = refused(
     "A project permission is required that the user does not have.",
     details={"permission_id": "access_admin_dashboard"},
 )
+ANOTHER_SITE = refused(
+    403,
+    "CSRF_CHECK_FAILED",
+    "The CSRF check failed: the request may come from another site. Send the token in a header.",
+)
 NO_MEMBER = refused(403, "TEAM_MEMBERSHIP_REQUIRED", "Membership of the team is required.")
 NO_KEY = refused(401, "API_KEY_NOT_FOUND", "The API key is not valid.", challenge=BEARER)
 KEY_REVOKED = refused(401, "API_KEY_REVOKED", "The API key has been revoked.", challenge=BEARER)

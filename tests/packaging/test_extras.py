@@ -24,6 +24,7 @@ CASES = {
     "drf": ("rest_framework", SETTINGS + "from hexclave_integrations.django.drf import HexclaveAuthentication"),
     "ninja": ("ninja", SETTINGS + "from hexclave_integrations.django.ninja import HexclaveAuth"),
     "redis": ("redis", CONFIGURATION),
+    "otel": ("opentelemetry", "from hexclave_integrations.telemetry import Observer, OpenTelemetryObserver"),
 }
 
 

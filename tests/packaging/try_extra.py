@@ -153,6 +153,15 @@ def try_redis() -> None:
     raise AssertionError("there is no Redis, and it answered")
 
 
+def try_observer(sandbox: Sandbox) -> None:
+    """A client tells OpenTelemetry's API, which without an SDK forgets it."""
+    from hexclave_integrations import HexclaveClient, HexclaveConfig
+    from hexclave_integrations.telemetry import OpenTelemetryObserver
+
+    with HexclaveClient(HexclaveConfig.from_env(observer=OpenTelemetryObserver())) as client:
+        client.verify_token(sandbox.token(sandbox.create_user()))
+
+
 def try_others(extra: str) -> None:
     """Adapters of other frameworks name their extra."""
     for other, module in ADAPTERS.items():
@@ -178,6 +187,8 @@ def main(extra: str) -> None:
         os.environ["HEXCLAVE_SECRET_SERVER_KEY"] = str(sandbox.config.secret_server_key)
         if extra == "redis":
             try_redis()
+        elif extra == "otel":
+            try_observer(sandbox)
         else:
             try_server(extra, sandbox)
     try_others(extra)

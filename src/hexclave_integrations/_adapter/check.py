@@ -6,6 +6,7 @@ requests are made, with the time-out of the settings; no finding shows a key, se
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from typing import Final, Literal
 from .. import _reasons as reasons
 from .._base.webhook_secret import signing_key
 from .._drivers import SyncDriver
+from .._memory.key_file import FileUnusable, KeyFile
 from .._memory.redis import RedisScripts, RedisUnavailable
+from .._memory.redis_fitness import INFO, read_info
 from .._policy.effects import Fetch, Flow
+from .._token.kept_keys import MAX_TEXT, KeptKeys
 from .._token.keys import parse_key_set
 from .._wire import api
 from .._wire.messages import Reply, Request, TransportError, UnusableReply
@@ -73,6 +77,8 @@ def check(
             yield from _hexclave(config, driver, clock)
         finally:
             driver.close()
+    if config.jwks_file is not None:
+        yield _key_file(config, clock())
     yield _redis(config)
     yield check_webhook_secrets(config.webhook_secrets if webhook_secrets is None else webhook_secrets)
 
@@ -158,6 +164,19 @@ def _clock(config: HexclaveConfig, headers: Mapping[str, str], asked_at: float, 
     return Finding("clock", "wrong", f"it is {how}, so {effect}: set this machine's clock, by NTP for instance.")
 
 
+def _key_file(config: HexclaveConfig, now: float) -> Finding:
+    """Whether a process that starts during an outage would find keys."""
+    what = "jwks_file"
+    try:
+        text = KeyFile(config.jwks_file or "", MAX_TEXT).read()
+        if text is None:
+            return Finding(what, "skipped", "it is not there yet; the first process that fetches the keys writes it.")
+        count = len(KeptKeys(config).read(text, now).keys)
+    except (FileUnusable, ValueError) as error:
+        return Finding(what, "wrong", f"it is not used: {error}.")
+    return Finding(what, "ok", f"it has {count} public key{'s' * (count != 1)} for an outage.")
+
+
 def _redis(config: HexclaveConfig) -> Finding:
     if config.redis_url is None:
         return Finding("Redis", "skipped", "redis_url is not set: this process remembers for itself.")
@@ -168,9 +187,14 @@ def _redis(config: HexclaveConfig) -> Finding:
     except ConfigurationError as error:
         return Finding("Redis", "wrong", str(error))
     try:
-        scripts.run("return redis.call('PING')", [], [])
+        scripts.run("return redis.call('TIME')", [], [])  # a command that an ACL has to allow anyway
     except RedisUnavailable as error:
         return Finding("Redis", "wrong", f"what redis_url leads to cannot be asked: {error}.")
+    else:
+        with contextlib.suppress(RedisUnavailable):  # an ACL may forbid INFO
+            fitness = read_info(scripts.run(INFO, [], []))
+            if fitness is not None and fitness.complaint is not None:
+                return Finding("Redis", "wrong", fitness.complaint)
     finally:
         scripts.close()
     return Finding("Redis", "ok", "it answers.")

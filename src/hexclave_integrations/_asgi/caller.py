@@ -11,7 +11,6 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
 from .._adapter.close_codes import close_code
-from .._adapter.origin import is_own_origin
 from .._adapter.subprotocol import SUBPROTOCOL, split_offered
 from .._token.find import STACK_TOKEN, are_there, read_cookies
 from ..api_key import HexclaveApiKey
@@ -36,25 +35,51 @@ class Caller:
         answers_subprotocol: whether the client offered `hexclave` next to its token, and expects that to be selected.
         is_accepted: whether the application has accepted the websocket, which can then only be closed.
         has_close_codes: whether a refused websocket is accepted and closed with a code that its page can read.
+        default: what is asked where an endpoint has no requirement of its own; None once that is decided.
+        principal: who the default has let through.
+        sets_user: whether that is `request.user` then.
     """
 
     # The `send` of the request is not kept here: a server's `send` holds the scope, and the scope holds this object.
-    __slots__ = ("_begun", "answers_subprotocol", "attempt", "client", "has_close_codes", "is_accepted")
+    __slots__ = (
+        "_begun",
+        "answers_subprotocol",
+        "attempt",
+        "client",
+        "default",
+        "has_close_codes",
+        "is_accepted",
+        "principal",
+        "sets_user",
+    )
 
-    def __init__(self, client: AsyncHexclaveClient, scope: Any, *, has_close_codes: bool = False) -> None:
+    def __init__(
+        self,
+        client: AsyncHexclaveClient,
+        scope: Any,
+        *,
+        has_close_codes: bool = False,
+        default: Requirement | None = None,
+        sets_user: bool = False,
+    ) -> None:
         self.client = client
+        self.default = default
+        self.principal: HexclaveUser | HexclaveApiKey | None = None
+        self.sets_user = sets_user
         self.has_close_codes = has_close_codes
         is_websocket = scope["type"] == "websocket"
         self.answers_subprotocol = is_websocket and _take_subprotocol_token(scope, client)
         self.is_accepted = False
         headers = scope.get("headers", ())
-        cookies = _cookies_of_own_page if is_websocket else _cookies
-        self.attempt = client.attempt(headers, lambda: cookies(headers))
+        method = scope.get("method")
+        self.attempt = client.attempt(headers, lambda: _cookies(headers), method, is_websocket=is_websocket)
         # The checks that were begun. None once the answer has started: nothing can be held back any more.
         self._begun: list[Coroutine[Any, Any, Any]] | None = []
         earlier: Caller | None = scope.get(SCOPE_KEY)  # of middleware around ours that has asked already
         if earlier is not None:
             self.attempt.asked = earlier.attempt.asked
+            # An application that has no default is asked that of the application around it.
+            self.default = earlier.default if default is None else default
             self.answers_subprotocol = self.answers_subprotocol or earlier.answers_subprotocol
 
     def check(
@@ -99,22 +124,6 @@ class Caller:
 
 def _cookies(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
     return read_cookies(value.decode("latin-1") for name, value in headers if name == b"cookie")
-
-
-def _cookies_of_own_page(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
-    """The cookies of a websocket that a page of the same host opens; for any other websocket, none.
-
-    A browser sends cookies no matter which page opens a websocket, and it lets that page read what the server sends.
-    """
-    headers = list(headers)
-    is_own = is_own_origin(_only(headers, b"origin"), _only(headers, b"host"))
-    return _cookies(headers) if is_own else {}
-
-
-def _only(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str | None:
-    """The value of a header; None if the header is missing or came more than once."""
-    values = [value for name, value in headers if name.lower() == wanted]
-    return values[0].decode("latin-1") if len(values) == 1 else None
 
 
 def _take_subprotocol_token(scope: Any, client: AsyncHexclaveClient) -> bool:

@@ -12,11 +12,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from .._adapter.default import check_default_settings
 from .._adapter.outcome import is_last, status_after
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused
+from ..requirements import Requirement
 from .caches import CacheGuard
 from .caller import SCOPE_KEY, SUBPROTOCOL, Caller, refuse
+from .default import arm, ask_default, router_behind
 from .lazy_user import show_user
 from .private import NAMES
 from .source import ALREADY_INSTALLED, ClientSource
@@ -37,30 +40,43 @@ class CallerMiddleware:
         app: the ASGI application.
         source: gives the client that verifies and authorizes. It is closed when the application's lifespan ends.
         websocket_close_codes: accept a websocket that is refused, and close it with a code that its page can read.
+        default: what every route asks that has no requirement of its own and is not marked public.
 
     Attributes:
         source: the same.
+        default: the same.
     """
 
     # Whether answers may differ between callers even if no requirement was checked.
     _identifies_everybody = False
 
-    def __init__(self, app: ASGIApp, source: ClientSource, *, websocket_close_codes: bool = False) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        source: ClientSource,
+        *,
+        websocket_close_codes: bool = False,
+        default: Requirement | None = None,
+    ) -> None:
         self._app = app
         self.source = source
+        self.default = default
         self._has_close_codes = websocket_close_codes
         self._client: AsyncHexclaveClient | None = None
         self._caches: CacheGuard | None = None
         self._guards_error_handler = False
         self._is_checked = False
+        self._problem: ConfigurationError | None = None
         self._entered: AsyncHexclaveClient | None = None
 
     def _current(self) -> tuple[AsyncHexclaveClient, CacheGuard]:
         """The client of the moment, which `override_config` replaces, and what guards caches with its settings.
 
         Raises:
-            ConfigurationError: a setting is missing or wrong.
+            ConfigurationError: a setting is missing or wrong, the default included.
         """
+        if self._problem is not None:
+            raise self._problem
         client = self.source.client
         if client is not self._client or self._caches is None:
             if self._caches is None:
@@ -80,7 +96,13 @@ class CallerMiddleware:
             return
         if not self._is_checked:  # a mounted application gets no lifespan, and some servers leave it out
             self._check(scope)
-        caller = Caller(client, scope, has_close_codes=self._has_close_codes)
+        caller = Caller(
+            client,
+            scope,
+            has_close_codes=self._has_close_codes,
+            default=self.default,
+            sets_user=self._identifies_everybody,
+        )
         scope[SCOPE_KEY] = caller
         if self._identifies_everybody:
             await self._identify(caller, scope)
@@ -110,6 +132,8 @@ class CallerMiddleware:
                 await caller.client.conclude(attempt, status)
 
         try:
+            if caller.default is not None:
+                await self._guard(caller, scope, receive, guarded_send)
             await self._app(scope, receive, guarded_send)
         except RequestRefused as error:  # from an application without exception handlers
             if started:
@@ -119,6 +143,21 @@ class CallerMiddleware:
             caller.close()
             if attempt.spending is not None:
                 await caller.client.conclude(attempt, status)
+
+    async def _guard(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the router ask the default, or ask it here where there is no router that could.
+
+        Raises:
+            RequestRefused: the caller does not meet the default, or it cannot be told now.
+        """
+        router = router_behind(self._app, scope.get("app"))
+        if router is not None:
+            arm(router)
+        elif caller.default is not None:
+            await ask_default(caller, caller.default, scope, receive, send)
+            caller.default = None
+            if caller.sets_user:
+                scope["user"] = caller.principal
 
     async def _identify(self, caller: Caller, scope: Scope) -> None:
         """Identify the caller before the application runs; only called with `_identifies_everybody`."""
@@ -178,6 +217,7 @@ class CallerMiddleware:
             if isinstance(layer, CallerMiddleware) and not layer.source.is_like(self.source):
                 raise ConfigurationError(ALREADY_INSTALLED)
         app = self._app if hasattr(self._app, "routes") else around
+        check_default_settings(self.default, client.config)
         check_routes(app, client.config, scope.get("path_params", ()))
         if not self._guards_error_handler:  # a lifespan may begin more than once
             caches.guard_error_handler(around)

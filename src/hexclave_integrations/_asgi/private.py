@@ -19,5 +19,8 @@ NAMES: Final = {
     # Of middleware: the application that it wraps. Without it, an application with such a handler does not start if
     # something is wrapped around Starlette's own middleware.
     "wrapped": "app",
+    # Of a mount: what is mounted, within the mount's own middleware. Without it, what is mounted within middleware is
+    # one endpoint to the default of an application.
+    "mounted": "_base_app",
 }
 """The names. The comments say what happens if Starlette drops one."""

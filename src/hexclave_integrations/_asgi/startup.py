@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from http import HTTPMethod
 from typing import Any, Final
 
+from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
+from starlette.routing import Route, Router, WebSocketRoute
+
+from .._adapter.default import AUTOMATIC, MARKED, Standing, is_public, standing_of_function
 from .._adapter.guarded import guards_of
 from .._adapter.startup import unmet
 from ..config import HexclaveConfig
@@ -15,7 +19,7 @@ from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement
 from .source import ClientSource
 
-__all__ = ["FRAMEWORKS", "Framework", "check_routes", "parameter_names"]
+__all__ = ["FRAMEWORKS", "Framework", "check_routes", "is_of_framework", "parameter_names"]
 
 _PARAMETER: Final = re.compile(r"\{(\w+)[:}]")
 # The methods of Starlette's HTTPEndpoint and WebSocketEndpoint that answer a request. HTTPMethod may lack QUERY.
@@ -30,10 +34,17 @@ class Framework:
         routes_of: the routes of an application, router or mount.
         requirements_on: the requirements on one route, none for a route of another framework. It raises a
             ConfigurationError for a route that does not check what it seems to check.
+        standing_of: what is known to stand in front of a route, for a method; None for a route of another framework.
+        candidates_of: the routes of a router as it tries them, in groups: one is tried if none of the group before
+            knows the path.
+        router: its class of routers, whose way of finding a route `candidates_of` repeats.
     """
 
     routes_of: Callable[[Any], Iterable[Any]]
     requirements_on: Callable[[Any, str], Iterator[Requirement]]
+    standing_of: Callable[[Any, str], Standing | None]
+    candidates_of: Callable[[Any], Iterable[Iterable[Any]]]
+    router: type[Router]
 
 
 def _plain_routes(holder: Any) -> Iterable[Any]:
@@ -64,7 +75,38 @@ def _on_handler(handler: Any, path: str) -> Iterator[Requirement]:
         decorated = getattr(decorated, "__wrapped__", None)
 
 
-FRAMEWORKS: Final = [Framework(_plain_routes, _on_endpoint)]
+def is_of_framework(method: Any) -> bool:
+    """Whether a method was defined by Starlette or FastAPI, and not by a class of the application's own."""
+    return str(getattr(method, "__globals__", {}).get("__name__", "")).partition(".")[0] in ("starlette", "fastapi")
+
+
+def standing_of_starlette(route: Any, method: str) -> Standing | None:
+    """What is known to stand in front of a route of Starlette's own."""
+    if not isinstance(route, Route | WebSocketRoute):
+        return standing_of_function(route) if callable(route) and is_public(route) else None
+    endpoint: Any = route.endpoint
+    if not isinstance(endpoint, type):
+        found = standing_of_function(endpoint)
+        # A class of routes of the application's own may answer before the endpoint does.
+        return found if not found.own or is_of_framework(type(route).handle) else Standing(hidden=found.own)
+    if is_public(endpoint):
+        return Standing(open=MARKED)
+    handler = None
+    if issubclass(endpoint, HTTPEndpoint) and endpoint.dispatch is HTTPEndpoint.dispatch:
+        is_get = method == "HEAD" and not hasattr(endpoint, "head")
+        handler = getattr(endpoint, "get" if is_get else method.lower(), None)
+        if handler is None and endpoint.method_not_allowed is HTTPEndpoint.method_not_allowed:
+            return Standing(open=AUTOMATIC)
+    elif issubclass(endpoint, WebSocketEndpoint) and endpoint.dispatch is WebSocketEndpoint.dispatch:
+        handler = getattr(endpoint, "on_connect", None)
+    return Standing() if handler is None else standing_of_function(handler)
+
+
+def _candidates(router: Any) -> Iterable[Iterable[Any]]:
+    return (_plain_routes(router),)
+
+
+FRAMEWORKS: Final = [Framework(_plain_routes, _on_endpoint, standing_of_starlette, _candidates, Router)]
 """The frameworks whose adapters are imported, Starlette first. One's application may be mounted in another's."""
 
 

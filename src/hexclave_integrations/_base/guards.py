@@ -14,7 +14,15 @@ from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 from ..errors import ConfigurationError
 
-__all__ = ["NeverFromRequest", "NotADependency", "RefusesAsDependency", "SignatureOfValue", "Unapplied", "shows_only"]
+__all__ = [
+    "NeverFromRequest",
+    "NotADependency",
+    "RefusesAsDependency",
+    "SignatureOfValue",
+    "Unapplied",
+    "shows_only",
+    "with_signature",
+]
 
 T = TypeVar("T")
 
@@ -130,6 +138,23 @@ def shows_only(*names: str) -> Callable[[type[T]], type[T]]:
     def decorate(cls: type[T]) -> type[T]:
         fields = _ShownFields(vars(cls)["__dataclass_fields__"], names)
         setattr(cls, "__dataclass_fields__", fields)  # noqa: B010  # type checkers know it as a dict
+        return cls
+
+    return decorate
+
+
+def with_signature(signature: RefusesAsDependency | SignatureOfValue) -> Callable[[type[T]], type[T]]:
+    """Give a dataclass a `__signature__`; stands above `@dataclass`.
+
+    An attribute in the body of the class would need an annotation for type checkers, and `@dataclass` reads every
+    annotated attribute of a class that is not complete yet.
+
+    Args:
+        signature: answers or refuses those who ask the class for it.
+    """
+
+    def decorate(cls: type[T]) -> type[T]:
+        setattr(cls, "__signature__", signature)  # noqa: B010  # type checkers know no such attribute
         return cls
 
     return decorate

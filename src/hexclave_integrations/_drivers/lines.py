@@ -44,7 +44,7 @@ class Line:
 
     def __init__(self, client: httpx.Client, epoch: int, *, is_own: bool) -> None:
         self.epoch = epoch
-        self.idle_since = 0.0
+        self.idle_since: float = 0.0
         self._client = client
         self._extensions: dict[str, Any] = {"trace": self._note_socket} if is_own else {}
         self._socket: socket.socket | None = None

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _reasons as reasons
 from .._base import drive
-from .._policy.effects import Background, Compute, Effect, Fetch, Flow, Once, Pause, UseFleet
+from .._policy.effects import Background, Compute, Effect, Fetch, Flow, Once, Pause, UseFile, UseFleet
 from .._wire.messages import Reply, Request, TransportError, logger
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, Unavailable
+from ..telemetry._telling import Telling
 from .flights import Flights
 from .http import Body, borrowed, failed, failures, headers
+from .question import Question
 from .threads import TOLD, SyncDriver
 
 if TYPE_CHECKING:
@@ -43,8 +45,9 @@ class AsyncDriver:
         if transport is not None and not hasattr(transport, "handle_async_request"):
             raise ConfigurationError("transport cannot be used with async: it has no handle_async_request.")
         self._timeout = config.http_timeout
+        self._telling = None if config.observer is None else Telling(config.observer)
         self._transport = transport
-        self.flights = Flights() if flights is None else flights
+        self.flights: Flights = Flights() if flights is None else flights
         self._threads = SyncDriver(config, None, self.flights)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]
@@ -73,7 +76,7 @@ class AsyncDriver:
 
     async def _perform(self, effect: Effect) -> Any:
         if isinstance(effect, Fetch):
-            return await self._send(effect.request)
+            return await self._fetch(effect.request)
         if isinstance(effect, Once):
             leads, future = self.flights.join(effect.key, _running_loop())
             if leads:
@@ -85,6 +88,8 @@ class AsyncDriver:
             return None
         if isinstance(effect, UseFleet):
             return await getattr(effect.memory, f"a{effect.operation}")(*effect.arguments)
+        if isinstance(effect, UseFile):
+            return await asyncio.to_thread(getattr(effect.file, effect.operation), *effect.arguments)
         if isinstance(effect, Compute):
             return await asyncio.to_thread(effect.function)
         if isinstance(effect, Pause):
@@ -142,6 +147,12 @@ class AsyncDriver:
         self._tasks.add(task)  # the loop itself holds tasks only weakly
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _fetch(self, request: Request) -> Reply:
+        if self._telling is None:
+            return await self._send(request)
+        with Question(self._telling, request) as question:
+            return question.answered(await self._send(request))
 
     async def _send(self, request: Request) -> Reply:
         client = self._clients.get(_running_loop())

@@ -12,19 +12,22 @@ from typing import Any, Final, TypeVar
 
 from .. import _reasons as reasons
 from .._base import drive
+from .._memory.key_file import FileUnusable
 from .._memory.redis import RedisUnavailable
-from .._policy.effects import Background, Effect, Fetch, Flow, Once, Pause, UseFleet
+from .._policy.effects import Background, Effect, Fetch, Flow, Once, Pause, UseFile, UseFleet
 from .._wire.messages import Reply, Request, TransportError, logger
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, HexclaveError, Unavailable
+from ..telemetry._telling import Telling
 from .flights import Flights
 from .lines import Line, Lines
+from .question import Question
 
 __all__ = ["TOLD", "SyncDriver"]
 
 T = TypeVar("T")
 
-TOLD: Final = (TransportError, RedisUnavailable, HexclaveError)
+TOLD: Final = (TransportError, RedisUnavailable, FileUnusable, HexclaveError)
 """Errors of effects that a flow is told of."""
 
 
@@ -41,8 +44,9 @@ class SyncDriver:
         if transport is not None and not hasattr(transport, "handle_request"):
             raise ConfigurationError("transport cannot be used without async: it has no handle_request.")
         self._timeout = config.http_timeout
-        self.flights = Flights() if flights is None else flights
-        self.lines = Lines(config.http_timeout, transport)
+        self._telling = None if config.observer is None else Telling(config.observer)
+        self.flights: Flights = Flights() if flights is None else flights
+        self.lines: Lines = Lines(config.http_timeout, transport)
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return what it returns, or raise what it raises."""
@@ -73,7 +77,7 @@ class SyncDriver:
 
     def _perform(self, effect: Effect) -> Any:
         if isinstance(effect, Fetch):
-            return self._send(effect.request)
+            return self._fetch(effect.request)
         if isinstance(effect, Once):
             leads, future = self.flights.join(effect.key)
             if not leads:
@@ -90,6 +94,8 @@ class SyncDriver:
             return getattr(effect.memory, effect.operation)(*effect.arguments)
         if isinstance(effect, Pause):
             return time.sleep(effect.seconds)
+        if isinstance(effect, UseFile):
+            return getattr(effect.file, effect.operation)(*effect.arguments)
         result = effect.function()
         if hasattr(result, "__await__"):
             if hasattr(result, "close"):
@@ -104,6 +110,12 @@ class SyncDriver:
             # The flow is lost, with its thread or loop perhaps: do not let the next ones wait for it too.
             self.flights.land(key, future)
             raise Unavailable(reason=reasons.GIVEN_UP) from None
+
+    def _fetch(self, request: Request) -> Reply:
+        if self._telling is None:
+            return self._send(request)
+        with Question(self._telling, request) as question:
+            return question.answered(self._send(request))
 
     def _send(self, request: Request) -> Reply:
         """Make a request on a thread of its own; after `http_timeout` the wait ends, and the exchange with it."""

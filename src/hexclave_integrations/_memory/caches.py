@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -57,7 +57,7 @@ class TokenCache(ForkAware):
         self._size = size
         self._entries: OrderedDict[bytes, VerifiedToken] = OrderedDict()
         # Reading takes no lock: one dict look-up is atomic, and first-in first-out needs no reordering.
-        self.get = self._entries.get
+        self.get: Callable[[bytes], VerifiedToken | None] = self._entries.get
 
     def put(self, digest: bytes, entry: VerifiedToken) -> None:
         """Remember a token, forgetting the oldest if there are too many."""
@@ -99,7 +99,7 @@ class AnswerCache(ForkAware):
         self._entries: LRUCache[Hashable, _Entry] = LRUCache(MAX_ANSWERS)
         self._forgotten: dict[str, int] = {}
         self._oldest = 0
-        self.sequence = 0
+        self.sequence: int = 0
 
     def get(self, key: Hashable, now: float) -> Any:
         """The answer that is still good at `now` (epoch seconds), or None."""

@@ -21,6 +21,7 @@ from .._base.log import SparingLog
 from .._wire.messages import Reply, logger
 from ..config import HexclaveConfig
 from .redis import RedisScripts, RedisUnavailable
+from .redis_fitness import INFO, Fitness, read_info
 
 __all__ = ["FleetMemory", "Recalled"]
 
@@ -129,36 +130,36 @@ class FleetMemory:
 
     def recall(self, key: str, tags: Sequence[str]) -> Recalled:
         """What is remembered under `key`; nothing while Redis is away."""
-        if self._is_away():
+        if self.is_away():
             return _NOTHING
         try:
-            return _read(self.scripts.run(_RECALL, self._keys("sequence", f"answer:{key}", *_tags(tags)), []))
+            return _read(self.scripts.run(_RECALL, self.keys("sequence", f"answer:{key}", *_tags(tags)), []))
         except RedisUnavailable as error:
-            return self._went_away(error)
+            return self.went_away(error)
 
     async def arecall(self, key: str, tags: Sequence[str]) -> Recalled:
         """As `recall`."""
-        if self._is_away():
+        if self.is_away():
             return _NOTHING
         try:
-            keys = self._keys("sequence", f"answer:{key}", *_tags(tags))
+            keys = self.keys("sequence", f"answer:{key}", *_tags(tags))
             return _read(await self.scripts.arun(_RECALL, keys, []))
         except RedisUnavailable as error:
-            return self._went_away(error)
+            return self.went_away(error)
 
     def remember(self, key: str, reply: Reply, sequence: str, ttl: float) -> None:
         """Remember for `ttl` seconds the reply to a question asked at `sequence`; without Redis, do not."""
         try:
-            self.scripts.run(_REMEMBER, self._keys(f"answer:{key}"), _written(reply, sequence, ttl))
+            self.scripts.run(_REMEMBER, self.keys(f"answer:{key}"), _written(reply, sequence, ttl))
         except RedisUnavailable as error:
-            self._went_away(error)
+            self.went_away(error)
 
     async def aremember(self, key: str, reply: Reply, sequence: str, ttl: float) -> None:
         """As `remember`."""
         try:
-            await self.scripts.arun(_REMEMBER, self._keys(f"answer:{key}"), _written(reply, sequence, ttl))
+            await self.scripts.arun(_REMEMBER, self.keys(f"answer:{key}"), _written(reply, sequence, ttl))
         except RedisUnavailable as error:
-            self._went_away(error)
+            self.went_away(error)
 
     def forget(self, tags: Sequence[str]) -> None:
         """Forget every answer under any of the tags, in every process.
@@ -166,21 +167,38 @@ class FleetMemory:
         Raises:
             RedisUnavailable: Redis cannot be told now.
         """
-        self.scripts.run(_FORGET, self._keys("sequence", *_tags(tags)), [str(_TAG_SECONDS)])
+        self.scripts.run(_FORGET, self.keys("sequence", *_tags(tags)), [str(_TAG_SECONDS)])
 
     async def aforget(self, tags: Sequence[str]) -> None:
         """As `forget`."""
-        await self.scripts.arun(_FORGET, self._keys("sequence", *_tags(tags)), [str(_TAG_SECONDS)])
+        await self.scripts.arun(_FORGET, self.keys("sequence", *_tags(tags)), [str(_TAG_SECONDS)])
 
-    def _is_away(self) -> bool:
+    def inspect(self) -> Fitness | None:
+        """What is to be known of the server; None where it does not tell, because it is away or its ACL forbids it."""
+        try:
+            return None if self.scripts.needs_loop else read_info(self.scripts.run(INFO, [], []))
+        except RedisUnavailable:
+            return None
+
+    async def ainspect(self) -> Fitness | None:
+        """As `inspect`."""
+        try:
+            return read_info(await self.scripts.arun(INFO, [], []))
+        except RedisUnavailable:
+            return None
+
+    def is_away(self) -> bool:
+        """Whether Redis could not be asked a moment ago."""
         return time.monotonic() < self._away_until
 
-    def _went_away(self, error: RedisUnavailable) -> Recalled:
+    def went_away(self, error: RedisUnavailable) -> Recalled:
+        """Note that Redis cannot be asked; returns that nothing is remembered."""
         self._log.warning("Redis cannot be asked for remembered answers: %s", error)
         self._away_until = time.monotonic() + _AWAY_SECONDS
         return _NOTHING
 
-    def _keys(self, *names: str) -> list[str]:
+    def keys(self, *names: str) -> list[str]:
+        """The names in Redis."""
         return [self._prefix + name for name in names]
 
 

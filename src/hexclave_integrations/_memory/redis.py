@@ -12,6 +12,7 @@ from typing import Any
 
 from .._base.fork import ForkAware
 from ..errors import ConfigurationError
+from .redis_fitness import CLUSTER
 from .redis_problems import is_demoted, name_problem, name_url_problem
 
 __all__ = ["RedisScripts", "RedisUnavailable"]
@@ -50,6 +51,8 @@ class RedisScripts(ForkAware):
             if error.name != "redis":  # it is installed, and something in it is missing
                 raise
             raise ConfigurationError('redis_url needs redis: pip install "hexclave-integrations[redis]".') from None
+        if isinstance(server, redis.RedisCluster | redis.asyncio.RedisCluster):
+            raise ConfigurationError(CLUSTER)
         self._redis = redis
         self._errors = (redis.RedisError, UnicodeError, OSError, TimeoutError)
         self._given_sync = server if isinstance(server, redis.Redis) else None
@@ -73,6 +76,11 @@ class RedisScripts(ForkAware):
         self._client: Any = None
         self._inherited: list[Any] = []
         super().__init__()
+
+    @property
+    def needs_loop(self) -> bool:
+        """Whether there is nothing but a client for asyncio, so that `run` cannot be used."""
+        return self._given_async is not None
 
     def _check_url(self) -> None:
         for pool in (self._redis.ConnectionPool, self._redis.asyncio.ConnectionPool):

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from .._memory.caches import VerifiedToken
 from .._token import find
+from .._token.cross_origin import why_refused
 from .._token.foreign import is_foreign
 from .._token.verify import Parsed
 from ..config import HexclaveConfig
-from ..errors import AuthenticationError, RequestRefused
+from ..errors import AuthenticationError, CrossOriginRefused, RequestRefused
 from ..user import HexclaveUser
 from .spending import Spending
 
@@ -42,6 +43,8 @@ class Attempt:
         cookies: gives the request's cookies, still percent-encoded; called only with `accept_cookies`. It must not
             hold an object that holds this attempt: such a cycle would keep each request until the garbage collector
             runs.
+        method: the request's method; None where it is not known, which counts as one that changes something.
+        is_websocket: whether it is the handshake of a websocket.
 
     Attributes:
         asked: whether the answer to the request depends on who the caller is.
@@ -49,29 +52,29 @@ class Attempt:
         was_refused: whether a requirement, or the framework after it, has refused the request, so that its handler did
             not run.
         spending: what was taken from customers for the request; None as long as nothing was.
-        noted: why the request was refused, if the log says so already.
+        noted: why the request was refused, if that was noted already.
     """
 
     __slots__ = (
-        "_cookies",
-        "_error",
-        "_owner",
-        "_token",
-        "_unproved",
-        "asked",
-        "by_cookie",
-        "headers",
-        "noted",
-        "spending",
-        "was_refused",
+        *("_cookies", "_error", "_is_websocket", "_method", "_owner", "_token", "_unproved"),
+        *("asked", "by_cookie", "headers", "noted", "spending", "was_refused"),
     )
 
-    def __init__(self, headers: Mapping[str, str], cookies: Callable[[], Mapping[str, str] | None]) -> None:
-        self.headers = headers
+    def __init__(
+        self,
+        headers: Mapping[str, str],
+        cookies: Callable[[], Mapping[str, str] | None],
+        method: str | None = None,
+        *,
+        is_websocket: bool = False,
+    ) -> None:
+        self.headers: Mapping[str, str] = headers
         self._cookies = cookies
-        self.asked = False
-        self.by_cookie = False
-        self.was_refused = False
+        self._method = method
+        self._is_websocket = is_websocket
+        self.asked: bool = False
+        self.by_cookie: bool = False
+        self.was_refused: bool = False
         self.spending: Spending | None = None
         self.noted: str | None = None
         self._owner: object = None
@@ -79,11 +82,12 @@ class Attempt:
         self._error: RequestRefused | None = None
         self._unproved: Unproved | None = None
 
-    def find_token(self, config: HexclaveConfig) -> str | None:
+    def find_token(self, config: HexclaveConfig) -> find.Credential | None:
         """The request's access token, or None.
 
         Raises:
             InvalidToken: credentials came that cannot be read.
+            CrossOriginRefused: it came in a cookie, and a page of another origin may have made the request.
         """
         token = find.find_in_headers(self.headers)
         if token is not None or not config.accept_cookies:
@@ -91,7 +95,15 @@ class Attempt:
         self.by_cookie = True  # also where a cookie came that cannot be read
         token = find.find_in_cookies(self._cookies() or {}, config.project_id)
         self.by_cookie = token is not None
+        if token is not None:
+            # Before anything is verified: what the cookie says plays no part in it.
+            self._refuse_other_pages(config)
         return token
+
+    def _refuse_other_pages(self, config: HexclaveConfig) -> None:
+        reason = why_refused(self.headers, self._method, config.trusted_origins, is_websocket=self._is_websocket)
+        if reason is not None:
+            raise CrossOriginRefused(reason=reason)
 
     def counts_as_none(self, config: HexclaveConfig) -> bool:
         """Whether unacceptable credentials count as none where a user is optional.

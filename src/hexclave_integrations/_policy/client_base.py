@@ -14,7 +14,7 @@ from ..config import HexclaveConfig
 from ..errors import AuthenticationError, ConfigurationError, InvalidToken, RequestRefused
 from ..user import HexclaveUser
 from .attempt import Attempt
-from .state import Core
+from .observed import core_for
 
 __all__ = ["NO_PARAMS", "BaseClient", "Headers", "concealed", "recognize"]
 
@@ -28,28 +28,38 @@ class BaseClient:
     """The state of a client; use `HexclaveClient` or `AsyncHexclaveClient`."""
 
     def __init__(self, config: HexclaveConfig | None, transport: Any, clock: Callable[[], float]) -> None:
-        self.config = HexclaveConfig.from_env() if config is None else config
-        self._core = Core(self.config, clock)
+        self.config: HexclaveConfig = HexclaveConfig.from_env() if config is None else config
+        self._core = core_for(self.config, clock)
         self._transport = self.config.transport if transport is None else transport
         on_change = getattr(self._transport, "on_change", None)
         if on_change is not None:  # a sandbox, which says when what it answered is no longer true
             on_change(self._core.forget_answers)
 
-    def attempt(self, headers: Headers, cookies: Callable[[], Mapping[str, str] | None] = lambda: None) -> Attempt:
+    def attempt(
+        self,
+        headers: Headers,
+        cookies: Callable[[], Mapping[str, str] | None] = lambda: None,
+        method: str | None = None,
+        *,
+        is_websocket: bool = False,
+    ) -> Attempt:
         """The credentials of one request, for `admit` and `identify`; an adapter keeps it on its request.
 
         Args:
             headers: the request's headers.
             cookies: gives its cookies, still percent-encoded; called only with `accept_cookies`.
+            method: its method; None where it is not known, which counts as one that changes something.
+            is_websocket: whether it is the handshake of a websocket.
         """
-        return Attempt(find.collect(_pairs(headers), self._core.wanted_headers), cookies)
+        found = find.collect(_pairs(headers), self._core.wanted_headers)
+        return Attempt(found, cookies, method, is_websocket=is_websocket)
 
     def presume(self, attempt: Attempt, user: HexclaveUser | None) -> None:
         """Take somebody for the caller of a request without credentials: for the tests of applications alone."""
         attempt.settle(self._core, None if user is None else VerifiedToken(user, math.inf, 0))
 
     def _find_token(
-        self, headers: Headers, cookies: Mapping[str, str] | None
+        self, headers: Headers, cookies: Mapping[str, str] | None, method: str | None
     ) -> find.Credential | RequestRefused | None:
         """The access token in a request, or None, or the refusal of what cannot be read.
 
@@ -57,8 +67,8 @@ class BaseClient:
         error reports show the local variables of every function that an exception passes through.
         """
         try:
-            return find.find_token(find.collect(_pairs(headers), self._core.wanted_headers), cookies, self.config)
-        except InvalidToken as error:
+            return self.attempt(headers, lambda: cookies, method).find_token(self.config)
+        except RequestRefused as error:
             self._core.note(error)
             error.__context__ = None
             return error.with_traceback(None)

@@ -1,6 +1,6 @@
 """What a flow may yield: its effects.
 
-A `Flow[T]` yields one of seven effects and is resumed with the outcome::
+A `Flow[T]` yields one of eight effects and is resumed with the outcome::
 
     Fetch(request)        make this HTTP request       a Reply; or TransportError is thrown in
     Once(key, start)      run a flow, unless one with  (True, what it returned), or its error is thrown in;
@@ -8,6 +8,7 @@ A `Flow[T]` yields one of seven effects and is resumed with the outcome::
                                                        or Unavailable is thrown in, since it did not end in time
     Background(start)     run a flow, do not wait      None
     UseFleet(...)         use the fleet's memory       what the operation returns; or RedisUnavailable is thrown in
+    UseFile(...)          use a file                   what the operation returns; or FileUnusable is thrown in
     Call(function)        call the application's code  its result, awaited where that is possible
     Compute(function)     compute for milliseconds     its result; on a loop, other tasks go on meanwhile
     Pause(seconds)        wait                         None
@@ -20,9 +21,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from .._memory.fleet import FleetMemory
+from .._memory.key_file import KeyFile
+from .._memory.shared_keys import SharedKeys
 from .._wire.messages import Request
 
-__all__ = ["Background", "Call", "Compute", "Effect", "Fetch", "Flow", "Once", "Pause", "UseFleet"]
+__all__ = ["Background", "Call", "Compute", "Effect", "Fetch", "Flow", "Once", "Pause", "UseFile", "UseFleet"]
 
 T = TypeVar("T")
 
@@ -56,9 +59,18 @@ class Background:
 class UseFleet:
     """Call an operation of the fleet's memory: `operation` without a loop, `a` and its name on one."""
 
-    memory: FleetMemory
+    memory: FleetMemory | SharedKeys
     operation: str
     arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UseFile:
+    """Call an operation of a file, which may take its time: on a loop, from a thread."""
+
+    file: KeyFile
+    operation: str
+    arguments: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +94,5 @@ class Pause:
     seconds: float
 
 
-Effect: TypeAlias = Fetch | Once | Background | UseFleet | Call | Compute | Pause
+Effect: TypeAlias = Fetch | Once | Background | UseFleet | UseFile | Call | Compute | Pause
 Flow: TypeAlias = Generator[Effect, Any, T]

@@ -21,6 +21,7 @@ from ..errors import (
     ApiKeyExpired,
     ApiKeyNotFound,
     ConfigurationError,
+    CrossOriginRefused,
     InvalidToken,
     NotAuthenticated,
     ProjectPermissionRequired,
@@ -158,7 +159,11 @@ def admit(
             attempt.spending = Spending()
         spending = attempt.spending if requirement.spend else None
         is_confirmed = text is not None
-        return (yield from _decide(core, requirement, principal, params, request, is_confirmed, why_nobody, spending))
+        principal = yield from _decide(
+            core, requirement, principal, params, request, is_confirmed, why_nobody, spending
+        )
+        core.admitted(requirement, principal)
+        return principal
     except RequestRefused as error:
         attempt.was_refused = True
         core.note(error, attempt)
@@ -175,7 +180,9 @@ def authorize(
     """Hold a verified user or API key, or nobody, against a requirement; arguments and errors as for `admit`."""
     spending = Spending() if requirement.spend else None
     try:
-        return (yield from _decide(core, requirement, principal, params, request, False, lambda: None, spending))
+        principal = yield from _decide(core, requirement, principal, params, request, False, lambda: None, spending)
+        core.admitted(requirement, principal)
+        return principal
     except RequestRefused as error:
         core.note(error)
         raise
@@ -252,14 +259,17 @@ def _decide(
 def _check_team(core: Core, requirement: Requirement, user: HexclaveUser, team_id: object) -> Flow[None]:
     """Hold a user against the team of a requirement: who pays with a team's money is a member of it."""
     is_team = isinstance(team_id, str) and strict.is_uuid(team_id)
+    # Hexclave lets nobody select a team that they are not a member of, and vouches for it in the token.
+    is_theirs = is_team and user.selected_team_id is not None and user.selected_team_id.lower() == str(team_id).lower()
+    options = {"fresh": requirement.is_live, "is_theirs": is_theirs}
     if requirement.scope != "team permission":
         ask = questions.is_team_member
-        if not is_team or not (yield from ask(core, user.id, str(team_id), fresh=requirement.is_live)):
+        if not is_team or not (yield from ask(core, user.id, str(team_id), **options)):
             raise TeamMembershipRequired(reason=None if is_team else reasons.NO_TEAM)
     else:
         held: frozenset[str] = frozenset()
         if is_team:
-            held = yield from questions.team_permissions(core, user.id, str(team_id), fresh=requirement.is_live)
+            held = yield from questions.team_permissions(core, user.id, str(team_id), **options)
         if requirement.permission not in held:
             reason = None if is_team else reasons.NO_TEAM
             raise TeamPermissionRequired(details={"permission_id": requirement.permission}, reason=reason)
@@ -290,8 +300,8 @@ def _api_key_text(attempt: Attempt, requirement: Requirement, config: HexclaveCo
         return text
     try:
         token = attempt.find_token(config)
-    except InvalidToken:
-        return None
+    except (InvalidToken, CrossOriginRefused):
+        return None  # what the credentials came to is then told of the user
     return text if token is None or looks_like_api_key(token) else None
 
 

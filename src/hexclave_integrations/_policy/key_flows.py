@@ -7,11 +7,13 @@ from functools import partial
 from typing import Final
 
 from .. import _reasons as reasons
+from .._memory.redis_fitness import Fitness
 from .._token.keys import Decision, KeySet
 from .._wire import api
 from .._wire.messages import TransportError, UnusableReply
-from ..errors import InvalidToken, Unavailable
-from .effects import Background, Fetch, Flow, Once
+from ..errors import ConfigurationError, InvalidToken, Unavailable
+from . import kept
+from .effects import Background, Fetch, Flow, Once, UseFleet
 from .state import Core
 
 __all__ = ["ask_for_kinds", "key_set_with", "warm"]
@@ -22,7 +24,18 @@ _MAX_WAITS: Final = 2
 
 
 def warm(core: Core) -> Flow[bool]:
-    """Fetch the keys if they are missing or old; say whether they are fresh now."""
+    """Fetch the keys if they are missing or old; say whether they are fresh now.
+
+    Raises:
+        ConfigurationError: `redis_url` leads to a cluster.
+    """
+    fitness = yield from _inspect_fleet(core)
+    if fitness is not None and fitness.is_cluster:
+        raise ConfigurationError(fitness.complaint)
+    return (yield from _warm(core))
+
+
+def _warm(core: Core) -> Flow[bool]:
     if core.ring.wants_refresh(core.clock()):
         with contextlib.suppress(Unavailable):  # another request's fetch did not come to its end in time
             yield Once(JWKS, partial(_fetch_keys, core, None))
@@ -30,15 +43,39 @@ def warm(core: Core) -> Flow[bool]:
 
 
 def _refresh(core: Core) -> Flow[None]:
-    yield from warm(core)
+    yield from _warm(core)
+
+
+def _inspect_fleet(core: Core) -> Flow[Fitness | None]:
+    """Say once what is wrong with the fleet's Redis, as far as it tells."""
+    if core.fleet is None or core.fleet_was_inspected:
+        return None
+    fitness: Fitness | None = yield UseFleet(core.fleet, "inspect", ())
+    if fitness is not None:
+        core.fleet_was_inspected = True
+        if fitness.complaint is not None:
+            core.log.warning("%s", fitness.complaint)
+    return fitness
 
 
 def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
     """Fetch the key set into the ring, or note the failure there; `wanted` is the key id it is fetched for."""
-    now = core.clock()
-    if not (core.ring.wants_refresh(now) if wanted is None else core.ring.decide(wanted, now) is Decision.FETCH):
+    if not _is_due(core, wanted):
         return  # another fetch ended between the decision and this one's turn
+    yield from _inspect_fleet(core)  # where nobody called `warm`
     before = core.ring.current.generation
+    try:
+        yield from kept.recall(core, fresh=True)
+        if _is_due(core, wanted):
+            holder = yield from kept.take_turn(core, partial(_is_due, core, wanted))
+            if _is_due(core, wanted):
+                yield from _fetch_from_hexclave(core, wanted, holder)
+    finally:
+        if core.ring.current.generation != before:
+            core.tokens.forget_all()
+
+
+def _fetch_from_hexclave(core: Core, wanted: str | None, holder: str | None) -> Flow[None]:
     try:
         reply = yield Fetch(api.jwks_request(core.config))
         core.ring.accept(api.key_set_document(reply), core.clock(), wanted=wanted)
@@ -46,8 +83,15 @@ def _fetch_keys(core: Core, wanted: str | None) -> Flow[None]:
         reason = reasons.KEYS_UNUSABLE if isinstance(error, ValueError) else error.reason
         core.ring.failed(core.clock(), reason)
         core.log.warning("Hexclave gave no usable key set: %s", error)
-    if core.ring.current.generation != before:
-        core.tokens.forget_all()
+        yield from kept.leave(core, holder)
+        yield from kept.recall(core, fresh=False)
+    else:
+        yield from kept.keep(core, holder)
+
+
+def _is_due(core: Core, wanted: str | None) -> bool:
+    now = core.clock()
+    return core.ring.wants_refresh(now) if wanted is None else core.ring.decide(wanted, now) is Decision.FETCH
 
 
 def key_set_with(core: Core, kid: str) -> Flow[KeySet]:
@@ -93,6 +137,7 @@ def ask_for_kinds(core: Core) -> Flow[None]:
             if (regular.status, restricted.status) != (200, 200):
                 raise ValueError(f"status {regular.status} and {restricted.status}")
             core.ring.accept_kinds(regular.body, restricted.body)
+            yield from kept.keep(core, None)
         except (TransportError, ValueError) as error:
             core.log.warning("Hexclave did not say which users its keys are for: %s", error)
 

@@ -17,8 +17,8 @@ from .._wire import payments as wire
 from ..errors import ItemQuantityInsufficient, ProductRequired, RequestRefused, SessionEnded, Unavailable
 from ..errors import TeamMembershipRequired as NotAMember
 from ..requirements import Requirement
+from .asking import Memory, answer_once, ask
 from .effects import Flow, Once
-from .questions import _answer_once, _ask, _Memory
 from .spending import Charge, Customer, Spending
 from .state import Core, digest
 
@@ -49,7 +49,7 @@ def check_paid(core: Core, requirement: Requirement, customer: Customer, spendin
     assert item_id is not None
     if spending is None:
         request = wire.item_request(core.config, customer, item_id)
-        quantity = yield from _ask(core, request, partial(wire.read_quantity, item_id=item_id))
+        quantity = yield from ask(core, request, partial(wire.read_quantity, item_id=item_id))
         is_enough = None if quantity is None else quantity >= requirement.amount
     else:
         charge = Charge(customer, item_id, requirement.amount, requirement.returns_on_client_error)
@@ -72,8 +72,8 @@ def products(core: Core, customer: Customer, *, fresh: bool = False) -> Flow[fro
     memory = None if fresh else _memory(core, customer, None)
     if memory is None:
         return (yield from _ask_for_products(core, customer, fresh=True))
-    ask = partial(_ask_for_products, core, customer, fresh=False)
-    return (yield from _answer_once(core, core.answers, memory, ask))
+    question = partial(_ask_for_products, core, customer, fresh=False)
+    return (yield from answer_once(core, core.answers, memory, question))
 
 
 def _ask_for_products(core: Core, customer: Customer, *, fresh: bool) -> Flow[frozenset[str]]:
@@ -82,7 +82,7 @@ def _ask_for_products(core: Core, customer: Customer, *, fresh: bool) -> Flow[fr
     for _ in range(_MAX_PAGES):
         request = wire.products_request(core.config, customer, cursor)
         memory = None if fresh else _memory(core, customer, cursor)
-        page, cursor = yield from _ask(core, request, wire.read_products, memory)
+        page, cursor = yield from ask(core, request, wire.read_products, memory)
         found |= page
         if cursor is None:
             return found
@@ -90,11 +90,11 @@ def _ask_for_products(core: Core, customer: Customer, *, fresh: bool) -> Flow[fr
     raise Unavailable(reason=reasons.API_UNUSABLE)
 
 
-def _memory(core: Core, customer: Customer, cursor: str | None) -> _Memory:
+def _memory(core: Core, customer: Customer, cursor: str | None) -> Memory:
     page = "" if cursor is None else f":{digest(cursor).hex()}"
     tag = products_tag(*customer)
     # No webhook tells of products; of users and teams that are deleted, one does.
-    return _Memory(f"{tag}{page}", (tag, ":".join(customer)), lambda _: core.config.permission_ttl)
+    return Memory(f"{tag}{page}", (tag, ":".join(customer)), lambda _: core.config.permission_ttl)
 
 
 def products_tag(kind: str, customer_id: str) -> str:
@@ -125,7 +125,7 @@ def _take(core: Core, charge: Charge, spending: Spending) -> Flow[bool | None]:
     if spending.is_closed():  # while this one waited for its turn
         raise Unavailable(reason=reasons.REQUEST_ENDED)
     request = wire.change_request(core.config, charge.customer, charge.item_id, -charge.amount)
-    taken = yield from _ask(core, request, partial(wire.read_change, item_id=charge.item_id))
+    taken = yield from ask(core, request, partial(wire.read_change, item_id=charge.item_id))
     if taken:
         if spending.is_closed():  # the caller has hung up meanwhile: no handler will run for it
             yield from _give_back(core, charge)
@@ -153,7 +153,7 @@ def give_back(core: Core, spending: Spending, status: int | None, *, was_refused
 def _give_back(core: Core, charge: Charge) -> Flow[None]:
     request = wire.change_request(core.config, charge.customer, charge.item_id, charge.amount)
     try:
-        yield from _ask(core, request, partial(wire.read_change, item_id=charge.item_id))
+        yield from ask(core, request, partial(wire.read_change, item_id=charge.item_id))
     except RequestRefused:
         core.log.error(_NOT_GIVEN_BACK)
 

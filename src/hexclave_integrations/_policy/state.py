@@ -8,12 +8,17 @@ from collections.abc import Callable
 
 from .. import _reasons as reasons
 from .._base.log import SparingLog
+from .._memory.budget import Acquainted, Budget
 from .._memory.caches import AnswerCache, TokenCache, VerifiedToken
 from .._memory.fleet import FleetMemory
+from .._memory.key_file import KeyFile
+from .._memory.shared_keys import SharedKeys
 from .._token import find
+from .._token.kept_keys import MAX_TEXT, KeptKeys
 from .._token.keys import KeyRing, KeySet
 from .._token.verify import Verifier
 from .._wire.messages import logger
+from ..api_key import HexclaveApiKey
 from ..config import HexclaveConfig
 from ..errors import AuthenticationError, InvalidToken, RequestRefused
 from ..requirements import Requirement
@@ -34,15 +39,27 @@ class Core:
     def __init__(self, config: HexclaveConfig, clock: Callable[[], float]) -> None:
         self.config = config
         self.clock = clock
-        self.wanted_headers = find.wanted_headers(config)
-        self.verifier = Verifier(config)
-        self.ring = KeyRing(config)
-        self.tokens = TokenCache(config.token_cache_size)
+        self.wanted_headers: dict[str | bytes, str] = find.wanted_headers(config)
+        self.verifier: Verifier = Verifier(config)
+        self.ring: KeyRing = KeyRing(config)
+        self.tokens: TokenCache = TokenCache(config.token_cache_size)
         # Apart, so that a flood of invented API keys cannot push out permissions.
-        self.answers = AnswerCache()
-        self.api_keys = AnswerCache()
-        self.fleet = None if config.redis_url is None else FleetMemory.connect(config)
-        self.log = SparingLog(logger)
+        self.answers: AnswerCache = AnswerCache()
+        self.api_keys: AnswerCache = AnswerCache()
+        self.fleet: FleetMemory | None = None if config.redis_url is None else FleetMemory.connect(config)
+        self.kept_keys: KeptKeys = KeptKeys(config)
+        self.fleet_was_inspected: bool = False
+        # Without a server key nothing could be sealed, and whoever can write into Redis could add keys.
+        self.shared_keys: SharedKeys | None = None
+        if self.fleet is not None and self.kept_keys.name is not None:
+            self.shared_keys = SharedKeys(self.fleet, self.kept_keys.name, config.http_timeout + 1)
+        self.key_file: KeyFile | None = None if config.jwks_file is None else KeyFile(config.jwks_file, MAX_TEXT)
+        # What is wrong with the places of kept keys, said once: whoever reads the log cannot do more than mend it.
+        self.said_of_keys: set[str] = set()
+        # Questions that strangers can provoke, and those who are none.
+        self.budget: Budget = Budget(config.max_questions)
+        self.acquainted: Acquainted = Acquainted()
+        self.log: SparingLog = SparingLog(logger)
         # Hexclave asked for silence until then (429), for each kind of question; epoch seconds. Strangers can make
         # up API keys, and what they are told off for must not keep users from their permissions.
         self.paused_until: dict[str, float] = {}
@@ -119,6 +136,12 @@ class Core:
                     return
                 attempt.noted = refusal.reason
             logger.debug("Refused: %s: %s", refusal.code, refusal.reason)
+
+    def admitted(self, requirement: Requirement, principal: HexclaveUser | HexclaveApiKey | None) -> None:
+        """Tell an observer, if there is one, whom a requirement lets through; see `observed.py`."""
+
+    def looked_up(self, cache: str, location: str, is_hit: bool) -> None:
+        """Tell an observer, if there is one, whether something was remembered; see `observed.py`."""
 
     def outcome(self, attempt: Attempt, now: float, *, optional: bool = False) -> HexclaveUser | None:
         """As `attempt.outcome`, with a note of the refusal.

@@ -17,6 +17,7 @@ from .._base import strict
 from ..api_key import looks_like_api_key
 from ..config import HexclaveConfig
 from ..errors import ApiKeyNotFound, ConfigurationError, InvalidToken
+from .cross_origin import ORIGIN_HEADERS
 
 __all__ = [
     "HEADER_NAMES",
@@ -33,6 +34,7 @@ __all__ = [
     "plain_bearer",
     "read_cookies",
     "wanted_headers",
+    "wanted_names",
     "why_nobody",
 ]
 
@@ -71,9 +73,14 @@ class Credential(str):
         return "<credential>"
 
 
+def wanted_names(config: HexclaveConfig) -> tuple[str, ...]:
+    """The headers that credentials are read from, in lower case; with cookies, those that say where they come from."""
+    return (*HEADER_NAMES, config.api_key_header, *(ORIGIN_HEADERS if config.accept_cookies else ()))
+
+
 def wanted_headers(config: HexclaveConfig) -> dict[str | bytes, str]:
-    """The headers that credentials are read from, by their name as text and as bytes, in lower case."""
-    names = (*HEADER_NAMES, config.api_key_header)
+    """As `wanted_names`, by name as text and as bytes."""
+    names = wanted_names(config)
     return {name: name for name in (*names, *_FOREIGN)} | {name.encode(): name for name in names}
 
 

@@ -24,11 +24,11 @@ from .._base import strict
 from ..config import HexclaveConfig
 from ..user import UserKind
 
-__all__ = ["Decision", "KeyRing", "KeySet", "parse_key_set"]
+__all__ = ["KINDS_IN_ORDER", "Decision", "KeyRing", "KeySet", "kinds_by_order", "parse_key_set"]
 
 MAX_KEYS: Final = 64
 _COORDINATE: Final = 32
-_ORDER: Final[tuple[UserKind, ...]] = ("regular", "restricted", "anonymous")
+KINDS_IN_ORDER: Final[tuple[UserKind, ...]] = ("regular", "restricted", "anonymous")
 
 
 class Decision(enum.Enum):
@@ -72,10 +72,10 @@ class KeyRing:
         self._max_age = config.jwks_max_age
         self._max_stale = config.jwks_max_stale
         self._cooldown = config.jwks_cooldown
-        self.current = KeySet()
+        self.current: KeySet = KeySet()
         self._failed = False
         # Why there is no usable set, or none that is up to date.
-        self.problem = reasons.KEYS_NOT_FETCHED
+        self.problem: str = reasons.KEYS_NOT_FETCHED
         # Fetches that may not be repeated before the cool-down is over: for an unknown key, or failed ones.
         self._armed_at: float | None = None
         # The background refresh that somebody already started.
@@ -127,18 +127,42 @@ class KeyRing:
         """
         keys = parse_key_set(document)
         old = self.current
-        same = keys.keys() == old.keys.keys() and all(keys[kid] == old.keys[kid] for kid in keys)
+        same = _are_same(keys, old.keys)
         # The keys first: a thread that reads the flags below then finds the keys they speak of.
         if same:
             self.current = replace(old, fetched_at=now)
         else:
-            kinds = MappingProxyType(_kinds_by_order(list(keys)))
+            kinds = MappingProxyType(kinds_by_order(list(keys)))
             self.current = KeySet(MappingProxyType(keys), kinds, fetched_at=now, generation=old.generation + 1)
         # A fresh set that still lacks the key arms the cool-down: the next unknown key does not fetch again.
         self._armed_at = now if wanted is not None and wanted not in keys else None
         self._failed = False
         self.problem = reasons.KEYS_NOT_FETCHED
         self._refreshing_since = None
+
+    def adopt(self, kept: KeySet, now: float) -> bool:
+        """Take a set that was fetched before or elsewhere, if it is newer than ours; say whether it was taken.
+
+        An old set ends nothing: the failure of the last fetch stands, and with it the cool-down.
+
+        Args:
+            kept: the set; its generation does not count.
+            now: epoch seconds.
+        """
+        old = self.current
+        if kept.fetched_at is None or not 0 <= now - kept.fetched_at < self._max_stale:
+            return False
+        if old.fetched_at is not None and kept.fetched_at <= old.fetched_at <= now:
+            return False
+        if _are_same(kept.keys, old.keys) and (old.kinds_are_certain or not kept.kinds_are_certain):
+            self.current = replace(old, fetched_at=kept.fetched_at)
+        else:
+            self.current = replace(kept, generation=old.generation + 1)
+        if self.is_fresh(now):
+            self._failed = False
+            self.problem = reasons.KEYS_NOT_FETCHED
+            self._refreshing_since = None
+        return True
 
     def may_ask_for_kinds(self, now: float) -> bool:
         """Whether the cool-down allows to ask which users each key is for."""
@@ -177,11 +201,15 @@ class KeyRing:
         return since is not None and 0 <= now - since < self._cooldown
 
 
-def _kinds_by_order(kids: list[str]) -> dict[str, UserKind]:
+def _are_same(keys: Mapping[str, EllipticCurvePublicKey], others: Mapping[str, EllipticCurvePublicKey]) -> bool:
+    return keys.keys() == others.keys() and all(keys[kid] == others[kid] for kid in keys)
+
+
+def kinds_by_order(kids: list[str]) -> dict[str, UserKind]:
     """Hexclave writes two keys for each kind of user, in this order (contract section 2); of another set, nothing."""
-    if len(kids) != 2 * len(_ORDER):
+    if len(kids) != 2 * len(KINDS_IN_ORDER):
         return {}
-    return {kid: _ORDER[index // 2] for index, kid in enumerate(kids)}
+    return {kid: KINDS_IN_ORDER[index // 2] for index, kid in enumerate(kids)}
 
 
 def parse_key_set(document: bytes) -> dict[str, EllipticCurvePublicKey]:

@@ -31,6 +31,7 @@ __all__ = [
     "api_key_request",
     "client_call",
     "current_user_request",
+    "failure_of",
     "jwks_request",
     "key_set_document",
     "member_path",
@@ -246,6 +247,16 @@ def read_api_key(reply: Reply, *, key_id: str) -> HexclaveApiKey | Authenticatio
     if key.id != key_id:
         raise UnusableReply("another key")
     return key
+
+
+def failure_of(reply: Reply) -> str | None:
+    """The status of an answer, where Hexclave did not answer what it was asked: for an observer, not for a decision.
+
+    A known error is a "no" and an answer (contract 3.3), unless it is about the secret server key or the rate limit.
+    """
+    status = reply.real_status
+    is_no = status != 429 and reply.known_error is not None and reply.known_error not in KEY_REFUSED
+    return None if status < 400 or is_no else str(status)
 
 
 def retry_after(reply: Reply, now: float) -> float:

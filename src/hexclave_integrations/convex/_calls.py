@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .._base import strict
-from .._base.guards import NeverFromRequest, RefusesAsDependency
+from .._base.guards import NeverFromRequest, RefusesAsDependency, with_signature
 from ..errors import HexclaveError, TokenExpired
 from ..requirements import require_user
 from ..user import AccessToken
@@ -46,6 +46,8 @@ class InvalidIdentity(HexclaveError, ValueError):
     """What came from Convex is no identity of a Hexclave user."""
 
 
+# `user: ConvexUser` in a route would let callers describe themselves.
+@with_signature(RefusesAsDependency("Call convex_identity with what your Convex function returned"))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvexUser(NeverFromRequest):
     """The user in a Convex identity: what their token said, as Convex passed it on (contract section 7).
@@ -62,9 +64,6 @@ class ConvexUser(NeverFromRequest):
     restricted_reason: str | None = field(repr=False)
     requires_totp_mfa: bool = field(repr=False)
     selected_team_id: str | None = field(repr=False)
-
-    # `user: ConvexUser` in a route would let callers describe themselves.
-    __signature__ = RefusesAsDependency("Call convex_identity with what your Convex function returned")
 
     def _public(self) -> dict[str, Any]:
         return {

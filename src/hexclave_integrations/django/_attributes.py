@@ -9,7 +9,8 @@ from django.http import HttpRequest
 
 from ..user import HexclaveUser
 from ._caller import caller_of, find_caller
-from ._private import CACHE_NOTE
+from ._default import asked_of
+from ._private import CACHE_NOTE, CSRF_NOTE
 
 __all__ = ["install_on_requests"]
 
@@ -57,6 +58,23 @@ class _CacheNote:
         vars(request).pop(CACHE_NOTE, None)
 
 
+class _CsrfDone:
+    """Django's note that the CSRF check is done: true where the default is about to be asked, which checks it itself.
+
+    A guarded view is exempt from Django's CSRF middleware: no other site can make a browser send a header, and a user
+    whose token came in a cookie is held against the CSRF check all the same. So is a view that the default guards.
+    """
+
+    def __get__(self, request: Any, owner: type) -> Any:
+        if request is None:
+            return self
+        caller, match = find_caller(request), getattr(request, "resolver_match", None)
+        default = caller.installation.default if caller is not None and match is not None else None
+        if default is not None and asked_of(request.resolver_match.func, request.method or "", default) is not None:
+            return True
+        raise AttributeError(CSRF_NOTE)
+
+
 def install_on_requests() -> None:
     """Give every request the attributes of this adapter; they work where the middleware has run."""
     request_class: Any = HttpRequest
@@ -64,6 +82,7 @@ def install_on_requests() -> None:
     request_class.ahexclave_user = _ahexclave_user
     request_class.hexclave_api_key = None
     setattr(request_class, CACHE_NOTE, _CacheNote())
+    setattr(request_class, CSRF_NOTE, _CsrfDone())
     if apps.is_installed("rest_framework"):
         from rest_framework.request import Request  # `cache_page` on a method of a view there leaves its note here
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -14,12 +15,13 @@ from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
 from .._adapter import cache_headers
+from .._policy.attempt import Attempt
 from ..api_key import HexclaveApiKey, looks_like_api_key
-from ..errors import AuthenticationError, ConfigurationError, InvalidToken, RequestRefused
+from ..errors import AuthenticationError, ConfigurationError, CrossOriginRefused, InvalidToken, RequestRefused
 from ..requirements import Requirement
 from ..user import HexclaveUser
 from ._conf import Installation, installation
-from ._csrf import CsrfFailed, check_csrf
+from ._csrf import check_csrf
 from ._private import django_request
 
 __all__ = [
@@ -66,14 +68,14 @@ class Caller:
     )
 
     def __init__(self, installation: Installation, request: HttpRequest, refuse: Refuse) -> None:
-        self.installation = installation
-        self.attempt = installation.attempt(request.META)
-        self.refuse = refuse
+        self.installation: Installation = installation
+        self.attempt: Attempt = installation.attempt(request.META)
+        self.refuse: Refuse = refuse
         self.refused: RequestRefused | None = None
         self.rows: dict[str, Any] = {}
         self.followed: Any = None
-        self.is_streaming = False
-        self.has_middleware = True
+        self.is_streaming: bool = False
+        self.has_middleware: bool = True
         setattr(request, _STATE, self)
 
     def ask(self) -> None:
@@ -106,6 +108,9 @@ class Caller:
         self.ask()
         refuse_event_loop()
         client = self.installation.client
+        if requirement.spend:  # for a request that another site may have made, nothing is taken first
+            with contextlib.suppress(AuthenticationError):
+                self._check_csrf(client.identify(self.attempt), request)
         principal = client.admit(requirement, self.attempt, params=params, request=request)
         self._check_csrf(principal, request)
         return self.let_in(principal, request)
@@ -116,6 +121,9 @@ class Caller:
         """As `admit`, in an event loop."""
         self.ask()
         client = self.installation.async_client
+        if requirement.spend:
+            with contextlib.suppress(AuthenticationError):
+                await self._acheck_csrf(await client.identify(self.attempt), request)
         principal = await client.admit(requirement, self.attempt, params=params, request=request)
         await self._acheck_csrf(principal, request)
         return self.let_in(principal, request)
@@ -161,7 +169,7 @@ class Caller:
         try:
             user = _regular(self.installation.client.identify(self.attempt))
             self._check_csrf(user, request)
-        except (AuthenticationError, CsrfFailed):
+        except (AuthenticationError, CrossOriginRefused):
             return None
         return self._unless_replaced(user, request)
 
@@ -171,7 +179,7 @@ class Caller:
         try:
             user = _regular(await self.installation.async_client.identify(self.attempt))
             await self._acheck_csrf(user, request)
-        except (AuthenticationError, CsrfFailed):
+        except (AuthenticationError, CrossOriginRefused):
             return None
         return self._unless_replaced(user, request)
 
@@ -180,7 +188,7 @@ class Caller:
         self.ask()
         try:
             token = self.attempt.find_token(self.installation.config)
-        except InvalidToken:
+        except (InvalidToken, CrossOriginRefused):
             return False
         return token is not None and looks_like_api_key(token)
 
@@ -319,6 +327,7 @@ def bare_caller(request: HttpRequest, *users: HexclaveUser | None) -> Caller:
     # A test client may spell META in its own way.
     caller.attempt = found.attempt(
         {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in request.headers.items()}
+        | {"REQUEST_METHOD": request.method}
     )
     if users:
         found.client.presume(caller.attempt, users[0])

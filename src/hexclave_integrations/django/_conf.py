@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.core.signals import setting_changed
 
 from .._adapter.cache_headers import vary_on_credentials
+from .._adapter.default import check_default_settings
 from .._policy.attempt import Attempt
-from .._token.find import read_cookies, wanted_headers
+from .._token.find import read_cookies, wanted_names
 from ..client import AsyncHexclaveClient, HexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ._requirements import DjangoRequirement
 
 __all__ = ["SETTING", "Installation", "get_async_client", "get_client", "installation", "own_settings"]
 
@@ -41,11 +45,28 @@ class Installation:
     """
 
     def __init__(self, values: Any) -> None:
+        self.config: HexclaveConfig
+        self.django_users: bool
+        self.user_field: str | None
         self.config, self.django_users, self.user_field = own_settings(values)
-        self.client = HexclaveClient(self.config)
-        self.vary = vary_on_credentials(None, self.config)
-        names = {name for name in wanted_headers(self.config) if isinstance(name, str)}
+        self._default = values.get("DEFAULT") if isinstance(values, Mapping) else None
+        self.client: HexclaveClient = HexclaveClient(self.config)
+        self.vary: str = vary_on_credentials(None, self.config)
+        names = wanted_names(self.config)
         self._meta_keys = [("HTTP_" + name.upper().replace("-", "_"), name) for name in sorted(names)]
+
+    @functools.cached_property
+    def default(self) -> DjangoRequirement | None:
+        """What views without a requirement of their own ask; a module that it names may need Django to be ready.
+
+        Raises:
+            ConfigurationError: it is no requirement, or lacks a setting.
+        """
+        from ._default import default_of
+
+        found = default_of(self._default)
+        check_default_settings(found, self.config)
+        return found
 
     @functools.cached_property
     def async_client(self) -> AsyncHexclaveClient:
@@ -55,11 +76,13 @@ class Installation:
     def attempt(self, meta: Mapping[str, Any]) -> Attempt:
         """The credentials in a request's META; `request.headers` would read all of it."""
         found = {name: value for key, name in self._meta_keys if isinstance(value := meta.get(key), str)}
-        return Attempt(found, lambda: read_cookies([meta.get("HTTP_COOKIE", "")]))
+        return Attempt(found, lambda: read_cookies([meta.get("HTTP_COOKIE", "")]), meta.get("REQUEST_METHOD"))
 
 
 def own_settings(values: Any) -> tuple[HexclaveConfig, bool, str | None]:
     """Read `settings.HEXCLAVE`: the kit's own settings, `DJANGO_USERS` and `DJANGO_USER_FIELD`.
+
+    `DEFAULT` is read when the project starts.
 
     Args:
         values: the setting: a dictionary, or a whole `HexclaveConfig` such as a sandbox has. A `HexclaveConfig` under
@@ -73,6 +96,7 @@ def own_settings(values: Any) -> tuple[HexclaveConfig, bool, str | None]:
     if not isinstance(values, Mapping):
         raise ConfigurationError('settings.HEXCLAVE is no dictionary: write HEXCLAVE = {"PROJECT_ID": ...}.')
     others = dict(values)
+    others.pop("DEFAULT", None)  # read by `Installation.default`
     django_users = others.pop("DJANGO_USERS", False)
     field = others.pop("DJANGO_USER_FIELD", None)
     if not isinstance(django_users, bool):

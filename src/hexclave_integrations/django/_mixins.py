@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.views import View
 
 from .._adapter.guarded import mark_guarded
@@ -42,9 +44,9 @@ class HexclaveRequiredMixin:
         return self.requirement.answer(dispatch, (request, *args), kwargs)
 
     @classmethod
-    def as_view(cls, **initkwargs: Any) -> Any:
+    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
         """The view function, known to the system checks; exempt from Django's own as decorated views are."""
-        view = super().as_view(**initkwargs)  # type: ignore[misc]  # of the view this is mixed into
+        view: Any = super().as_view(**initkwargs)  # type: ignore[misc]  # of the view this is mixed into
         requirement = initkwargs.get("requirement", cls.requirement)
         if not isinstance(requirement, DjangoRequirement):
             raise ConfigurationError("The requirement given to as_view is none.")
@@ -52,4 +54,5 @@ class HexclaveRequiredMixin:
             view.csrf_exempt = True
             view.login_required = False
         mark_guarded(view, requirement)
-        return view
+        guarded: Callable[..., HttpResponseBase] = view
+        return guarded

@@ -17,12 +17,14 @@ from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from django.middleware.cache import CacheMiddleware
+from django.middleware.csrf import CsrfViewMiddleware
 from django.views import View
 
 from ..errors import ConfigurationError
 
 __all__ = [
     "CACHE_NOTE",
+    "CSRF_NOTE",
     "PARTS",
     "Part",
     "dispatched_view",
@@ -30,6 +32,7 @@ __all__ = [
     "is_unreadable_operation",
     "keep_body",
     "kept_body",
+    "middleware_around",
     "missing",
     "ninja_has",
     "operands",
@@ -40,6 +43,9 @@ __all__ = [
 
 CACHE_NOTE: Final = "_cache_update_cache"
 """Where Django's page cache notes on a request whether to store the answer."""
+
+CSRF_NOTE: Final = "csrf_processing_done"
+"""Where Django's CSRF middleware notes on a request that it has checked it."""
 
 
 # The module that an application of each loads: a build tool has a package called ninja as well.
@@ -67,6 +73,14 @@ def dispatched_view(method: Any) -> Any:
     """The class of a bound method, with Django's partial of `method_decorator` around it or not; else NoneType."""
     bound = method.func if isinstance(method, functools.partial) else method
     return type(getattr(bound, "__self__", None))
+
+
+def middleware_around(view: Any) -> tuple[type, Any]:
+    """The middleware that a decorator of Django's puts around a view, and the view; NoneType where there is none."""
+    held = inspect.getclosurevars(view).nonlocals
+    first = held.get("_pre_process_request")
+    around = inspect.getclosurevars(first).nonlocals if inspect.isfunction(first) else {}
+    return type(around.get("middleware")), held.get("view_func")
 
 
 def ninja_has(function: Any) -> bool:
@@ -183,6 +197,21 @@ def _cache_reads_its_note() -> bool:
     return _stores(note=None) and _stores(note=True) and not _stores(note=False)
 
 
+def _csrf_reads_its_note() -> bool:
+    refused = []
+    for note in (True, False):
+        request = _ProbeRequest()
+        request.method = "POST"
+        setattr(request, CSRF_NOTE, note)
+        middleware: Any = CsrfViewMiddleware(lambda request: HttpResponse())
+        middleware._reject = lambda request, reason: reason
+        try:
+            refused.append(middleware.process_view(request, None, (), {}) is not None)
+        except Exception:  # noqa: BLE001  # whatever it does instead, it does not read the note
+            return False
+    return refused == [False, True]
+
+
 def _django_keeps_bodies() -> bool:
     request = HttpRequest()
     keep_body(request, b"x")
@@ -263,6 +292,12 @@ PARTS: Final = (
         without="cache_page below a guard would show one caller's page to another",
         guards=True,
         is_there=_cache_reads_its_note,
+    ),
+    Part(
+        framework="django",
+        name=CSRF_NOTE,
+        without="views that the default guards ask for a CSRF token besides",
+        is_there=_csrf_reads_its_note,
     ),
     Part(
         framework="django",

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 
+from .._adapter.default import mark_own
 from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError, RequestRefused
 from ..requirements import (
@@ -47,7 +48,7 @@ class DjangoRequirement(Requirement):
     is exempt from LoginRequiredMiddleware, too, which knows no tokens and would send everybody to a log-in page.
     """
 
-    def __call__(self, view: V = None, /, *args: Any, **kwargs: Any) -> V:  # type: ignore[assignment]  # @require_user()
+    def __call__(self, view: V, /, *args: Any, **kwargs: Any) -> V:
         """Guard a view.
 
         Args:
@@ -82,6 +83,7 @@ class DjangoRequirement(Requirement):
             guarded.csrf_exempt = True
             guarded.login_required = False
         mark_guarded(guarded, self)
+        mark_own(guarded, self, around=view)
         return guarded  # type: ignore[no-any-return]
 
     def answer(self, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -124,6 +126,10 @@ class DjangoRequirement(Requirement):
         finally:
             if caller.attempt.spending is not None and not caller.has_middleware:
                 await caller.aconclude(status)
+
+
+# Calling it without an argument is a mistake to type checkers; to everybody else it says what to write.
+DjangoRequirement.__call__.__defaults__ = (None,)
 
 
 def _request_in(args: tuple[Any, ...]) -> Any:

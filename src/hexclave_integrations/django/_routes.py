@@ -13,7 +13,7 @@ from .._adapter.startup import Unmet, misread
 from ..requirements import UNAPPLIED, Requirement
 from ._private import is_unreadable_operation, operands, operations, read_elsewhere
 
-__all__ = ["Route", "routes"]
+__all__ = ["Route", "routes", "views"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +39,23 @@ class Route:
 
 def routes() -> Iterator[Route]:
     """Every pattern of settings.ROOT_URLCONF, included ones too."""
-    yield from _walk(get_resolver(), "", frozenset())
+    for view, path, names in _walk(get_resolver(), "", frozenset()):
+        yield _route(view, path, names)
 
 
-def _walk(resolver: Any, prefix: str, names: frozenset[str]) -> Iterator[Route]:
+def views() -> Iterator[tuple[str, Any]]:
+    """The path and the view of every pattern of settings.ROOT_URLCONF."""
+    for view, path, _ in _walk(get_resolver(), "", frozenset()):
+        yield "/" + path, view
+
+
+def _walk(resolver: Any, prefix: str, names: frozenset[str]) -> Iterator[tuple[Any, str, frozenset[str]]]:
     for item in resolver.url_patterns:
         path = prefix + str(item.pattern)
         regex: Any = item.pattern.regex  # of all kinds of patterns; "<uuid:team_id>" is a named group in it as well
         known = names | set(regex.groupindex)
         if isinstance(item, URLPattern):
-            yield _route(item.callback, path, known | set(item.default_args))
+            yield item.callback, path, known | set(item.default_args)
         else:
             yield from _walk(item, path, known | set(item.default_kwargs))
 

@@ -12,7 +12,7 @@ class HexclaveAppConfig(AppConfig):
 
     name = "hexclave_integrations.django"
     label = "hexclave"
-    verbose_name = "Hexclave"
+    verbose_name: str = "Hexclave"
 
     def ready(self) -> None:
         from . import _attributes, _encoders, checks

@@ -11,6 +11,7 @@
     hexclave.E007  a requirement needs secret_server_key
     hexclave.E008  a requirement names a route parameter that its route lacks
     hexclave.E009  an installed framework lacks a private part that this package leans on
+    hexclave.E010  the default is no requirement that can be one
     hexclave.W001  people could fill the field that DJANGO_USER_FIELD names
     hexclave.W002  Django's debug page and error mails would show tokens
     hexclave.W003  a setting is missing, which this management command does not need
@@ -18,7 +19,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.apps import apps
@@ -27,11 +28,13 @@ from django.core import checks
 from django.middleware.cache import UpdateCacheMiddleware
 from django.utils.module_loading import import_string
 
+from .._adapter.default import check_default_settings
 from .._adapter.startup import unmet
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ._commands import answers_no_requests
 from ._conf import SETTING, own_settings
+from ._default import default_of
 from ._private import missing
 from ._routes import routes
 from .debug import HexclaveReporterFilter
@@ -64,7 +67,7 @@ def _read() -> tuple[HexclaveConfig, bool, str | None]:
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
     """Project id, URLs, keys, webhook secrets, and the bridge to Django's users."""
     try:
-        _, django_users, field = _read()
+        config, django_users, field = _read()
     except ConfigurationError as error:
         if str(error).startswith("webhook_secrets"):
             hint = "Copy the signing secret of the endpoint from the dashboard; it begins with whsec_."
@@ -74,6 +77,12 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckM
             return [checks.Warning(str(error), hint=hint, id="hexclave.W003")]
         return [checks.Error(str(error), hint=hint, id="hexclave.E001")]
     found: list[checks.CheckMessage] = []
+    values = getattr(settings, SETTING, {})
+    try:
+        default = default_of(values.get("DEFAULT") if isinstance(values, Mapping) else None)
+        check_default_settings(default, config)
+    except ConfigurationError as error:
+        found.append(checks.Error(str(error), hint='HEXCLAVE = {"DEFAULT": "require_user"}', id="hexclave.E010"))
     if not _hides_tokens():
         message = "Django's debug page and error mails would show the tokens of the SDK's cookies."
         hint = f'Set DEFAULT_EXCEPTION_REPORTER_FILTER = "{_FILTER}".'

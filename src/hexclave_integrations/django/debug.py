@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from django.http import HttpRequest
 from django.views.debug import SafeExceptionReporterFilter
 
-from .._token.find import read_cookies, wanted_headers
+from .._token.find import HEADER_NAMES, read_cookies
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ._conf import SETTING, installation
@@ -111,7 +111,7 @@ def _header_names() -> list[str]:
         config = installation().config
     except ConfigurationError:
         config = HexclaveConfig(project_id="internal")  # for the names that need no setting
-    return [name for name in wanted_headers(config) if isinstance(name, str)]
+    return [*HEADER_NAMES, config.api_key_header]
 
 
 def _parts(value: object) -> Iterator[str]:

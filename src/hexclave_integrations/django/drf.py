@@ -41,7 +41,29 @@ with extra("drf", "rest_framework"):
     from ._rest import Misconfigured, is_for_itself, note_when_served
     from ._rest import refuse as refuse_in
 
-__all__ = ["HexclaveAuthentication", "HexclavePermission"]
+__all__ = ["HexclaveAuthentication", "HexclavePermission", "HexclaveRequest", "OptionalHexclaveRequest"]
+
+
+class OptionalHexclaveRequest(Request):
+    """A request of whoever it may be; for annotations alone, as `OptionalHexclaveHttpRequest` of Django's views.
+
+    Attributes:
+        hexclave_user: the user, or None for nobody.
+        hexclave_api_key: the API key that `require_api_key` let through, or None.
+    """
+
+    hexclave_user: HexclaveUser | None
+    hexclave_api_key: HexclaveApiKey | None
+
+
+class HexclaveRequest(OptionalHexclaveRequest):
+    """The request of a view whose `HexclavePermission` lets through users alone; for annotations alone.
+
+    Attributes:
+        hexclave_user: the user that was let through.
+    """
+
+    hexclave_user: HexclaveUser
 
 
 class HexclaveAuthentication(BaseAuthentication, metaclass=NoAnswerClass):
@@ -265,8 +287,8 @@ else:
     class HexclaveScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers the subclass
         """How drf-spectacular describes `HexclaveAuthentication`."""
 
-        target_class = HexclaveAuthentication
-        name = "Hexclave access token"
+        target_class: str | type[object] | None = HexclaveAuthentication
+        name: str | list[str] = "Hexclave access token"
         match_subclasses = True
 
         def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from django.http import FileResponse, HttpRequest, HttpResponse
 
 from ..errors import RequestRefused
 from ._attributes import install_on_requests
-from ._caller import Caller, answer_to
+from ._caller import Caller, answer_to, find_caller
 from ._conf import Installation, installation
+from ._default import asked_of
 from ._encoders import extend_encoders
 from ._private import refuse_unsafe
 
@@ -19,7 +20,10 @@ __all__ = ["HexclaveMiddleware"]
 
 
 class HexclaveMiddleware:
-    """Makes requirements and `request.hexclave_user` work, under WSGI and ASGI; refuses nobody.
+    """Makes requirements and `request.hexclave_user` work, under WSGI and ASGI; refuses nobody by itself.
+
+    With `HEXCLAVE = {"DEFAULT": "require_user"}` every view asks that which has no requirement of its own and is not
+    marked `@public`; Django's admin, which asks for its own users, and `staticfiles` are left alone.
 
     A streamed body that asks who the caller is has to be asked for in the view, before the headers go: first asking
     while it is made raises a RuntimeError.
@@ -39,9 +43,10 @@ class HexclaveMiddleware:
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
+            self.process_view = self._aprocess_view  # type: ignore[assignment,method-assign]  # else it is run in a thread
         install_on_requests()
         extend_encoders()
-        installation()  # wrong settings stop the start
+        _ = installation().default  # wrong settings stop the start
         refuse_unsafe("django")
 
     def __call__(self, request: HttpRequest) -> Any:
@@ -74,6 +79,33 @@ class HexclaveMiddleware:
             error: knows its status, headers and body.
         """
         return answer_to(error)
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+    ) -> HttpResponse | None:
+        """Ask the default, where the view has no requirement of its own and is not public."""
+        caller = find_caller(request)
+        default = None if caller is None else asked_of(view, request.method or "", caller.installation.default)
+        if caller is None or default is None:
+            return None
+        try:
+            caller.admit(default, request, kwargs)
+        except RequestRefused as error:
+            return self.refuse(request, error)
+        return None
+
+    async def _aprocess_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+    ) -> HttpResponse | None:
+        caller = find_caller(request)
+        default = None if caller is None else asked_of(view, request.method or "", caller.installation.default)
+        if caller is None or default is None:
+            return None
+        try:
+            await caller.aadmit(default, request, kwargs)
+        except RequestRefused as error:
+            return self.refuse(request, error)
+        return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer refusals that a view lets pass, its own questions to a client included."""

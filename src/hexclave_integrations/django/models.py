@@ -22,7 +22,7 @@ class Delivery(models.Model):
     objects: ClassVar[models.Manager[Delivery]] = models.Manager()
 
     class Meta:
-        default_permissions = ()
+        default_permissions: ClassVar[tuple[str, ...]] = ()
         verbose_name_plural = "deliveries"
 
     def __str__(self) -> str:

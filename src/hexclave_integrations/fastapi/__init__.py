@@ -13,8 +13,12 @@ from .._base.extras import extra
 from ..requirements import SELECTED_TEAM
 
 with extra("fastapi", "fastapi", "starlette", "pydantic"):
+    from fastapi import APIRouter
+
+    from .._adapter.default import public
     from .._asgi.source import override_config
     from .._asgi.startup import FRAMEWORKS, Framework
+    from ._default import standing_of
     from ._dependencies import (
         CurrentUser,
         FastAPIRequirement,
@@ -29,7 +33,7 @@ with extra("fastapi", "fastapi", "starlette", "pydantic"):
         require_user,
     )
     from ._extension import Hexclave
-    from ._internals import routes_of
+    from ._internals import candidates_of, routes_of
     from ._misuse import requirements_on
     from ._supabase import supabase_router
     from ._webhooks import webhook_router
@@ -42,6 +46,7 @@ __all__ = [
     "OptionalUser",
     "optional_user",
     "override_config",
+    "public",
     "require_api_key",
     "require_item",
     "require_permission",
@@ -53,4 +58,4 @@ __all__ = [
     "webhook_router",
 ]
 
-FRAMEWORKS.append(Framework(routes_of, requirements_on))
+FRAMEWORKS.append(Framework(routes_of, requirements_on, standing_of, candidates_of, APIRouter))

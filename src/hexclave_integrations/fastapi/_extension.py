@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.encoders import jsonable_encoder
 from fastapi.requests import HTTPConnection
 
+from .._adapter.default import asked_by_default, checked_default
 from .._asgi.caller import refuse
 from .._asgi.lazy_user import identify
 from .._asgi.middleware import CallerMiddleware
@@ -16,7 +17,17 @@ from ..client import AsyncHexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused
 from ..user import HexclaveUser
-from ._dependencies import EITHER, KEY_SCHEME_NAME, PAID, SCHEME_NAME, require_api_key, require_user
+from ._default import standing_of
+from ._dependencies import (
+    EITHER,
+    KEY_SCHEME_NAME,
+    PAID,
+    SCHEME_NAME,
+    FastAPIRequirement,
+    require_api_key,
+    require_user,
+)
+from ._internals import candidates_of
 from ._overrides import Overrides
 
 __all__ = ["Hexclave"]
@@ -44,6 +55,9 @@ class Hexclave:
             starts, so that its OpenAPI description can be written where there are none.
         websocket_close_codes: accept a websocket that is refused and close it with a code that its page can read: 4401
             (not signed in, or the token is over), 4403 (not allowed), 1013 (try again later).
+        default: what every route asks that has no requirement of its own and is not marked `@public`, `require_user`
+            for instance. It counts for plain routes of Starlette, mounted applications and static files as well, and
+            not for FastAPI's own pages of the API's description.
 
     Attributes:
         client: the `AsyncHexclaveClient` behind the requirements, for use in your own code.
@@ -57,7 +71,9 @@ class Hexclave:
         config: HexclaveConfig | None = None,
         *,
         websocket_close_codes: bool = False,
+        default: FastAPIRequirement | None = None,
     ) -> None:
+        self._default = checked_default(default, FastAPIRequirement, "Hexclave(app, default=require_user)")
         self._source = ClientSource(config)
         self._has_close_codes = websocket_close_codes
         if app is not None:
@@ -80,7 +96,7 @@ class Hexclave:
         """
         if not isinstance(app, FastAPI):
             raise ConfigurationError("Hexclave(app) takes the FastAPI application itself.")
-        options = {"websocket_close_codes": self._has_close_codes}
+        options: dict[str, Any] = {"websocket_close_codes": self._has_close_codes, "default": self._default}
         for middleware in app.user_middleware:
             source = middleware.kwargs.get("source")
             if isinstance(source, ClientSource):
@@ -96,7 +112,7 @@ class Hexclave:
         app.dependency_overrides = Overrides(app.dependency_overrides)
         handlers: dict[Any, Any] = app.exception_handlers
         handlers.setdefault(RequestRefused, refuse)  # an application may have its own answer already
-        _describe_refusals(app, self._source)
+        _describe_refusals(app, self._source, self._default)
 
     async def identify(self, connection: HTTPConnection) -> HexclaveUser | None:
         """The verified user of a request, of any kind, or None for nobody: for middleware, in any order.
@@ -112,12 +128,30 @@ class Hexclave:
         return await identify(self.client, connection)
 
 
-def _describe_refusals(app: FastAPI, source: ClientSource) -> None:
+def _describe_default(schema: dict[str, Any], app: FastAPI, default: FastAPIRequirement | None) -> None:
+    """Name the scheme of the default on every operation that asks it."""
+    if default is None:
+        return
+    name, found = default.scheme_name, False
+    for route in (route for candidates in candidates_of(app.router) for route in candidates):
+        operations = schema.get("paths", {}).get(getattr(route, "path_format", None), {})
+        for method in getattr(route, "methods", None) or ():
+            standing = standing_of(route, method)
+            if standing is not None and method.lower() in operations and asked_by_default(standing, default):
+                operations[method.lower()].setdefault("security", [{name: []}])
+                found = True
+    if found:
+        schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes.setdefault(name, jsonable_encoder(default.model, by_alias=True, exclude_none=True))
+
+
+def _describe_refusals(app: FastAPI, source: ClientSource, default: FastAPIRequirement | None) -> None:
     """Complete the OpenAPI description: API keys, and 401, 402, 403 and 503 on every route that has a requirement."""
     original = app.openapi
 
     def openapi() -> dict[str, Any]:
         schema = original()
+        _describe_default(schema, app, default)
         operations = [
             operation
             for path in schema.get("paths", {}).values()

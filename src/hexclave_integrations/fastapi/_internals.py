@@ -20,6 +20,7 @@ __all__ = [
     "NAMES",
     "NAMES_IN_SCOPE",
     "Node",
+    "candidates_of",
     "check_version",
     "dependencies_of",
     "dependencies_of_request",
@@ -100,6 +101,37 @@ def _routes_of(holder: Any) -> Iterator[Any]:
         for context in contexts():
             yield getattr(context, NAMES["rebuilt"], None) or context
         yield from getattr(route, NAMES["included files"], tuple)()
+    yield from _files_of(holder)
+
+
+def candidates_of(router: Any) -> Iterator[Iterator[Any]]:
+    """The routes of a router as FastAPI tries them; those of static files where no other route knows the path.
+
+    Raises:
+        ConfigurationError: this version of FastAPI cannot be read.
+    """
+    check_version()
+    yield _tried_first(router)
+    yield _tried_last(router)
+
+
+def _tried_first(router: Any) -> Iterator[Any]:
+    for route in router.routes:
+        contexts = getattr(route, NAMES["contexts"], None)
+        if contexts is None:
+            yield route
+            continue
+        for context in contexts():
+            yield getattr(context, NAMES["rebuilt"], None) or context
+
+
+def _tried_last(router: Any) -> Iterator[Any]:
+    yield from getattr(router, NAMES["files"], ())
+    for route in router.routes:
+        yield from getattr(route, NAMES["included files"], tuple)()
+
+
+def _files_of(holder: Any) -> Iterator[Any]:
     app = getattr(holder, "app", None)  # of a mount
     for router in (holder, getattr(holder, "router", None), app, getattr(app, "router", None)):
         if isinstance(router, APIRouter):

@@ -16,6 +16,7 @@ from .._base.extras import extra
 from ..requirements import SELECTED_TEAM
 
 with extra("flask", "flask"):
+    from .._adapter.default import public
     from ._caller import current_api_key, current_user
     from ._extension import Hexclave
     from ._requirements import (
@@ -39,6 +40,7 @@ __all__ = [
     "current_api_key",
     "current_user",
     "optional_user",
+    "public",
     "require_api_key",
     "require_item",
     "require_permission",

@@ -13,14 +13,13 @@ from flask import Request, current_app, request
 from werkzeug.local import LocalProxy
 
 from .._adapter.cache_headers import HeaderGuard
-from .._adapter.origin import is_own_origin
 from .._adapter.subprotocol import split_offered
 from .._base.log import SparingLog
 from .._policy.attempt import Attempt
-from .._token.find import HEADER_NAMES, STACK_TOKEN, are_there, read_cookies
+from .._token.find import STACK_TOKEN, are_there, read_cookies, wanted_names
 from ..api_key import HexclaveApiKey
 from ..client import HexclaveClient
-from ..errors import AuthenticationError, ConfigurationError, Unavailable
+from ..errors import AuthenticationError, ConfigurationError, CrossOriginRefused, Unavailable
 from ..requirements import Requirement
 from ..user import HexclaveUser
 
@@ -81,7 +80,7 @@ class Caller:
             return self._admitted
         try:
             user = self._client.identify(self.attempt)
-        except AuthenticationError:
+        except (AuthenticationError, CrossOriginRefused):
             return None
         return user if user is not None and user.is_authenticated else None
 
@@ -117,18 +116,20 @@ class Installation:
 
     Args:
         client: verifies and authorizes for this application.
+        default: what routes without a requirement of their own ask; None for nothing.
 
     Attributes:
-        client: the same.
+        client, default: the same.
         guard_caches: puts cache headers on an answer that may differ between callers.
     """
 
-    def __init__(self, client: HexclaveClient) -> None:
+    def __init__(self, client: HexclaveClient, default: Any = None) -> None:
         self.client = client
+        self.default = default
         self.guard_caches = HeaderGuard(client.config, str)
         # One key per installation: an application may hand its environ on to another one, of another project.
         self._environ_key = f"hexclave_integrations.caller.{id(self)}"
-        names = (*HEADER_NAMES, client.config.api_key_header)
+        names = wanted_names(client.config)
         # WSGI cannot tell x_stack_access_token from x-stack-access-token; servers that matter drop the former.
         self._variables = [(f"HTTP_{name.upper().replace('-', '_')}", name) for name in names]
 
@@ -151,9 +152,9 @@ class Installation:
         if tokens and not are_there(found):
             found[STACK_TOKEN] = ", ".join(tokens)  # several are as bad as a header that came more than once
         cookie = environ.get("HTTP_COOKIE", "")
-        if is_websocket and not is_own_origin(environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST")):
-            cookie = ""  # a browser sends cookies no matter which page opens a websocket, and lets that page read it
-        return slot.setdefault("caller", Caller(self.client, Attempt(found, lambda: read_cookies([cookie]))))
+        method = environ.get("REQUEST_METHOD")
+        attempt = Attempt(found, lambda: read_cookies([cookie]), method, is_websocket=is_websocket)
+        return slot.setdefault("caller", Caller(self.client, attempt))
 
 
 def _take_subprotocol_tokens(environ: WSGIEnvironment) -> list[str]:

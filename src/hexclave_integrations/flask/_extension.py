@@ -7,14 +7,17 @@ from typing import Any, Final
 
 from flask import Flask
 
+from .._adapter.default import check_default_settings, checked_default
 from ..client import HexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ._caller import EXTENSION, Installation, current_user, installation
 from ._cli import commands
+from ._default import ask_default_first
 from ._middleware import CallerMiddleware
 from ._page_cache import guard_page_caches
 from ._refusals import handle_refusals, handle_refusals_first
+from ._requirements import FlaskRequirement
 from ._sock import guard_websockets
 from ._startup import check_routes
 from ._values import answer_with_values, encode_values
@@ -31,13 +34,22 @@ class Hexclave:
         app: the application; None to call `init_app` later, as a factory does.
         config: the settings. When None they are `app.config["HEXCLAVE_CONFIG"]`, else `app.config["HEXCLAVE_..."]` and
             the environment.
+        default: what every route asks that has no requirement of its own and is not marked `@public`, `require_user`
+            for instance. Flask's own static files are for everybody.
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
     """
 
-    def __init__(self, app: Flask | None = None, config: HexclaveConfig | None = None) -> None:
+    def __init__(
+        self,
+        app: Flask | None = None,
+        config: HexclaveConfig | None = None,
+        *,
+        default: FlaskRequirement | None = None,
+    ) -> None:
         self._config = config
+        self._default = checked_default(default, FlaskRequirement, "Hexclave(app, default=require_user)")
         if app is not None:
             self.init_app(app)
 
@@ -64,7 +76,8 @@ class Hexclave:
         given = config or self._config
         if given is not None and not isinstance(given, HexclaveConfig):
             raise ConfigurationError("Hexclave(app, config) takes a HexclaveConfig(...).")
-        found = Installation(HexclaveClient(given or _settings(app)))
+        found = Installation(HexclaveClient(given or _settings(app)), self._default)
+        check_default_settings(self._default, found.client.config)
         handle_refusals(app)
         answer_with_values(app)
         encode_values(app)
@@ -73,6 +86,8 @@ class Hexclave:
         app.wsgi_app = middleware  # type: ignore[method-assign]  # as Flask says to
         app.cli.add_command(commands)
         app.extensions[EXTENSION] = found
+        if self._default is not None:
+            ask_default_first(app, self._default)
         current = _Current(found, app.config.get(_WHOLE[0]))
 
     def check(self, app: Flask) -> None:
@@ -89,6 +104,7 @@ class Hexclave:
         found: Installation | None = app.extensions.get(EXTENSION)
         if found is None:
             raise ConfigurationError("Hexclave is not installed on this application: call Hexclave(app) first.")
+        check_default_settings(found.default, found.client.config)
         check_routes(app, found.client.config)
 
     @property
@@ -119,7 +135,7 @@ class _Current:
         given = app.config.get(_WHOLE[0])
         if given is not self._given:
             same = given is self._first_given
-            self._latest = self._first if same else Installation(HexclaveClient(_settings(app)))
+            self._latest = self._first if same else Installation(HexclaveClient(_settings(app)), self._first.default)
             self._given = given
             app.extensions[EXTENSION] = self._latest
         return self._latest
@@ -140,7 +156,10 @@ def _settings(app: Flask) -> HexclaveConfig:
 
 def _prepare(app: Flask) -> None:
     """What waits until the application is complete: all routes, all extensions."""
-    check_routes(app, app.extensions[EXTENSION].client.config)
+    installed: Installation = app.extensions[EXTENSION]
+    check_routes(app, installed.client.config)
+    if installed.default is not None:
+        ask_default_first(app, installed.default)
     handle_refusals_first(app)
     encode_values(app)
     guard_page_caches(app)

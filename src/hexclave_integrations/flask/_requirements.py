@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn, ParamSpec
 
 from flask import current_app
 
+from .._adapter.default import mark_own
 from .._adapter.endpoints import webhooks_of
 from .._adapter.guarded import mark_guarded
 from ..errors import ConfigurationError
@@ -47,11 +48,7 @@ class FlaskRequirement(Requirement):
     register its check: `blueprint.before_request(require_user.check)`.
     """
 
-    def __call__(
-        self,
-        view: Callable[P, Any] = None,  # type: ignore[assignment]  # noqa: RUF013  # @require_user() is told in words
-        /,
-    ) -> Callable[P, Any]:
+    def __call__(self, view: Callable[P, Any], /) -> Callable[P, Any]:
         """Guard a view; an async one runs as Flask runs it, after the check.
 
         Args:
@@ -75,6 +72,7 @@ class FlaskRequirement(Requirement):
             return view(*args, **kwargs) if is_plain else current_app.ensure_sync(view)(*args, **kwargs)
 
         mark_guarded(guarded, self)
+        mark_own(guarded, self, around=view)
         for layer in layers(view):
             # So that the check finds a view that was registered first and guarded afterwards.
             with contextlib.suppress(AttributeError, TypeError):  # not everything takes attributes
@@ -102,6 +100,10 @@ class FlaskRequirement(Requirement):
     def __name__(self) -> NoReturn:
         """Flask names an endpoint after its view: `@require_team` without the call would register the requirement."""
         raise _NoViewError
+
+
+# Calling it without an argument is a mistake to type checkers; to everybody else it says what to write.
+FlaskRequirement.__call__.__defaults__ = (None,)
 
 
 class _NoViewError(ConfigurationError, AttributeError):

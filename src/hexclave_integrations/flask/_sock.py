@@ -13,6 +13,7 @@ from typing import Any
 
 from flask import Flask
 
+from .._adapter.default import mark_own
 from .._adapter.guarded import guards_of
 from ..requirements import Requirement
 from ._caller import caller_of, current_request
@@ -37,4 +38,5 @@ def _asked_first(view: Callable[..., Any], requirements: tuple[Requirement, ...]
             caller_of(found).admit(requirement, params, found)
         return view(**params)
 
+    mark_own(ask, *requirements)
     return ask

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.routing import Rule
 
-__all__ = ["class_of", "functions_of", "layers", "method_decorators"]
+__all__ = ["before_functions", "class_of", "functions_of", "layers", "method_decorators"]
 
 
 def layers(view: Any) -> list[Any]:
@@ -22,10 +22,7 @@ def layers(view: Any) -> list[Any]:
 
 def functions_of(app: Flask, rule: Rule) -> Iterator[Any]:
     """Everything that runs for a route and may be, or hold, a requirement."""
-    blueprints = rule.endpoint.split(".")[:-1]
-    scopes = [None, *(".".join(blueprints[:end]) for end in range(1, len(blueprints) + 1))]
-    for scope in scopes:
-        yield from app.before_request_funcs.get(scope, ())
+    yield from before_functions(app, rule)
     view: Callable[..., Any] | None = app.view_functions.get(rule.endpoint)
     entries = [view]
     view_class = class_of(view)
@@ -33,6 +30,14 @@ def functions_of(app: Flask, rule: Rule) -> Iterator[Any]:
         entries += [getattr(view_class, name, None) for name in (*_methods(rule), "dispatch_request")]
     for entry in entries:
         yield from layers(entry)
+
+
+def before_functions(app: Flask, rule: Rule) -> Iterator[Any]:
+    """The `before_request` functions of a route: the application's, then those of its blueprints, outermost first."""
+    blueprints = rule.endpoint.split(".")[:-1]
+    scopes = [None, *(".".join(blueprints[:end]) for end in range(1, len(blueprints) + 1))]
+    for scope in scopes:
+        yield from app.before_request_funcs.get(scope, ())
 
 
 def method_decorators(app: Flask, rule: Rule) -> list[Any]:

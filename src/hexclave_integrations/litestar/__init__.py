@@ -13,6 +13,7 @@ from .._base.extras import extra
 from ..requirements import SELECTED_TEAM
 
 with extra("litestar", "litestar"):
+    from .._adapter.default import public
     from ._guards import (
         LitestarRequirement,
         optional_user,
@@ -33,6 +34,7 @@ __all__ = [
     "LitestarRequirement",
     "optional_user",
     "override_config",
+    "public",
     "require_api_key",
     "require_item",
     "require_permission",

@@ -31,9 +31,11 @@ class Caller:
 
     __slots__ = ("attempt", "client", "refusal")
 
-    def __init__(self, client: AsyncHexclaveClient, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def __init__(self, client: AsyncHexclaveClient, scope: Scope) -> None:
         self.client = client
-        self.attempt = client.attempt(headers, lambda: _cookies(headers))
+        headers = scope["headers"]
+        method: Any = scope.get("method")  # None for a websocket
+        self.attempt = client.attempt(headers, lambda: _cookies(headers), method, is_websocket=method is None)
         self.refusal: RequestRefused | None = None
 
 
@@ -80,7 +82,7 @@ class CallerMiddleware:
         client = self._plugin.client
         if client is not self._client:
             self._client, self._guard_caches = client, HeaderGuard(client.config, bytes)
-        caller = Caller(client, scope["headers"])
+        caller = Caller(client, scope)
         scope[SCOPE_KEY] = caller  # type: ignore[typeddict-unknown-key]  # a scope is open to what middleware adds
         is_accepted, attempt = False, caller.attempt
         status: int | None = None

@@ -20,6 +20,7 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import Message, Scope
 
 from .._adapter.cache_headers import HeaderGuard
+from .._adapter.default import asked_by_default, checked_default
 from .._adapter.startup import unmet
 from .._base.guards import Unapplied
 from ..client import AsyncHexclaveClient
@@ -28,9 +29,10 @@ from ..errors import ConfigurationError, RequestRefused
 from ..requirements import Requirement
 from ..user import HexclaveUser
 from ._caller import SCOPE_KEY, CallerMiddleware, caller_of
-from ._guards import CALLED
+from ._default import DefaultGuard, standing_of
+from ._guards import CALLED, LitestarRequirement
 
-__all__ = ["HexclavePlugin", "override_config"]
+__all__ = ["HexclavePlugin", "handlers_of", "override_config"]
 
 logger = logging.getLogger("hexclave_integrations")
 
@@ -43,17 +45,28 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
             starts, so that its OpenAPI description can be written where there are none.
         websocket_close_codes: accept a websocket that is refused and close it with a code that its page can read: 4401
             (not signed in, or the token is over), 4403 (not allowed), 1013 (try again later).
+        default: what every handler asks that has no requirement among its guards and is marked neither with `@public`
+            nor with `opt={"hexclave_public": True}`; static files and mounted applications included.
 
     A missing or wrong setting stops the start with `ConfigurationError`; `Litestar(...)` raises it for a guard that
     cannot work.
     """
 
-    __slots__ = ("_client", "_config", "has_close_codes")
+    __slots__ = ("_client", "_config", "default", "has_close_codes")
 
-    def __init__(self, config: HexclaveConfig | None = None, *, websocket_close_codes: bool = False) -> None:
+    def __init__(
+        self,
+        config: HexclaveConfig | None = None,
+        *,
+        websocket_close_codes: bool = False,
+        default: LitestarRequirement | None = None,
+    ) -> None:
+        self.default: LitestarRequirement | None = checked_default(
+            default, LitestarRequirement, "HexclavePlugin(default=require_user)"
+        )
         self._config = config
         self._client = None if config is None else AsyncHexclaveClient(config)
-        self.has_close_codes = websocket_close_codes
+        self.has_close_codes: bool = websocket_close_codes
 
     @property
     def client(self) -> AsyncHexclaveClient:
@@ -84,6 +97,8 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
         app_config.middleware.insert(0, functools.partial(CallerMiddleware, plugin=self))
         handlers: Any = app_config.exception_handlers
         handlers.setdefault(RequestRefused, refuse)  # an application may have its own answer already
+        if self.default is not None:
+            app_config.guards.insert(0, DefaultGuard(self.default))
         app_config.lifespan.append(self._live)
         app_config.after_exception.append(_note_validation)
         if app_config.cors_config is not None:
@@ -116,7 +131,7 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
             return None
 
     def _is_like(self, other: HexclavePlugin) -> bool:
-        if self.has_close_codes != other.has_close_codes:
+        if (self.has_close_codes, self.default) != (other.has_close_codes, other.default):
             return False
         if self._config is None and other._config is None:
             return True
@@ -137,9 +152,12 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
         Raises:
             ConfigurationError: one of its guards cannot work as it is written.
         """
-        for handler in _handlers(route):
+        for handler in handlers_of(route):
             for guard in (guard for layer in handler.ownership_layers for guard in layer.guards or ()):
                 self._check_guard(guard, handler, route)
+            asked = asked_by_default(standing_of(handler), self.default)
+            if asked is not None:
+                self._check_guard(asked, handler, route)
 
     def _check_guard(self, guard: object, handler: BaseRouteHandler, route: BaseRoute) -> None:
         if inspect.iscoroutine(guard):
@@ -213,7 +231,8 @@ def _note_validation(error: Exception, scope: Scope) -> None:
         caller.attempt.was_refused = True
 
 
-def _handlers(route: BaseRoute) -> list[BaseRouteHandler]:
+def handlers_of(route: BaseRoute) -> list[BaseRouteHandler]:
+    """The handlers behind a route, of any kind."""
     if isinstance(route, HTTPRoute):
         return list(route.route_handlers)
     only: BaseRouteHandler = getattr(route, "route_handler")  # noqa: B009  # of a websocket or ASGI route

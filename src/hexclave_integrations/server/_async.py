@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .._drivers import AsyncDriver
 from .._policy.state import Core
 from ..errors import HexclaveError
@@ -15,85 +17,85 @@ __all__ = ["AsyncServer", "AsyncVault"]
 class AsyncUsers(AsyncGroup):
     """`client.server.users`."""
 
-    get = Awaiting(_users.get_user)
-    list = AwaitingPages(_users.list_users)
-    create = Awaiting(_users.create_user)
-    update = Awaiting(_users.update_user)
-    delete = Awaiting(_users.delete_user)
+    get: Final = Awaiting(_users.get_user)
+    list: Final = AwaitingPages(_users.list_users)
+    create: Final = Awaiting(_users.create_user)
+    update: Final = Awaiting(_users.update_user)
+    delete: Final = Awaiting(_users.delete_user)
 
 
 class AsyncTeams(AsyncGroup):
     """`client.server.teams`."""
 
-    get = Awaiting(_users.get_team)
-    list = Awaiting(_users.list_teams)
-    create = Awaiting(_users.create_team)
-    update = Awaiting(_users.update_team)
-    delete = Awaiting(_users.delete_team)
-    members = Awaiting(_users.members)
-    add_member = Awaiting(_users.add_member)
-    remove_member = Awaiting(_users.remove_member)
-    invite = Awaiting(_users.invite)
-    invitations = Awaiting(_users.invitations)
+    get: Final = Awaiting(_users.get_team)
+    list: Final = Awaiting(_users.list_teams)
+    create: Final = Awaiting(_users.create_team)
+    update: Final = Awaiting(_users.update_team)
+    delete: Final = Awaiting(_users.delete_team)
+    members: Final = Awaiting(_users.members)
+    add_member: Final = Awaiting(_users.add_member)
+    remove_member: Final = Awaiting(_users.remove_member)
+    invite: Final = Awaiting(_users.invite)
+    invitations: Final = Awaiting(_users.invitations)
 
 
 class AsyncPermissions(AsyncGroup):
     """`client.server.permissions`; `client.list_permissions` says what somebody holds."""
 
-    grant = Awaiting(_access.grant)
-    revoke = Awaiting(_access.revoke)
+    grant: Final = Awaiting(_access.grant)
+    revoke: Final = Awaiting(_access.revoke)
 
 
 class AsyncApiKeys(AsyncGroup):
     """`client.server.api_keys`; `client.check_api_key` says whether a key is good."""
 
-    create = Awaiting(_access.create_api_key)
-    list = Awaiting(_access.list_api_keys)
-    revoke = Awaiting(_access.revoke_api_key)
+    create: Final = Awaiting(_access.create_api_key)
+    list: Final = Awaiting(_access.list_api_keys)
+    revoke: Final = Awaiting(_access.revoke_api_key)
 
 
 class AsyncSessions(AsyncGroup):
     """`client.server.sessions`."""
 
-    create = Awaiting(_access.create_session)
-    list = Awaiting(_access.list_sessions)
-    revoke = Awaiting(_access.revoke_session)
+    create: Final = Awaiting(_access.create_session)
+    list: Final = Awaiting(_access.list_sessions)
+    revoke: Final = Awaiting(_access.revoke_session)
 
 
 class AsyncItems(AsyncGroup):
     """`client.server.items`."""
 
-    get = Awaiting(_payments.get)
-    change = Awaiting(_payments.change)
-    try_spend = Awaiting(_payments.try_spend)
+    get: Final = Awaiting(_payments.get)
+    change: Final = Awaiting(_payments.change)
+    try_spend: Final = Awaiting(_payments.try_spend)
 
 
 class AsyncProducts(AsyncGroup):
     """`client.server.products`."""
 
-    list = Awaiting(_payments.owned)
-    grant = Awaiting(_payments.grant)
-    cancel = Awaiting(_payments.cancel)
-    checkout_url = Awaiting(_payments.checkout_url)
+    list: Final = Awaiting(_payments.owned)
+    grant: Final = Awaiting(_payments.grant)
+    cancel: Final = Awaiting(_payments.cancel)
+    checkout_url: Final = Awaiting(_payments.checkout_url)
 
 
 class AsyncEmails(AsyncGroup):
     """`client.server.emails`."""
 
-    send = Awaiting(_others.send_email)
+    send: Final = Awaiting(_others.send_email)
 
 
 class AsyncConnectedAccounts(AsyncGroup):
     """`client.server.connected_accounts`."""
 
-    list = Awaiting(_others.list_accounts)
-    access_token = Awaiting(_others.access_token)
+    list: Final = Awaiting(_others.list_accounts)
+    access_token: Final = Awaiting(_others.access_token)
 
 
 class AsyncProject(AsyncGroup):
     """`client.server.project`."""
 
-    get = Awaiting(_others.project)
+    get: Final = Awaiting(_others.project)
 
 
 class AsyncVault(AsyncGroup):
@@ -174,7 +176,7 @@ class AsyncServer(AsyncGroup):
         """The project itself."""
         return AsyncProject(self._core, self._driver)
 
-    checkout_url = Awaiting(_payments.checkout_url)
+    checkout_url: Final = Awaiting(_payments.checkout_url)
 
     def vault(self, store_id: str, secret: str | None = None) -> AsyncVault:
         """A store of the data vault; as `Server.vault`, and not awaited itself."""

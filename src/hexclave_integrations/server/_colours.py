@@ -74,7 +74,7 @@ class Blocking(Generic[P, T]):
             del args, kwargs  # as local variables, error reports would show them, passwords among them
             return self._driver.run(flow)
 
-        self.call = _like(call, operation)
+        self.call: Callable[..., Any] = _like(call, operation)
         self.__doc__ = operation.__doc__
 
     @overload
@@ -94,7 +94,7 @@ class Awaiting(Generic[P, T]):
             del args, kwargs  # as in `Blocking`
             return await self._driver.run(flow)
 
-        self.call = _like(call, operation)
+        self.call: Callable[..., Any] = _like(call, operation)
         self.__doc__ = operation.__doc__
 
     @overload
@@ -177,7 +177,7 @@ class BlockingPages(Generic[P, R]):
         def call(self: Group, *args: P.args, **kwargs: P.kwargs) -> Pages[R]:
             return Pages(operation(self._core, *args, **kwargs), self._driver)
 
-        self.call = _like(call, operation)
+        self.call: Callable[..., Any] = _like(call, operation)
         self.__doc__ = operation.__doc__
 
     @overload
@@ -195,7 +195,7 @@ class AwaitingPages(Generic[P, R]):
         def call(self: AsyncGroup, *args: P.args, **kwargs: P.kwargs) -> AsyncPages[R]:
             return AsyncPages(operation(self._core, *args, **kwargs), self._driver)
 
-        self.call = _like(call, operation)
+        self.call: Callable[..., Any] = _like(call, operation)
         self.__doc__ = operation.__doc__
 
     @overload

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .._drivers import SyncDriver
 from .._policy.state import Core
 from ..errors import HexclaveError
@@ -15,85 +17,85 @@ __all__ = ["Server", "Vault"]
 class Users(Group):
     """`client.server.users`."""
 
-    get = Blocking(_users.get_user)
-    list = BlockingPages(_users.list_users)
-    create = Blocking(_users.create_user)
-    update = Blocking(_users.update_user)
-    delete = Blocking(_users.delete_user)
+    get: Final = Blocking(_users.get_user)
+    list: Final = BlockingPages(_users.list_users)
+    create: Final = Blocking(_users.create_user)
+    update: Final = Blocking(_users.update_user)
+    delete: Final = Blocking(_users.delete_user)
 
 
 class Teams(Group):
     """`client.server.teams`."""
 
-    get = Blocking(_users.get_team)
-    list = Blocking(_users.list_teams)
-    create = Blocking(_users.create_team)
-    update = Blocking(_users.update_team)
-    delete = Blocking(_users.delete_team)
-    members = Blocking(_users.members)
-    add_member = Blocking(_users.add_member)
-    remove_member = Blocking(_users.remove_member)
-    invite = Blocking(_users.invite)
-    invitations = Blocking(_users.invitations)
+    get: Final = Blocking(_users.get_team)
+    list: Final = Blocking(_users.list_teams)
+    create: Final = Blocking(_users.create_team)
+    update: Final = Blocking(_users.update_team)
+    delete: Final = Blocking(_users.delete_team)
+    members: Final = Blocking(_users.members)
+    add_member: Final = Blocking(_users.add_member)
+    remove_member: Final = Blocking(_users.remove_member)
+    invite: Final = Blocking(_users.invite)
+    invitations: Final = Blocking(_users.invitations)
 
 
 class Permissions(Group):
     """`client.server.permissions`; `client.list_permissions` says what somebody holds."""
 
-    grant = Blocking(_access.grant)
-    revoke = Blocking(_access.revoke)
+    grant: Final = Blocking(_access.grant)
+    revoke: Final = Blocking(_access.revoke)
 
 
 class ApiKeys(Group):
     """`client.server.api_keys`; `client.check_api_key` says whether a key is good."""
 
-    create = Blocking(_access.create_api_key)
-    list = Blocking(_access.list_api_keys)
-    revoke = Blocking(_access.revoke_api_key)
+    create: Final = Blocking(_access.create_api_key)
+    list: Final = Blocking(_access.list_api_keys)
+    revoke: Final = Blocking(_access.revoke_api_key)
 
 
 class Sessions(Group):
     """`client.server.sessions`."""
 
-    create = Blocking(_access.create_session)
-    list = Blocking(_access.list_sessions)
-    revoke = Blocking(_access.revoke_session)
+    create: Final = Blocking(_access.create_session)
+    list: Final = Blocking(_access.list_sessions)
+    revoke: Final = Blocking(_access.revoke_session)
 
 
 class Items(Group):
     """`client.server.items`."""
 
-    get = Blocking(_payments.get)
-    change = Blocking(_payments.change)
-    try_spend = Blocking(_payments.try_spend)
+    get: Final = Blocking(_payments.get)
+    change: Final = Blocking(_payments.change)
+    try_spend: Final = Blocking(_payments.try_spend)
 
 
 class Products(Group):
     """`client.server.products`."""
 
-    list = Blocking(_payments.owned)
-    grant = Blocking(_payments.grant)
-    cancel = Blocking(_payments.cancel)
-    checkout_url = Blocking(_payments.checkout_url)
+    list: Final = Blocking(_payments.owned)
+    grant: Final = Blocking(_payments.grant)
+    cancel: Final = Blocking(_payments.cancel)
+    checkout_url: Final = Blocking(_payments.checkout_url)
 
 
 class Emails(Group):
     """`client.server.emails`."""
 
-    send = Blocking(_others.send_email)
+    send: Final = Blocking(_others.send_email)
 
 
 class ConnectedAccounts(Group):
     """`client.server.connected_accounts`."""
 
-    list = Blocking(_others.list_accounts)
-    access_token = Blocking(_others.access_token)
+    list: Final = Blocking(_others.list_accounts)
+    access_token: Final = Blocking(_others.access_token)
 
 
 class Project(Group):
     """`client.server.project`."""
 
-    get = Blocking(_others.project)
+    get: Final = Blocking(_others.project)
 
 
 class Vault(Group):
@@ -188,7 +190,7 @@ class Server(Group):
         """The project itself."""
         return Project(self._core, self._driver)
 
-    checkout_url = Blocking(_payments.checkout_url)
+    checkout_url: Final = Blocking(_payments.checkout_url)
 
     def vault(self, store_id: str, secret: str | None = None) -> Vault:
         """A store of the data vault.

@@ -15,6 +15,7 @@ from .._base.extras import extra
 from ..requirements import SELECTED_TEAM
 
 with extra("starlette", "starlette"):
+    from .._adapter.default import public
     from .._asgi.source import override_config
     from ._middleware import HexclaveMiddleware
     from ._requirements import (
@@ -37,6 +38,7 @@ __all__ = [
     "StarletteRequirement",
     "optional_user",
     "override_config",
+    "public",
     "require_api_key",
     "require_item",
     "require_permission",

@@ -7,11 +7,13 @@ from typing import Any
 from starlette.authentication import AuthCredentials, UnauthenticatedUser
 from starlette.types import ASGIApp, Scope
 
+from .._adapter.default import checked_default
 from .._asgi.caller import Caller
 from .._asgi.middleware import CallerMiddleware
 from .._asgi.source import ClientSource
 from ..config import HexclaveConfig
-from ..errors import RequestRefused
+from ..errors import ConfigurationError, RequestRefused
+from ._requirements import StarletteRequirement
 
 __all__ = ["HexclaveMiddleware"]
 
@@ -27,6 +29,8 @@ class HexclaveMiddleware(CallerMiddleware):
         config: the project's settings; read from the environment when None.
         websocket_close_codes: accept a websocket that is refused and close it with a code that its page can read: 4401
             (not signed in, or the token is over), 4403 (not allowed), 1013 (try again later).
+        default: what every route asks that has no requirement of its own and is not marked `@public`, `require_user`
+            for instance; mounted applications and static files included.
 
     A missing or wrong setting stops the start with `ConfigurationError`.
     """
@@ -34,9 +38,20 @@ class HexclaveMiddleware(CallerMiddleware):
     _identifies_everybody = True
 
     def __init__(
-        self, app: ASGIApp, config: HexclaveConfig | None = None, *, websocket_close_codes: bool = False
+        self,
+        app: ASGIApp,
+        config: HexclaveConfig | None = None,
+        *,
+        websocket_close_codes: bool = False,
+        default: StarletteRequirement | None = None,
     ) -> None:
         super().__init__(app, ClientSource(config), websocket_close_codes=websocket_close_codes)
+        try:
+            self.default: StarletteRequirement | None = checked_default(
+                default, StarletteRequirement, "default=require_user"
+            )
+        except ConfigurationError as error:
+            self._problem = error
 
     async def _identify(self, caller: Caller, scope: Scope) -> None:
         user: Any = None

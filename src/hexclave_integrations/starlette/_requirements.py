@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from .._adapter.default import mark_own
 from .._adapter.guarded import mark_guarded
 from .._asgi.caller import caller_of
 from .._base.guards import NotADependency
@@ -78,6 +79,7 @@ class StarletteRequirement(Requirement):
             return await result if inspect.isawaitable(result) else result
 
         mark_guarded(guarded, self)
+        mark_own(guarded, self, around=endpoint)
         return guarded
 
     def guard(self, app: ASGIApp) -> ASGIApp:
@@ -118,6 +120,7 @@ class GuardedApp:
         self.app = app
         self._requirement = requirement
         mark_guarded(self, requirement)
+        mark_own(self, requirement, around=app)
 
     @property
     def routes(self) -> list[Any]:

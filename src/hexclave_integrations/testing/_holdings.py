@@ -70,7 +70,7 @@ class SandboxHoldings(SandboxContents):
 
     def __init__(self, project: Project) -> None:
         super().__init__(project)
-        self.items = SandboxItems(project, self._lock)
+        self.items: SandboxItems = SandboxItems(project, self._lock)
 
     @property
     def client_user_deletion_enabled(self) -> bool:

@@ -62,12 +62,12 @@ class Project:
         self.emit: Callable[[str, Any], None] = _tell_nobody
         self.base_url = base_url
         self.issuer_bases: tuple[str, ...] = (base_url,)
-        self.publishable_client_key = f"pck_{random_text(45)}"
-        self.secret_server_key = f"ssk_{random_text(45)}"
-        self.super_secret_admin_key = f"sak_{random_text(45)}"
+        self.publishable_client_key: str = f"pck_{random_text(45)}"
+        self.secret_server_key: str = f"ssk_{random_text(45)}"
+        self.super_secret_admin_key: str = f"sak_{random_text(45)}"
         self.require_email_verification = False
         self.domains: list[str] = []
-        self.keys = SigningKeys()
+        self.keys: SigningKeys = SigningKeys()
         self.users: dict[str, User] = {}
         self.teams: dict[str, Team] = {}
         self.members: dict[tuple[str, str], None] = {}  # (team id, user id), in the order they joined
@@ -94,7 +94,7 @@ class Project:
         definitions = [Permission(name, "team") for name in SYSTEM_PERMISSIONS]
         definitions.append(Permission("team_admin", "team", SYSTEM_PERMISSIONS))
         definitions.append(Permission("team_member", "team", ("$read_members", "$invite_members")))
-        self.permissions = {definition.id: definition for definition in definitions}
+        self.permissions: dict[str, Permission] = {definition.id: definition for definition in definitions}
 
     def now_millis(self) -> int:
         """The time, epoch milliseconds."""

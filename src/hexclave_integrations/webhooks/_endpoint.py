@@ -20,12 +20,14 @@ from .._base.log import SparingLog
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused, WebhookVerificationFailed
 from ..stores import MemoryStore
+from ..telemetry._observer import Observer
 from ._body import read_body, readable_part
 from ._delivery import AFTER, Outcome, Transaction, deliver, forget
 from ._events import WebhookData, WebhookEvent, read_event
 from ._patterns import UnknownEventType, matches, warn_of_misspelling, yields
 from ._running import Flow, Handler, arun, run
 from ._signature import SignatureChecker, delivery_headers
+from ._watch import Watch, Watches
 from ._workers import sign_of_several
 
 if TYPE_CHECKING:
@@ -76,6 +78,8 @@ class Webhooks:
         endpoint: a name for this endpoint, the same in all its processes, which keeps its claims apart from those of
             other endpoints. Without a name the oldest secret does that: when that secret is dropped, what was done
             before runs again if it is repeated.
+        observer: is told of deliveries, see `hexclave_integrations.telemetry`; that of the application that the
+            endpoint belongs to when None.
         clock: gives epoch seconds.
 
     Raises:
@@ -94,6 +98,7 @@ class Webhooks:
         claim_ttl: float = 300,
         done_ttl: float = 7 * 86400,
         endpoint: str | None = None,
+        observer: Observer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if isinstance(secrets, str):
@@ -109,7 +114,7 @@ class Webhooks:
         self._configured: dict[tuple[str, ...], _Identity] = {}
         known = HexclaveConfig.webhook_secrets_from_env() if secrets is None else tuple(secrets)
         self._own = None if secrets is None and not known else self._identity(known)
-        self.store = MemoryStore() if store is None else store
+        self.store: Any = MemoryStore() if store is None else store
         if isinstance(self.store, type):
             raise ConfigurationError(f"store is a class: make an object of it, as in {self.store.__name__}(...).")
         if not any(all(callable(getattr(self.store, c + name, None)) for name in _OPERATIONS) for c in ("", "a")):
@@ -119,6 +124,7 @@ class Webhooks:
         self._claim_ttl = claim_ttl
         self._done_ttl = done_ttl
         self._clock = clock
+        self._watches = Watches(observer)
         self._handlers: list[tuple[str, Handler]] = []
         self._later: list[tuple[str, Handler]] = []
         self._log = SparingLog(logger, _SPARING)
@@ -176,10 +182,11 @@ class Webhooks:
         Raises:
             WebhookVerificationFailed: signature, time or body are bad.
         """
-        event, _ = self._open(body, headers, self._identity_for(None))
-        if event is None:
-            raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NO_EVENT)
-        return event
+        with self._watches.begin(None):
+            event, _ = self._open(body, headers, self._identity_for(None))
+            if event is None:
+                raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NO_EVENT)
+            return event
 
     def receive(
         self,
@@ -205,30 +212,36 @@ class Webhooks:
         Raises:
             ConfigurationError: there is no secret anywhere.
         """
-        identity = self._identity_for(None if client is None else client.config)
+        config = None if client is None else client.config
+        identity, watch = self._identity_for(config), self._watches.begin(config)
         try:
             event, news = self._open(body, headers, identity)
+            watch.event_type = news and news[0]
             if client is not None and news is not None:
                 client.notice(*news)
             if event is None:
                 raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NO_EVENT)
             self._look_for_others(multiprocess)
-            return _answer(run(self._deliver(event, identity.scope, call), self.store))
+            return _answer(run(self._deliver(event, identity.scope, watch, call), self.store))
         except RequestRefused as error:
+            watch.refused(error)
             return error.status, error.headers(), error.body()
 
     async def areceive(self, body: bytes, headers: Headers, client: AsyncHexclaveClient | None = None) -> Answer:
         """As `receive`, on an event loop. Cancellation ends the waiting, not a delivery whose handling has begun."""
-        identity = self._identity_for(None if client is None else client.config)
+        config = None if client is None else client.config
+        identity, watch = self._identity_for(config), self._watches.begin(config)
         try:
             event, news = self._open(body, headers, identity)
+            watch.event_type = news and news[0]
             if client is not None and news is not None:
                 await client.notice(*news)
             if event is None:
                 raise WebhookVerificationFailed(reason=reasons.WEBHOOK_NO_EVENT)
             self._look_for_others(None)
-            return _answer(await self._adeliver(event, identity.scope))
+            return _answer(await self._adeliver(event, identity.scope, watch))
         except RequestRefused as error:
+            watch.refused(error)
             return error.status, error.headers(), error.body()
 
     def _identity_for(self, config: HexclaveConfig | None) -> _Identity:
@@ -289,12 +302,13 @@ class Webhooks:
     def dispatch(self, event: WebhookEvent, *, call: Call | None = None) -> Outcome:
         """As `handle`, for an event that `verify` returned; `call` as in `receive`."""
         self._look_for_others(None)
-        return run(self._deliver(event, self._identity_for(None).scope, call), self.store)
+        watch = self._watches.begin(None)
+        return run(self._deliver(event, self._identity_for(None).scope, watch, call), self.store)
 
     async def adispatch(self, event: WebhookEvent) -> Outcome:
         """As `ahandle`, for an event that `verify` returned."""
         self._look_for_others(None)
-        return await self._adeliver(event, self._identity_for(None).scope)
+        return await self._adeliver(event, self._identity_for(None).scope, self._watches.begin(None))
 
     def forget(self, delivery_id: str, config: HexclaveConfig | None = None) -> bool:
         """Forget that a delivery is done, so that its handlers run again when the sender sends it again.
@@ -331,10 +345,10 @@ class Webhooks:
             found |= yield from forget(_key(scope, delivery_id))
         return found
 
-    async def _adeliver(self, event: WebhookEvent, scope: str) -> Outcome:
+    async def _adeliver(self, event: WebhookEvent, scope: str, watch: Watch) -> Outcome:
         if self._transaction is not None:  # which belongs to one thread
-            return await asyncio.to_thread(run, self._deliver(event, scope), self.store)
-        return await arun(self._deliver(event, scope), self.store)
+            return await asyncio.to_thread(run, self._deliver(event, scope, watch), self.store)
+        return await arun(self._deliver(event, scope, watch), self.store)
 
     def _look_for_others(self, multiprocess: bool | None) -> None:
         """Warn once where other processes seem to receive deliveries as well, and cannot know what is done here."""
@@ -346,14 +360,17 @@ class Webhooks:
             self._looks_for_others = False
             logger.warning(_ALONE, sign)
 
-    def _deliver(self, event: WebhookEvent, scope: str, call: Call | None = None) -> Flow[Outcome]:
+    def _deliver(self, event: WebhookEvent, scope: str, watch: Watch, call: Call | None = None) -> Flow[Outcome]:
         key = _key(scope, event.id)
+        watch.event_type = event.type
         once = functools.partial(deliver, event=event, claim_ttl=self._claim_ttl, done_ttl=self._done_ttl)
         handlers = _matching(self._handlers, event.type, call)
-        outcome: Outcome = yield from once(key, handlers=handlers, transaction=self._transaction)
-        later = _matching(self._later, event.type, call)
-        if later and (yield from once(key + AFTER, handlers=later)) == "handled":
-            outcome = "handled"
+        with watch:  # here, since it goes on although the sender hangs up
+            outcome: Outcome = yield from once(key, handlers=handlers, transaction=self._transaction)
+            later = _matching(self._later, event.type, call)
+            if later and (yield from once(key + AFTER, handlers=later)) == "handled":
+                outcome = "handled"
+            watch.ended(outcome)
         logger.info("Webhook delivery %s (%r): %s", event.id, event.type, outcome)
         return outcome
 

@@ -1,18 +1,20 @@
 """The table of `DatabaseStore`."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from django.db import migrations, models
+from django.db.migrations.operations.base import Operation
 
 
 class Migration(migrations.Migration):
     """A row for each delivery that is remembered."""
 
-    initial = True
+    initial: ClassVar[bool | None] = True
 
-    dependencies: ClassVar = []
+    dependencies: ClassVar[Sequence[tuple[str, str]]] = []
 
-    operations: ClassVar = [
+    operations: ClassVar[Sequence[Operation]] = [
         migrations.CreateModel(
             name="Delivery",
             fields=[

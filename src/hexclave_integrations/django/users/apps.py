@@ -12,5 +12,5 @@ class HexclaveUsersConfig(AppConfig):
 
     name = "hexclave_integrations.django.users"
     label = "hexclave_users"
-    verbose_name = "Hexclave users"
-    default_auto_field = "django.db.models.BigAutoField"
+    verbose_name: str = "Hexclave users"
+    default_auto_field: str = "django.db.models.BigAutoField"

@@ -25,7 +25,7 @@ class HexclaveLink(models.Model):
     objects: ClassVar[models.Manager[HexclaveLink]] = models.Manager()
 
     class Meta:
-        default_permissions = ()
+        default_permissions: ClassVar[tuple[str, ...]] = ()
         verbose_name = "link to a Hexclave user"
         verbose_name_plural = "links to Hexclave users"
 

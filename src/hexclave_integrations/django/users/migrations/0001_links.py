@@ -1,20 +1,22 @@
 """The table of `HexclaveLink`."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
+from django.db.migrations.operations.base import Operation
 
 
 class Migration(migrations.Migration):
     """A row for each Hexclave user who has a row among Django's users."""
 
-    initial = True
+    initial: ClassVar[bool | None] = True
 
-    dependencies: ClassVar = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
+    dependencies: ClassVar[Sequence[tuple[str, str]]] = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
-    operations: ClassVar = [
+    operations: ClassVar[Sequence[Operation]] = [
         migrations.CreateModel(
             name="HexclaveLink",
             fields=[
