@@ -144,6 +144,7 @@ def current_user_request(config: HexclaveConfig, token: str) -> Request:
 
 def api_key_request(config: HexclaveConfig, key_type: str, api_key: str) -> Request:
     """`POST /user-api-keys/check` or its twin for teams (contract 4.4)."""
+    config.require_server_key("asking Hexclave for an API key")  # before there is a body, which debuggers would show
     body = json.dumps({"api_key": api_key}).encode()
     return server_call(config, "an API key", "POST", f"/{key_type}-api-keys/check", {}, body)
 
