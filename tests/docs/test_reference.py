@@ -155,7 +155,7 @@ def log_messages() -> Iterator[tuple[str, str]]:
                 known[target.id] = value.value
         for call in ast.walk(tree):
             if isinstance(call, ast.Call) and ast.unparse(call.func) in HANDED_ON and "_policy" in path.parts:
-                yield from (("warning", one.value) for one in call.args if isinstance(one, ast.Constant))
+                yield from (("warning", str(one.value)) for one in call.args if isinstance(one, ast.Constant))
                 continue
             if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.args):
                 continue
