@@ -61,9 +61,12 @@ def options(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[s
 def test_console_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each command has a section, and that a row for each of its options."""
     parsers: list[argparse.ArgumentParser] = []
-    monkeypatch.setattr(
-        argparse.ArgumentParser, "parse_args", lambda self, words: parsers.append(self) or console_stop()
-    )
+
+    def keep(parser: argparse.ArgumentParser, words: object) -> None:
+        parsers.append(parser)
+        raise SystemExit
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", keep)
     with pytest.raises(SystemExit):
         console.main([])
     sections = dict(re.findall(r"^## hexclave ([\w-]+)\n(.*?)(?=^## |\Z)", page("console"), re.MULTILINE | re.DOTALL))
@@ -73,10 +76,6 @@ def test_console_options(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, option in found:
         if option not in ("-h", "--help"):
             assert f"`{option}" in sections.get(name, page("console")), (name, option)
-
-
-def console_stop() -> argparse.Namespace:
-    raise SystemExit
 
 
 def test_commands_of_django() -> None:
