@@ -11,6 +11,9 @@
     │   ├── AlreadyExists             ... or is there already
     │   ├── InsufficientBalance       a customer has less of an item than was to be taken
     │   └── ReconnectRequired         the user has to connect their account at a provider anew
+    ├── CliLoginFailed                nobody signed in at a terminal
+    │   ├── CliLoginExpired           they took longer than there was time
+    │   └── CliLoginUsed              the answer was told already, or lost on its way
     ├── VaultValueDamaged             what the data vault holds under a key is not what was put there
     └── RequestRefused                answer the caller with `.status`, `.headers()`, `.body()`
         ├── AuthenticationError       401: who is this?
@@ -58,6 +61,9 @@ __all__ = [
     "ApiKeyNotFound",
     "ApiKeyRevoked",
     "AuthenticationError",
+    "CliLoginExpired",
+    "CliLoginFailed",
+    "CliLoginUsed",
     "ConfigurationError",
     "CrossOriginRefused",
     "HexclaveApiError",
@@ -141,6 +147,24 @@ class InsufficientBalance(HexclaveApiError):
 
 class ReconnectRequired(HexclaveApiError):
     """The provider gives no such access token any more: the user has to connect their account anew."""
+
+
+class CliLoginFailed(HexclaveError):
+    """Nobody signed in at a terminal; the message says why, and holds no code."""
+
+
+class CliLoginExpired(CliLoginFailed):
+    """Nobody confirmed the sign-in in time."""
+
+    def __init__(self) -> None:
+        super().__init__("Nobody confirmed the sign-in in time. Begin anew.")
+
+
+class CliLoginUsed(CliLoginFailed):
+    """Hexclave has told the refresh token already, which it does once (contract 4.8)."""
+
+    def __init__(self) -> None:
+        super().__init__("The sign-in was confirmed, but its answer was lost or told elsewhere. Begin anew.")
 
 
 class VaultValueDamaged(HexclaveError):
