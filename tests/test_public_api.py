@@ -112,10 +112,11 @@ def test_exports_are_sorted_and_exist(path: Path) -> None:
 def test_public_modules_export_all_that_they_define(name: str) -> None:
     """A class or function without an underscore is meant to be used, and says so."""
     module = importlib.import_module(f"hexclave_integrations.{name}")
-    tree = ast.parse((SOURCE / f"{name}.py").read_text(encoding="utf-8"))
+    files = [path for path in PATHS if module_name(path) == name or module_name(path).startswith(f"{name}.")]
     defined = {
         node.name
-        for node in tree.body
+        for path in files
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
     }
 
