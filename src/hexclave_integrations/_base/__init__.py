@@ -1,1 +1,3 @@
-"""What everything else stands on: strict JSON, locks that survive a fork, a sparing log, guards against misuse."""
+"""What everything else stands on: strict JSON, locks that survive a fork, a sparing log, what settings may be, guards against
+misuse.
+"""
