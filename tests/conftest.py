@@ -21,11 +21,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of
 
 @pytest.fixture(autouse=True)
 def _logging_stays() -> Iterator[None]:
-    """An application that a test makes may set up logging for the whole process, as Litestar does."""
+    """An application, of a test or of a module, may set up logging for the whole process, as Litestar does."""
     root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
+    handlers = list(root.handlers)
+    root.setLevel(logging.WARNING)
     yield
-    root.setLevel(level)
     for handler in [handler for handler in root.handlers if handler not in handlers]:
         root.removeHandler(handler)
 

@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
+from hexclave_integrations import SELECTED_TEAM, requirements
+from hexclave_integrations._adapter.listing import lets_in
 from hexclave_integrations._tools.console import main
+from hexclave_integrations.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
@@ -294,6 +297,28 @@ def test_with_a_default(framework: str, module: Callable[[str], str], capsys: py
             assert each["lets_in"].startswith("a user (the default)")
         else:
             assert each["lets_in"] == wanted
+
+
+WORDS: dict[str, Requirement] = {
+    "a user": requirements.require_user,
+    "a user (a restricted user too)": requirements.require_user.allow(restricted=True),
+    "a user (an anonymous user too), or their API key": requirements.require_user.allow(anonymous=True, api_key=True),
+    "a user, confirmed by Hexclave now": requirements.require_user.live(),
+    "anyone: bad credentials are refused": requirements.optional_user,
+    "a valid API key": requirements.require_api_key,
+    "a valid API key of a regular or restricted user": requirements.require_api_key.allow(restricted=True),
+    "a user in team {team_id}": requirements.require_team("{team_id}"),
+    "a user in the selected team": requirements.require_team(SELECTED_TEAM),
+    "a user in a team that the application chooses": requirements.require_team(lambda request: None),
+    "a user with write in team {t}": requirements.require_permission("{t}", "write"),
+    "a user with staff in the project": requirements.require_project_permission("staff"),
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_the_words(words: str) -> None:
+    """Of every kind of requirement."""
+    assert lets_in(WORDS[words]) == words
 
 
 def test_public_alone(module: Callable[[str], str], capsys: pytest.CaptureFixture[str]) -> None:

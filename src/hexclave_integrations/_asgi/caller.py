@@ -78,9 +78,8 @@ class Caller:
         earlier: Caller | None = scope.get(SCOPE_KEY)  # of middleware around ours that has asked already
         if earlier is not None:
             self.attempt.asked = earlier.attempt.asked
-            self.default = (
-                earlier.default if default is None else default
-            )  # of an application around this one, which has none of its own
+            # An application that has no default is asked that of the application around it.
+            self.default = earlier.default if default is None else default
             self.answers_subprotocol = self.answers_subprotocol or earlier.answers_subprotocol
 
     def check(
