@@ -53,7 +53,9 @@ def is_last(message: Mapping[str, Any]) -> bool:
 
 
 class Ending:
-    """Sees how one request ends, and says so where it had spent something.
+    """Sees how one request ends, and says so.
+
+    It is asked only where `attempt.spending` is not None, for most requests spend nothing.
 
     Args:
         client: is told.
@@ -74,9 +76,6 @@ class Ending:
             message: what the application sends.
             send: sends it.
         """
-        if self._attempt.spending is None:
-            await send(message)
-            return
         self._status = status_after(message, self._status, self._attempt)
         await send(message)
         if is_last(message):
@@ -84,5 +83,4 @@ class Ending:
 
     async def conclude(self) -> None:
         """The application has returned, or raised: what was spent for no answer is given back."""
-        if self._attempt.spending is not None:
-            await self._client.conclude(self._attempt, self._status)
+        await self._client.conclude(self._attempt, self._status)

@@ -109,7 +109,8 @@ class CallerMiddleware:
         else:
             show_user(caller, scope)
         started = False
-        ending = Ending(client, caller.attempt)
+        attempt = caller.attempt
+        ending = Ending(client, attempt)
 
         async def guarded_send(message: Message) -> None:
             nonlocal started
@@ -123,7 +124,10 @@ class CallerMiddleware:
                 if caller.answers_subprotocol and not message.get("subprotocol"):
                     # A browser drops a connection that selects none of the subprotocols it offered.
                     message = {**message, "subprotocol": SUBPROTOCOL}
-            await ending.forward(message, send)
+            if attempt.spending is None:
+                await send(message)
+            else:
+                await ending.forward(message, send)
 
         try:
             if caller.default is not None:
@@ -135,7 +139,8 @@ class CallerMiddleware:
             await self._answer(scope, receive, guarded_send, error)
         finally:
             caller.close()
-            await ending.conclude()
+            if attempt.spending is not None:
+                await ending.conclude()
 
     async def _guard(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the router ask the default, or ask it here where there is no router that could.

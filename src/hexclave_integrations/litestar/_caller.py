@@ -84,11 +84,14 @@ class CallerMiddleware:
             self._client, self._guard_caches = client, HeaderGuard(client.config, bytes)
         caller = Caller(client, scope)
         scope[SCOPE_KEY] = caller  # type: ignore[typeddict-unknown-key]  # a scope is open to what middleware adds
-        is_accepted = False
-        ending = Ending(client, caller.attempt)
+        is_accepted, attempt = False, caller.attempt
+        ending = Ending(client, attempt)
 
         async def guarded_send(message: Message) -> None:
-            await ending.forward(message, answer)
+            if attempt.spending is None:
+                await answer(message)
+            else:
+                await ending.forward(message, answer)
 
         async def answer(message: Message) -> None:
             nonlocal is_accepted
@@ -108,7 +111,8 @@ class CallerMiddleware:
         try:
             await self._app(scope, receive, guarded_send)
         finally:
-            await ending.conclude()
+            if attempt.spending is not None:
+                await ending.conclude()
 
     def _refuse_websocket(
         self, error: RequestRefused, offered: Sequence[str] | None, *, can_deny: bool
