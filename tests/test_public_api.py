@@ -109,7 +109,9 @@ def test_exports_are_sorted_and_exist(path: Path) -> None:
     assert [name for name in names if not hasattr(module, name)] == []
 
 
-@pytest.mark.parametrize("name", ["api_key", "client", "config", "errors", "records", "requirements", "user"])
+@pytest.mark.parametrize(
+    "name", ["api_key", "cli_login", "client", "config", "errors", "records", "requirements", "user"]
+)
 def test_public_modules_export_all_that_they_define(name: str) -> None:
     """A class or function without an underscore is meant to be used, and says so."""
     module = importlib.import_module(f"hexclave_integrations.{name}")
@@ -252,7 +254,7 @@ LAYERS = [
     *("_version", "_reasons", "errors", "_base", "telemetry", "records", "config", "user", "api_key"),
     *("_factories", "requirements"),
     *("_token", "_wire", "_memory", "_policy"),
-    *("_drivers", "server", "_async_client", "client"),
+    *("_drivers", "server", "_async_client", "client", "cli_login"),
     *("stores", "sentry", "webhooks", "supabase", "convex"),
     *("_adapter", "_asgi"),
     *sorted(adapters()),

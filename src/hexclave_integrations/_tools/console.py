@@ -9,11 +9,11 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from .._version import __version__
-from . import check, convex_auth_config, explain, routes, sandbox
+from . import check, convex_auth_config, explain, login, routes, sandbox
 
 __all__ = ["main"]
 
-_COMMANDS = (check, explain, routes, convex_auth_config, sandbox)
+_COMMANDS = (check, explain, routes, login, convex_auth_config, sandbox)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

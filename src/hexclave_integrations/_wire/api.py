@@ -29,6 +29,7 @@ __all__ = [
     "KEY_REFUSED",
     "MAX_RETRY_AFTER",
     "api_key_request",
+    "client_call",
     "current_user_request",
     "failure_of",
     "jwks_request",
@@ -112,6 +113,23 @@ def server_call(
     return Request(what, method, url, headers, body)
 
 
+def client_call(config: HexclaveConfig, what: str, path: str, fields: Mapping[str, object], **headers: str) -> Request:
+    """A POST with client access (contract 3.2), as a program makes it that people have on their own machines.
+
+    Args:
+        what: names the request in our logs.
+        path: below `/api/v1`, percent-encoded.
+        fields: of the JSON body.
+        headers: further ones, by their name without `x-stack-`, with underscores.
+    """
+    named = {f"x-stack-{name.replace('_', '-')}": value for name, value in headers.items()}
+    if config.publishable_client_key is not None:
+        named["x-stack-publishable-client-key"] = config.publishable_client_key
+    named |= {"x-stack-access-type": "client", "content-type": "application/json"}
+    body = json.dumps(fields).encode()
+    return Request(what, "POST", f"{config.api_url}/api/v1{path}", _common_headers(config) | named, body)
+
+
 def current_user_request(config: HexclaveConfig, token: str) -> Request:
     """`GET /users/me` with the user's own token; every kind of user is let in, the caller filters (contract 9.8)."""
     headers = {**_common_headers(config), "x-stack-access-token": token, "x-stack-allow-anonymous-user": "true"}
@@ -126,6 +144,7 @@ def current_user_request(config: HexclaveConfig, token: str) -> Request:
 
 def api_key_request(config: HexclaveConfig, key_type: str, api_key: str) -> Request:
     """`POST /user-api-keys/check` or its twin for teams (contract 4.4)."""
+    config.require_server_key("asking Hexclave for an API key")  # before there is a body, which debuggers would show
     body = json.dumps({"api_key": api_key}).encode()
     return server_call(config, "an API key", "POST", f"/{key_type}-api-keys/check", {}, body)
 

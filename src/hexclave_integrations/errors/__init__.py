@@ -11,6 +11,9 @@
     │   ├── AlreadyExists             ... or is there already
     │   ├── InsufficientBalance       a customer has less of an item than was to be taken
     │   └── ReconnectRequired         the user has to connect their account at a provider anew
+    ├── CliLoginFailed                nobody signed in at a terminal
+    │   ├── CliLoginExpired           they took longer than there was time
+    │   └── CliLoginUsed              the answer was told already, or lost on its way
     ├── VaultValueDamaged             what the data vault holds under a key is not what was put there
     └── RequestRefused                answer the caller with `.status`, `.headers()`, `.body()`
         ├── AuthenticationError       401: who is this?
@@ -54,6 +57,9 @@ from ._bases import (
 )
 from ._calls import (
     AlreadyExists,
+    CliLoginExpired,
+    CliLoginFailed,
+    CliLoginUsed,
     HexclaveApiError,
     InsufficientBalance,
     NotFound,
@@ -97,6 +103,9 @@ __all__ = [
     "ApiKeyNotFound",
     "ApiKeyRevoked",
     "AuthenticationError",
+    "CliLoginExpired",
+    "CliLoginFailed",
+    "CliLoginUsed",
     "ConfigurationError",
     "CrossOriginRefused",
     "HexclaveApiError",

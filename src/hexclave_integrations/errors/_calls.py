@@ -1,4 +1,4 @@
-"""Errors of a server's own calls to Hexclave, which refuse no request by themselves."""
+"""Errors of calls of one's own to Hexclave, by a server or at a terminal, which refuse no request by themselves."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from ._bases import HexclaveError
 
 __all__ = [
     "AlreadyExists",
+    "CliLoginExpired",
+    "CliLoginFailed",
+    "CliLoginUsed",
     "HexclaveApiError",
     "InsufficientBalance",
     "NotFound",
@@ -51,6 +54,24 @@ class InsufficientBalance(HexclaveApiError):
 
 class ReconnectRequired(HexclaveApiError):
     """The provider gives no such access token any more: the user has to connect their account anew."""
+
+
+class CliLoginFailed(HexclaveError):
+    """Nobody signed in at a terminal; the message says why, and holds no code."""
+
+
+class CliLoginExpired(CliLoginFailed):
+    """Nobody confirmed the sign-in in time."""
+
+    def __init__(self) -> None:
+        super().__init__("Nobody confirmed the sign-in in time. Begin anew.")
+
+
+class CliLoginUsed(CliLoginFailed):
+    """Hexclave has told the refresh token already, which it does once (contract 4.8)."""
+
+    def __init__(self) -> None:
+        super().__init__("The sign-in was confirmed, but its answer was lost or told elsewhere. Begin anew.")
 
 
 class VaultValueDamaged(HexclaveError):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
+
+from .._base import private_file
 
 __all__ = ["Saver", "StateFile", "StateFileError"]
 
@@ -77,18 +77,7 @@ class StateFile:
         text = json.dumps({"kind": _KIND, "format": _FORMAT} | value) + "\n"
         if text == self._text:
             return False
-        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)  # mode 0600
-        try:
-            with open(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self.path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
-        _sync_folder(self.path.parent)
+        private_file.replace(self.path, text)  # mode 0600
         self._text = text
         return True
 
@@ -183,13 +172,3 @@ def _take(lock: IO[bytes]) -> None:
         msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
     else:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let the new name survive a loss of power, where the system can promise that."""
-    with suppress(OSError):  # no folder can be opened on Windows
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
