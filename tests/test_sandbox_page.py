@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -343,3 +344,18 @@ def test_open_page_goes_on_after_a_restart(browser: Browser, tmp_path: Path) -> 
         make_user(page, "Bob", "regular")
         assert second.state()["users"]["total"] == 2
         context.close()
+
+
+def test_picture_for_the_documentation(browser: Browser, tmp_path: Path) -> None:
+    """The page as the guide to local development shows it; with HEXCLAVE_DOCS_PICTURES=1 it is written there."""
+    guide = Path(__file__).resolve().parents[1] / "docs" / "_static"
+    folder = guide if os.environ.get("HEXCLAVE_DOCS_PICTURES") == "1" else tmp_path
+    sandbox = Sandbox()
+    sandbox.create_user(display_name="Ada Lovelace")
+    sandbox.create_user(kind="anonymous")
+    with sandbox.serve() as url, opened(browser, url, width=1100) as page:
+        page.get_by_text("Ada Lovelace").first.wait_for()
+        taken = page.screenshot(path=folder / "sandbox.png")
+
+    assert taken.startswith(b"\x89PNG")
+    assert (guide / "sandbox.png").stat().st_size < 200_000

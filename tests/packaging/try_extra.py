@@ -42,7 +42,8 @@ def example(*parts: str) -> dict[str, Any]:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks: list[str] = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     code = next(block for block in blocks if all(part in block for part in parts))
-    names: dict[str, Any] = {"__name__": "readme"}
+    module = sys.modules["readme"] = ModuleType("readme")  # some frameworks look up where a function was written
+    names = vars(module)
     exec(compile(code, "README.md", "exec"), names)
     return names
 
@@ -109,24 +110,11 @@ def ninja_view() -> list[Any]:
     return [path("", api.urls)]
 
 
-def litestar_app() -> Any:
-    from litestar import Litestar, Request, get
-
-    from hexclave_integrations.litestar import HexclavePlugin, require_user
-
-    async def me(request: Any) -> dict[str, str]:
-        return {"id": request.user.id}
-
-    me.__annotations__["request"] = Request
-    me.__annotations__["return"] = dict[str, str]
-    return AsgiServer(Litestar([get(PATH, guards=[require_user])(me)], plugins=[HexclavePlugin()]))
-
-
 SERVERS: Final[dict[str, Callable[[], Any]]] = {
     "starlette": lambda: AsgiServer(example("Starlette(", "HexclaveMiddleware")["app"]),
     "fastapi": lambda: AsgiServer(example("FastAPI()", "require_permission")["app"]),
-    "flask": lambda: WsgiServer(example("create_app", "require_user")["create_app"]()),
-    "litestar": litestar_app,
+    "flask": lambda: WsgiServer(example("Flask(", "require_user")["app"]),
+    "litestar": lambda: AsgiServer(example("Litestar(", "HexclavePlugin")["app"]),
     "django": lambda: by_django(django_view),
     "drf": lambda: by_django(drf_view, "django.contrib.auth", "django.contrib.contenttypes", "rest_framework"),
     "ninja": lambda: by_django(ninja_view),
