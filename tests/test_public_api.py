@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import itertools
 import os
 import re
 import subprocess
@@ -114,10 +115,11 @@ def test_exports_are_sorted_and_exist(path: Path) -> None:
 def test_public_modules_export_all_that_they_define(name: str) -> None:
     """A class or function without an underscore is meant to be used, and says so."""
     module = importlib.import_module(f"hexclave_integrations.{name}")
-    tree = ast.parse((SOURCE / f"{name}.py").read_text(encoding="utf-8"))
+    files = [path for path in PATHS if module_name(path) == name or module_name(path).startswith(f"{name}.")]
     defined = {
         node.name
-        for node in tree.body
+        for path in files
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
     }
 
@@ -270,6 +272,23 @@ def test_every_part_has_its_layer() -> None:
     parts = {layer_of(module_name(path)) for path in PATHS} - {""}
 
     assert set(LAYERS) == parts
+
+
+def test_contributors_see_every_part_in_its_place() -> None:
+    """The drawing in CONTRIBUTING.md names each folder and module once, and none stands above what imports it."""
+    text = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawing = text.partition("## How the house is laid out")[2].split("```")[1]
+    columns = drawing[1:].index("the console command")  # where the descriptions begin
+    rows: list[list[str]] = [[]]
+    for line in drawing.splitlines():
+        if "\u2502" in line:
+            rows.append([])
+        else:
+            rows[-1] += re.findall(r"\w+", line[:columns])
+
+    assert sorted(name for row in rows for name in row) == sorted(LAYERS)
+    for above, below in itertools.pairwise(rows):
+        assert min(RANK[name] for name in above) > max(RANK[name] for name in below), (above, below)
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -21,12 +21,13 @@ from urllib.parse import quote
 
 from . import _reasons as reasons
 from ._base import private_file
+from ._base.settings import base_url, from_environment
 from ._drivers import AsyncDriver, SyncDriver
 from ._policy.effects import Call, Compute, Fetch, Flow
 from ._token.find import Credential
 from ._wire import api
 from ._wire.messages import Reply, Request, TransportError
-from .config import HexclaveConfig, _base_url, _from_environment
+from .config import HexclaveConfig
 from .errors import CliLoginExpired, CliLoginUsed, ConfigurationError, Unavailable
 from .server._refusals import is_refusal, refusal
 
@@ -320,7 +321,7 @@ def _config(config: HexclaveConfig | None, *named: str | None) -> HexclaveConfig
 
 def _app_url(app_url: str | None) -> str:
     try:
-        return _base_url("app_url", app_url or _from_environment(os.environ, "app_url"))
+        return base_url("app_url", app_url or from_environment(os.environ, "app_url"))
     except ConfigurationError:
         raise ConfigurationError(
             "app_url is missing or no base URL: use that of the application whose pages people sign in at, such as "

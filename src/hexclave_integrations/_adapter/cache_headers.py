@@ -8,7 +8,7 @@ from typing import AnyStr, Final, Generic
 
 from .._token.find import HEADER_NAMES
 from ..config import HexclaveConfig
-from ..errors import PRIVATE
+from ..errors._bases import PRIVATE
 
 __all__ = ["PRIVATE", "HeaderGuard", "cache_control", "vary_on_credentials"]
 

@@ -17,7 +17,7 @@ from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement
 from .endpoints import webhooks_of
-from .guarded import guards_of
+from .guarded import guards_of, own_of
 from .startup import unmet
 
 __all__ = [
@@ -32,8 +32,6 @@ __all__ = [
     "check_default_settings",
     "checked_default",
     "is_public",
-    "mark_own",
-    "own_of",
     "public",
     "standing_of_function",
 ]
@@ -49,7 +47,6 @@ ADMIN: Final = "Django's admin, which asks for its own users"
 AUTOMATIC: Final = "answered by the framework, which runs no code of the application"
 
 _PUBLIC: Final = "__hexclave_public__"
-_OWN: Final = "__hexclave_own__"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,24 +105,6 @@ def is_public(endpoint: Any) -> bool:
     target = getattr(endpoint, "__func__", endpoint)
     mark: Any = getattr(target, _PUBLIC, None)
     return isinstance(mark, tuple) and mark[0] is target
-
-
-def mark_own(view: Any, *requirements: Requirement, around: Any = None) -> None:
-    """Note that a function made by this package asks these requirements before it does anything else.
-
-    Args:
-        view: the function.
-        requirements: what it asks.
-        around: what it calls then and nothing else; the requirements that this asks of its own count as well.
-    """
-    setattr(view, _OWN, (view, (*requirements, *own_of(around))))
-
-
-def own_of(view: Any) -> tuple[Requirement, ...]:
-    """What this very function asks of its callers first, the outermost first."""
-    mark: tuple[Any, tuple[Requirement, ...]] | None = getattr(view, _OWN, None)
-    target = getattr(view, "__func__", view)
-    return mark[1] if mark is not None and mark[0] is target else ()
 
 
 def standing_of_function(view: Any) -> Standing:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from .._policy.attempt import Attempt
+from ..client import AsyncHexclaveClient
 
-__all__ = ["is_last", "status_after"]
+__all__ = ["Ending", "is_last", "status_after"]
+
+M = TypeVar("M", bound=Mapping[str, Any])
 
 _STARTS = ("http.response.start", "websocket.http.response.start")
 _BODIES = ("http.response.body", "websocket.http.response.body")
@@ -47,3 +50,37 @@ def is_last(message: Mapping[str, Any]) -> bool:
     if kind in _BODIES:
         return not message.get("more_body", False)
     return kind in ("websocket.accept", "websocket.close")
+
+
+class Ending:
+    """Sees how one request ends, and says so.
+
+    It is asked only where `attempt.spending` is not None, for most requests spend nothing.
+
+    Args:
+        client: is told.
+        attempt: whose request it is.
+    """
+
+    __slots__ = ("_attempt", "_client", "_status")
+
+    def __init__(self, client: AsyncHexclaveClient, attempt: Attempt) -> None:
+        self._client = client
+        self._attempt = attempt
+        self._status: int | None = None
+
+    async def forward(self, message: M, send: Callable[[M], Awaitable[None]]) -> None:
+        """Send a message of the application, and conclude with the last one: before background work begins.
+
+        Args:
+            message: what the application sends.
+            send: sends it.
+        """
+        self._status = status_after(message, self._status, self._attempt)
+        await send(message)
+        if is_last(message):
+            await self._client.conclude(self._attempt, self._status)
+
+    async def conclude(self) -> None:
+        """The application has returned, or raised: what was spent for no answer is given back."""
+        await self._client.conclude(self._attempt, self._status)

@@ -19,7 +19,8 @@ from starlette.routing import Host, Match, Mount, Router
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from .._adapter.default import MARKED, Standing, asked_by_default, is_public, own_of
+from .._adapter.default import MARKED, Standing, asked_by_default, is_public
+from .._adapter.guarded import own_of
 from ..errors import ConfigurationError
 from ..requirements import Requirement
 from .caller import SCOPE_KEY, Caller

@@ -12,8 +12,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from .._adapter.client_source import ALREADY_INSTALLED, ClientSource
 from .._adapter.default import check_default_settings
-from .._adapter.outcome import is_last, status_after
+from .._adapter.outcome import Ending
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused
 from ..requirements import Requirement
@@ -22,7 +23,6 @@ from .caller import SCOPE_KEY, SUBPROTOCOL, Caller, refuse
 from .default import arm, ask_default, router_behind
 from .lazy_user import show_user
 from .private import NAMES
-from .source import ALREADY_INSTALLED, ClientSource
 from .startup import check_routes
 
 __all__ = ["CallerMiddleware", "layers_of"]
@@ -108,11 +108,12 @@ class CallerMiddleware:
             await self._identify(caller, scope)
         else:
             show_user(caller, scope)
-        started, attempt = False, caller.attempt
-        status: int | None = None
+        started = False
+        attempt = caller.attempt
+        ending = Ending(client, attempt)
 
         async def guarded_send(message: Message) -> None:
-            nonlocal started, status
+            nonlocal started
             started = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 caller.expect_awaited()
@@ -125,11 +126,8 @@ class CallerMiddleware:
                     message = {**message, "subprotocol": SUBPROTOCOL}
             if attempt.spending is None:
                 await send(message)
-                return
-            status = status_after(message, status, attempt)
-            await send(message)
-            if is_last(message):  # before background work begins
-                await caller.client.conclude(attempt, status)
+            else:
+                await ending.forward(message, send)
 
         try:
             if caller.default is not None:
@@ -142,7 +140,7 @@ class CallerMiddleware:
         finally:
             caller.close()
             if attempt.spending is not None:
-                await caller.client.conclude(attempt, status)
+                await ending.conclude()
 
     async def _guard(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the router ask the default, or ask it here where there is no router that could.

@@ -11,13 +11,13 @@ from typing import Any, Final
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.routing import Route, Router, WebSocketRoute
 
+from .._adapter.client_source import ClientSource
 from .._adapter.default import AUTOMATIC, MARKED, Standing, is_public, standing_of_function
 from .._adapter.guarded import guards_of
 from .._adapter.startup import unmet
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 from ..requirements import UNAPPLIED, Requirement
-from .source import ClientSource
 
 __all__ = ["FRAMEWORKS", "Framework", "check_routes", "is_of_framework", "parameter_names"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from .._adapter.bodies import is_short
+from .._adapter.bodies import read_body
 from ..webhooks import Webhooks
 from .caller import SCOPE_KEY
 
@@ -19,22 +19,10 @@ async def receive_webhook(webhooks: Webhooks, request: Request) -> Response:
         webhooks: verifies and handles it.
     """
     try:
-        body = await _read(request, webhooks.max_body)
+        body = await read_body(request, webhooks.max_body)
     except ClientDisconnect:
         body = b""  # half a body is not a delivery, and nobody waits for the answer
     caller = request.scope.get(SCOPE_KEY)
     client = None if caller is None else caller.client
     status, headers, content = await webhooks.areceive(body, request.scope["headers"], client)
     return Response(content, status, dict(headers))
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    """The body, or enough of it to show that it is longer than it may be."""
-    if is_short(request.headers.get("content-length"), limit):
-        return await request.body()  # which is kept for whoever reads it afterwards
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            break
-    return bytes(body)

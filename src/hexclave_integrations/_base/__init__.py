@@ -1,1 +1,1 @@
-"""What everything else stands on: strict JSON, locks that survive a fork, a sparing log, guards against misuse."""
+"""What all else stands on: strict JSON, what a setting may be, locks that survive a fork, guards against misuse."""

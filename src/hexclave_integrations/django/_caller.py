@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -15,6 +14,7 @@ from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
 from .._adapter import cache_headers
+from .._base.event_loop import in_event_loop
 from .._policy.attempt import Attempt
 from ..api_key import HexclaveApiKey, looks_like_api_key
 from ..errors import AuthenticationError, ConfigurationError, CrossOriginRefused, InvalidToken, RequestRefused
@@ -31,7 +31,6 @@ __all__ = [
     "caller_of",
     "find_caller",
     "guarded_caller",
-    "in_event_loop",
     "refuse_event_loop",
 ]
 
@@ -266,15 +265,6 @@ def _always(user: HexclaveUser) -> Any:
 
 def _regular(user: HexclaveUser | None) -> HexclaveUser | None:
     return user if user is not None and user.is_authenticated else None
-
-
-def in_event_loop() -> bool:
-    """Whether this thread runs an event loop, which must not wait for anything."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def refuse_event_loop() -> None:

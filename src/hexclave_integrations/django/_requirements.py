@@ -10,8 +10,8 @@ from typing import Any, Final, TypeVar
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 
-from .._adapter.default import mark_own
-from .._adapter.guarded import mark_guarded
+from .._adapter.guarded import mark_guarded, mark_own
+from .._base.event_loop import in_event_loop
 from ..errors import ConfigurationError, RequestRefused
 from ..requirements import (
     UNAPPLIED,
@@ -22,7 +22,7 @@ from ..requirements import (
     RequireProjectPermission,
     RequireTeam,
 )
-from ._caller import guarded_caller, in_event_loop
+from ._caller import guarded_caller
 from ._private import dispatched_view, django_request, ninja_has
 
 __all__ = [

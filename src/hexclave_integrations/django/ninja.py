@@ -22,9 +22,10 @@ from typing import Any, NoReturn
 
 from django.http import HttpRequest
 
+from .._base.event_loop import in_event_loop
 from .._base.extras import extra
 from ..errors import ConfigurationError, RequestRefused
-from ._caller import Caller, guarded_caller, in_event_loop
+from ._caller import Caller, guarded_caller
 from ._private import refuse_unsafe
 from ._requirements import DjangoRequirement, require_user
 from ._truth import NoAnswer, NoAnswerClass

@@ -16,7 +16,7 @@ with extra("fastapi", "fastapi", "starlette", "pydantic"):
     from fastapi import APIRouter
 
     from .._adapter.default import public
-    from .._asgi.source import override_config
+    from .._asgi.override import override_config
     from .._asgi.startup import FRAMEWORKS, Framework
     from ._default import standing_of
     from ._dependencies import (

@@ -8,11 +8,11 @@ from fastapi import FastAPI
 from fastapi.encoders import jsonable_encoder
 from fastapi.requests import HTTPConnection
 
+from .._adapter.client_source import ALREADY_INSTALLED, ClientSource
 from .._adapter.default import asked_by_default, checked_default
 from .._asgi.caller import refuse
 from .._asgi.lazy_user import identify
 from .._asgi.middleware import CallerMiddleware
-from .._asgi.source import ALREADY_INSTALLED, ClientSource
 from ..client import AsyncHexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused

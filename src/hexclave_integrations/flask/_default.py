@@ -22,10 +22,9 @@ from .._adapter.default import (
     Standing,
     asked_by_default,
     is_public,
-    own_of,
     standing_of_function,
 )
-from .._adapter.guarded import guards_of
+from .._adapter.guarded import guards_of, own_of
 from ..requirements import Requirement
 from ._caller import caller_of, current_request
 from ._requirements import FlaskRequirement

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -10,9 +9,8 @@ from typing import Any, Final, NoReturn, ParamSpec
 
 from flask import current_app
 
-from .._adapter.default import mark_own
 from .._adapter.endpoints import webhooks_of
-from .._adapter.guarded import mark_guarded
+from .._adapter.guarded import mark_guarded, mark_own, mark_within
 from ..errors import ConfigurationError
 from ..requirements import (
     UNAPPLIED,
@@ -75,8 +73,7 @@ class FlaskRequirement(Requirement):
         mark_own(guarded, self, around=view)
         for layer in layers(view):
             # So that the check finds a view that was registered first and guarded afterwards.
-            with contextlib.suppress(AttributeError, TypeError):  # not everything takes attributes
-                layer.__hexclave_guarded_by__ = guarded
+            mark_within(layer, guarded)
         return guarded
 
     def check(self) -> None:

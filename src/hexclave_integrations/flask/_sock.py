@@ -13,8 +13,7 @@ from typing import Any
 
 from flask import Flask
 
-from .._adapter.default import mark_own
-from .._adapter.guarded import guards_of
+from .._adapter.guarded import guards_of, mark_own
 from ..requirements import Requirement
 from ._caller import caller_of, current_request
 

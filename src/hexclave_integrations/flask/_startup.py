@@ -10,7 +10,7 @@ from flask import Flask
 from flask.views import View
 from werkzeug.routing import Rule
 
-from .._adapter.guarded import guards_of
+from .._adapter.guarded import guard_around, guards_of
 from .._adapter.startup import unmet
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
@@ -44,7 +44,7 @@ def problems(app: Flask, config: HexclaveConfig) -> Iterator[str]:
         )
     for rule in app.url_map.iter_rules():
         view = app.view_functions.get(rule.endpoint)
-        guard = getattr(view, "__hexclave_guarded_by__", None)
+        guard = guard_around(view)
         if any(layer is view for layer in layers(guard)):
             yield (
                 f"{rule} runs its view without a requirement that was put around it afterwards: write the requirement "

@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._adapter.cache_headers import HeaderGuard
 from .._adapter.close_codes import close_code
-from .._adapter.outcome import is_last, status_after
+from .._adapter.outcome import Ending
 from .._token.find import read_cookies
 from ..client import AsyncHexclaveClient
 from ..errors import ConfigurationError, RequestRefused
@@ -85,17 +85,13 @@ class CallerMiddleware:
         caller = Caller(client, scope)
         scope[SCOPE_KEY] = caller  # type: ignore[typeddict-unknown-key]  # a scope is open to what middleware adds
         is_accepted, attempt = False, caller.attempt
-        status: int | None = None
+        ending = Ending(client, attempt)
 
         async def guarded_send(message: Message) -> None:
-            nonlocal status
             if attempt.spending is None:
                 await answer(message)
-                return
-            status = status_after(message, status, attempt)
-            await answer(message)
-            if is_last(message):  # before background work begins
-                await caller.client.conclude(attempt, status)
+            else:
+                await ending.forward(message, answer)
 
         async def answer(message: Message) -> None:
             nonlocal is_accepted
@@ -116,7 +112,7 @@ class CallerMiddleware:
             await self._app(scope, receive, guarded_send)
         finally:
             if attempt.spending is not None:
-                await caller.client.conclude(attempt, status)
+                await ending.conclude()
 
     def _refuse_websocket(
         self, error: RequestRefused, offered: Sequence[str] | None, *, can_deny: bool

@@ -7,6 +7,7 @@ import functools
 import inspect
 import logging
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from litestar import Litestar, Request, Response
@@ -20,6 +21,7 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import Message, Scope
 
 from .._adapter.cache_headers import HeaderGuard
+from .._adapter.client_source import ALREADY_INSTALLED, NOT_INSTALLED, ClientSource
 from .._adapter.default import asked_by_default, checked_default
 from .._adapter.startup import unmet
 from .._base.guards import Unapplied
@@ -52,7 +54,7 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
     cannot work.
     """
 
-    __slots__ = ("_client", "_config", "default", "has_close_codes")
+    __slots__ = ("_source", "default", "has_close_codes")
 
     def __init__(
         self,
@@ -64,8 +66,7 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
         self.default: LitestarRequirement | None = checked_default(
             default, LitestarRequirement, "HexclavePlugin(default=require_user)"
         )
-        self._config = config
-        self._client = None if config is None else AsyncHexclaveClient(config)
+        self._source = ClientSource(config)
         self.has_close_codes: bool = websocket_close_codes
 
     @property
@@ -75,9 +76,7 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
         Raises:
             ConfigurationError: a setting is missing or wrong.
         """
-        if self._client is None:
-            self._client = AsyncHexclaveClient(self._config)
-        return self._client
+        return self._source.client
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Install on an application; the framework calls this.
@@ -88,10 +87,7 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
         first = next(plugin for plugin in app_config.plugins if isinstance(plugin, HexclavePlugin))
         if first is not self:
             if not self._is_like(first):
-                raise ConfigurationError(
-                    "Hexclave is installed on this application already, with other settings: give it its settings "
-                    "where it is made, and use override_config(app, config) where a test needs others."
-                )
+                raise ConfigurationError(ALREADY_INSTALLED)
             return app_config
         # Outermost: what other middleware answers from its memory is guarded as well.
         app_config.middleware.insert(0, functools.partial(CallerMiddleware, plugin=self))
@@ -133,18 +129,11 @@ class HexclavePlugin(InitPlugin, ReceiveRoutePlugin):
     def _is_like(self, other: HexclavePlugin) -> bool:
         if (self.has_close_codes, self.default) != (other.has_close_codes, other.default):
             return False
-        if self._config is None and other._config is None:
-            return True
-        return self.client.config == other.client.config
+        return self._source.is_like(other._source)
 
-    @contextlib.contextmanager
-    def replaced(self, client: AsyncHexclaveClient) -> Iterator[None]:
+    def replaced(self, client: AsyncHexclaveClient) -> AbstractContextManager[None]:
         """Use another client for the length of the block; see `override_config`."""
-        before, self._client = self._client, client
-        try:
-            yield
-        finally:
-            self._client = before
+        return self._source.replaced(client)
 
     def receive_route(self, route: BaseRoute) -> None:
         """Check a route; the framework calls this for each.
@@ -212,7 +201,7 @@ def override_config(app: Litestar, config: HexclaveConfig) -> Iterator[AsyncHexc
     """
     found = [plugin for plugin in app.plugins if isinstance(plugin, HexclavePlugin)]
     if not found:
-        raise ConfigurationError("Hexclave is not installed on this application: there is nothing to override.")
+        raise ConfigurationError(NOT_INSTALLED)
     client = AsyncHexclaveClient(config)
     with found[0].replaced(client):
         yield client

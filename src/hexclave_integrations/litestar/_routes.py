@@ -11,7 +11,7 @@ from litestar import Request, Response, get, post
 from litestar.exceptions import InternalServerException
 from litestar.handlers import HTTPRouteHandler
 
-from .._adapter.bodies import is_short
+from .._adapter.bodies import read_body
 from .._adapter.endpoints import register_endpoint
 from .._adapter.token_endpoint import guard_for
 from ..webhooks import Webhooks
@@ -37,7 +37,7 @@ def webhook_handler(webhooks: Webhooks, path: str = "/webhooks/hexclave") -> HTT
 
     async def receive_webhook(request: Request[Any, Any, Any]) -> Response[bytes]:
         try:
-            body = await _read(request, webhooks.max_body)
+            body = await read_body(request, webhooks.max_body)
         except InternalServerException:  # the sender has gone: what has arrived is no delivery
             body = b""
         caller: Any = request.scope.get(SCOPE_KEY)
@@ -47,18 +47,6 @@ def webhook_handler(webhooks: Webhooks, path: str = "/webhooks/hexclave") -> HTT
 
     register_endpoint(receive_webhook, webhooks)
     return post(path, include_in_schema=False, request_max_body_size=None, exclude_from_csrf=True)(receive_webhook)
-
-
-async def _read(request: Request[Any, Any, Any], limit: int) -> bytes:
-    """The body, or enough of it to show that it is longer than it may be."""
-    if is_short(request.headers.get("content-length"), limit):
-        return await request.body()  # which is kept for whoever reads it afterwards
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            break
-    return bytes(body)
 
 
 def supabase_handler(signer: SupabaseSigner, path: str = "/supabase-token") -> HTTPRouteHandler:

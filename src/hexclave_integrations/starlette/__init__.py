@@ -16,7 +16,7 @@ from ..requirements import SELECTED_TEAM
 
 with extra("starlette", "starlette"):
     from .._adapter.default import public
-    from .._asgi.source import override_config
+    from .._asgi.override import override_config
     from ._middleware import HexclaveMiddleware
     from ._requirements import (
         StarletteRequirement,

@@ -7,10 +7,10 @@ from typing import Any
 from starlette.authentication import AuthCredentials, UnauthenticatedUser
 from starlette.types import ASGIApp, Scope
 
+from .._adapter.client_source import ClientSource
 from .._adapter.default import checked_default
 from .._asgi.caller import Caller
 from .._asgi.middleware import CallerMiddleware
-from .._asgi.source import ClientSource
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError, RequestRefused
 from ._requirements import StarletteRequirement

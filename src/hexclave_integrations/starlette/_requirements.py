@@ -12,8 +12,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from .._adapter.default import mark_own
-from .._adapter.guarded import mark_guarded
+from .._adapter.guarded import mark_guarded, mark_own
 from .._asgi.caller import caller_of
 from .._base.guards import NotADependency
 from ..errors import ConfigurationError

@@ -18,7 +18,8 @@ from typing import Any, Final, NoReturn, TypeVar, get_args
 import jwt
 
 from .._base import strict
-from ..errors import PRIVATE, ConfigurationError, NotAuthenticated, TokenExpired
+from ..errors import ConfigurationError, NotAuthenticated, TokenExpired
+from ..errors._bases import PRIVATE
 from ..requirements import Requirement, require_user
 from ..user import HexclaveUser, UserKind
 from ._keys import read_key

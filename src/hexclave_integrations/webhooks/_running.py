@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
 from .._base import drive
+from .._base.event_loop import in_event_loop
 from ._events import WebhookEvent
 
 __all__ = ["Flow", "Handler", "RunHandler", "UseStore", "arun", "has_greenlets", "run"]
@@ -145,7 +146,7 @@ def _run_coroutine(work: Awaitable[Any]) -> Any:
         from gevent import get_hub  # type: ignore[import-untyped]  # it has no stubs
 
         return get_hub().threadpool.apply(run_it)
-    if not _loop_is_running():
+    if not in_event_loop():
         return run_it()
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(run_it).result()
@@ -155,14 +156,6 @@ def has_greenlets() -> bool:
     """Whether gevent has replaced threads by its greenlets, as gunicorn's worker of that name does."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
-
-
-def _loop_is_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 async def _awaited(work: Awaitable[Any]) -> Any:

@@ -1,23 +1,22 @@
-"""Where a middleware gets its client from: made when first needed, and replaced for the length of a test."""
+"""Where an ASGI adapter gets its client from: made when first needed, and replaced for the length of a test."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from starlette.applications import Starlette
-from starlette.types import ASGIApp
+from typing import Final
 
 from ..client import AsyncHexclaveClient
 from ..config import HexclaveConfig
 from ..errors import ConfigurationError
 
-__all__ = ["ALREADY_INSTALLED", "ClientSource", "override_config"]
+__all__ = ["ALREADY_INSTALLED", "NOT_INSTALLED", "ClientSource"]
 
-ALREADY_INSTALLED = (
+ALREADY_INSTALLED: Final = (
     "Hexclave is installed on this application already, with other settings: give it its settings where it is made, "
     "and use override_config(app, config) where a test needs others."
 )
+NOT_INSTALLED: Final = "Hexclave is not installed on this application: there is nothing to override."
 
 
 class ClientSource:
@@ -66,42 +65,3 @@ class ClientSource:
             yield
         finally:
             self._client = before
-
-
-@contextmanager
-def override_config(app: ASGIApp, config: HexclaveConfig) -> Iterator[AsyncHexclaveClient]:
-    """Give an application that has Hexclave already other settings for the length of the block: for tests.
-
-    ::
-
-        with override_config(app, hexclave_sandbox.config), TestClient(app) as client:
-            ...
-
-    The application may have been made without any settings, and may have served requests. Applications mounted in it
-    that have a Hexclave of their own are left alone.
-
-    Args:
-        app: the application.
-        config: the settings, a sandbox's for instance.
-
-    Yields:
-        The client behind the requirements.
-
-    Raises:
-        ConfigurationError: Hexclave is not installed on the application.
-    """
-    from .middleware import CallerMiddleware, layers_of
-
-    is_new = isinstance(app, Starlette) and app.middleware_stack is None
-    if isinstance(app, Starlette) and is_new:
-        app.middleware_stack = app.build_middleware_stack()
-    try:
-        found = [layer.source for layer in layers_of(app) if isinstance(layer, CallerMiddleware)]
-        if not found:
-            raise ConfigurationError("Hexclave is not installed on this application: there is nothing to override.")
-        client = AsyncHexclaveClient(config)
-        with found[0].replaced(client):
-            yield client
-    finally:
-        if isinstance(app, Starlette) and is_new:
-            app.middleware_stack = None  # the next start builds it anew, with what was added meanwhile
