@@ -13,7 +13,7 @@ __all__ = ["base64url", "is_uuid", "json_object"]
 # No genuine token or envelope comes near this many brackets; it bounds nesting before anything recurses.
 MAX_BRACKETS: Final = 512
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE).fullmatch
+_UUID = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}").fullmatch
 # base64url to base64; the letters that only base64 has become letters that neither has.
 _FROM_URL_ALPHABET = bytes.maketrans(b"-_+/=", b"+/!!!")
 _PADDING = (b"", b"!", b"==", b"=")
