@@ -76,8 +76,8 @@ class HeaderGuard(Generic[AnyStr]):
         self._control_name: AnyStr = self._encode("cache-control")
         self._vary_name: AnyStr = self._encode("vary")
         # What most answers get, whose application says nothing itself.
-        self._plain_control = (self._control_name, self._encode(PRIVATE))
-        self._plain_vary = (self._vary_name, self._encode(vary_on_credentials(None, config)))
+        self._plain_control: tuple[AnyStr, AnyStr] = (self._control_name, self._encode(PRIVATE))
+        self._plain_vary: tuple[AnyStr, AnyStr] = (self._vary_name, self._encode(vary_on_credentials(None, config)))
 
     def __call__(
         self, headers: Iterable[tuple[AnyStr, AnyStr]], *, private: bool = True
