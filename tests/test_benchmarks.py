@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import math
+import shutil
 
 import pytest
 
 from benchmarks import __main__ as entry
-from benchmarks import _budget, _report, requests
+from benchmarks import _budget, _report, inside, instructions, requests
 from benchmarks._measure import Scale, Table
 
 TINY = Scale(0.002)
@@ -108,9 +109,10 @@ ROWS: dict[str, dict[str, set[str]]] = {
         }
     },
 }
-DIFFERENCES = {"added us", "Welch's t"}
+DIFFERENCES = {"added us", "kit over floor", "x raw", "Welch's t"}
 REQUESTS = {
     "unprotected",
+    "written by hand, repeated tokens",
     "hexclave, repeated tokens",
     "hexclave, every token new",
     "documented snippet, repeated tokens",
@@ -135,13 +137,27 @@ def test_a_part_measures_what_it_names(name: str) -> None:
 
 @pytest.mark.parametrize("framework", ["FastAPI", "Django WSGI"])
 def test_requests_are_measured_under_the_real_server(framework: str) -> None:
-    """The applications of a framework answer under its server, one of each kind, in all four ways."""
+    """The applications of a framework answer under its server, one of each kind, in all five ways."""
     check(requests.tables(TINY, [framework]), {f"One request through {framework}": REQUESTS})
+
+
+@pytest.mark.parametrize("framework", inside.FRAMEWORKS)
+def test_requests_are_measured_without_a_server(framework: str) -> None:
+    """The applications of a framework answer in process as well, in all four ways."""
+    check(inside.tables(TINY, [framework]), {inside.TITLE: {framework}})
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+def test_instructions_are_counted() -> None:
+    """A request through the unprotected application takes some thousand instructions."""
+    (table,) = instructions.tables(TINY, ["Starlette"], ["open"])
+    assert 10 < table.value("Starlette", "open") < 10_000
 
 
 def test_every_part_is_tested() -> None:
     """No part of a run is left out here."""
-    assert {*ROWS, "requests"} == set(entry.PARTS)
+    assert {*ROWS, "requests", "inside"} == set(entry.PARTS)
+    assert entry.SLOW == ("instructions",)
 
 
 def test_quick_runs_print_numbers_and_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
