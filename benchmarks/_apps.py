@@ -1,5 +1,5 @@
 # No `from __future__ import annotations`: FastAPI reads the annotations of functions defined in functions.
-"""One small application for each framework, unprotected, behind the kit, and behind the documented snippet.
+"""One small application for each framework: unprotected, and behind the floor, the kit and the documented snippet.
 
 `/me` says who asks; `/cpu` says how many CPU seconds the process has used. Each builder imports its own framework
 only. The snippet stands where users put it: in a plain `def` dependency of FastAPI, elsewhere in the view, where it
@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
+from ._ideal import Ideal
 from ._snippet import Snippet
 
-__all__ = ["ASGI", "KIT", "NOBODY", "OPEN", "SNIPPET", "WSGI"]
+__all__ = ["ASGI", "IDEAL", "KIT", "NOBODY", "OPEN", "SNIPPET", "VARIANTS", "WSGI"]
 
-OPEN, KIT, SNIPPET = "open", "kit", "snippet"
+OPEN, IDEAL, KIT, SNIPPET = VARIANTS = ("open", "ideal", "kit", "snippet")
 HEADER = "x-stack-access-token"
 NOBODY = "00000000-0000-4000-8000-000000000000"
 """What an unprotected application answers: as long as a user's id."""
@@ -22,7 +23,9 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 
 def fastapi(variant: str) -> Any:
     """FastAPI."""
-    from fastapi import Depends, FastAPI, Header
+    from fastapi import Depends, FastAPI, Header, Request
+
+    from hexclave_integrations import HexclaveUser
 
     app = FastAPI()
 
@@ -37,6 +40,17 @@ def fastapi(variant: str) -> Any:
 
         @app.get("/me")
         async def guarded(user: CurrentUser) -> dict[str, str]:
+            return {"id": user.id}
+
+    elif variant == IDEAL:
+        ideal = Ideal()
+        app.add_middleware(ideal.around_asgi)
+
+        async def regular_user(request: Request) -> HexclaveUser:
+            return ideal.user_of_scope(request.scope)
+
+        @app.get("/me")
+        async def inlined(user: Annotated[HexclaveUser, Depends(regular_user)]) -> dict[str, str]:
             return {"id": user.id}
 
     elif variant == SNIPPET:
@@ -84,6 +98,14 @@ def starlette(variant: str) -> Any:
             return JSONResponse({"id": request.user.id})
 
         view = guarded
+    elif variant == IDEAL:
+        ideal = Ideal()
+        middleware.append(Middleware(ideal.around_asgi))
+
+        async def inlined(request: Request) -> JSONResponse:
+            return JSONResponse({"id": ideal.user_of_scope(request.scope).id})
+
+        view = inlined
     elif variant == SNIPPET:
         snippet = Snippet.from_env()
 
@@ -118,6 +140,16 @@ def flask(variant: str) -> Any:
             return jsonify(id=current_user.id)
 
         view = guarded
+    elif variant == IDEAL:
+        ideal, key = Ideal(), "ideal.user"
+        app.wsgi_app = ideal.around_wsgi(app.wsgi_app, key)  # type: ignore[method-assign]  # as Flask says to
+
+        def inlined() -> Any:
+            environ = request.environ
+            user = environ[key] = ideal.user_of_environ(environ)
+            return jsonify(id=user.id)
+
+        view = inlined
     elif variant == SNIPPET:
         snippet = Snippet.from_env()
 
@@ -150,6 +182,14 @@ def django_wsgi(variant: str) -> Any:
             return JsonResponse({"id": request.hexclave_user.id})
 
         view = guarded
+    elif variant == IDEAL:
+        ideal = Ideal()
+
+        def inlined(request: Any) -> JsonResponse:
+            request.hexclave_user = ideal.user_of_environ(request.META)
+            return JsonResponse({"id": request.hexclave_user.id})
+
+        view = inlined
     elif variant == SNIPPET:
         snippet = Snippet.from_env()
 
@@ -182,6 +222,14 @@ def django_asgi(variant: str) -> Any:
             return JsonResponse({"id": request.hexclave_user.id})
 
         view = guarded
+    elif variant == IDEAL:
+        ideal = Ideal()
+
+        async def inlined(request: Any) -> JsonResponse:
+            request.hexclave_user = ideal.user_of_environ(request.META)
+            return JsonResponse({"id": request.hexclave_user.id})
+
+        view = inlined
     elif variant == SNIPPET:
         snippet = Snippet.from_env()
 
@@ -219,6 +267,7 @@ def _set_up_django(variant: str) -> None:
             "django.middleware.common.CommonMiddleware",
             "django.middleware.csrf.CsrfViewMiddleware",
             *(["hexclave_integrations.django.middleware.HexclaveMiddleware"] if kit else []),
+            *(["benchmarks._ideal.django_middleware"] if variant == IDEAL else []),
         ],
     )
     django.setup()

@@ -1,4 +1,4 @@
-"""What one request costs under the real servers: unprotected, behind the kit, and behind the documented snippet.
+"""What one request costs under the real servers: unprotected, and behind the floor, the kit and the documented snippet.
 
 The servers of a framework run side by side, one process each, on one processor; only one of them is loaded at a time,
 from another process on another processor. Eight connections keep it busy: with one it would wait for the client half
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from hexclave_integrations.testing import Sandbox
 
-from ._apps import ASGI, KIT, OPEN, SNIPPET, WSGI
+from ._apps import ASGI, IDEAL, KIT, OPEN, SNIPPET, VARIANTS, WSGI
 from ._measure import Scale, Table
 
 __all__ = ["FRAMEWORKS", "REPEATED", "UNPROTECTED", "tables", "title"]
@@ -44,6 +44,7 @@ HEADERS = {
 }
 
 UNPROTECTED = "unprotected"
+FLOOR = "written by hand, repeated tokens"
 REPEATED = "hexclave, repeated tokens"
 NEW = "hexclave, every token new"
 DOCUMENTED = "documented snippet, repeated tokens"
@@ -90,6 +91,7 @@ def tables(scale: Scale, frameworks: Sequence[str] = FRAMEWORKS) -> list[Table]:
             with _servers(framework, environ) as ports:
                 variants = {
                     UNPROTECTED: _Variant(ports[OPEN], [repeated]),
+                    FLOOR: _Variant(ports[IDEAL], [repeated]),
                     REPEATED: _Variant(ports[KIT], [repeated]),
                     NEW: _Variant(ports[KIT], new),
                     DOCUMENTED: _Variant(ports[SNIPPET], [repeated]),
@@ -136,10 +138,10 @@ def _cores() -> tuple[str, str]:
 
 @contextlib.contextmanager
 def _servers(framework: str, environ: Mapping[str, str]) -> Iterator[dict[str, int]]:
-    """The three applications of a framework; yields their ports. They need not be up yet: connections wait."""
+    """The applications of a framework; yields their ports. They need not be up yet: connections wait."""
     with contextlib.ExitStack() as stack:
         ports, processes = {}, []
-        for variant in (OPEN, KIT, SNIPPET):
+        for variant in VARIANTS:
             with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
                 number = listener.fileno()
                 command = [sys.executable, "-m", "benchmarks._serve", framework, variant, str(number), _cores()[0]]

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from benchmarks import __main__ as entry
-from benchmarks import _budget, _report, requests
+from benchmarks import _budget, _report, inside, instructions, requests
 from benchmarks._measure import Scale, Table
 
 TINY = Scale(0.002)
@@ -108,9 +108,10 @@ ROWS: dict[str, dict[str, set[str]]] = {
         }
     },
 }
-DIFFERENCES = {"added us", "Welch's t"}
+DIFFERENCES = {"added us", "kit over floor", "x raw", "Welch's t"}
 REQUESTS = {
     "unprotected",
+    "written by hand, repeated tokens",
     "hexclave, repeated tokens",
     "hexclave, every token new",
     "documented snippet, repeated tokens",
@@ -135,13 +136,28 @@ def test_a_part_measures_what_it_names(name: str) -> None:
 
 @pytest.mark.parametrize("framework", ["FastAPI", "Django WSGI"])
 def test_requests_are_measured_under_the_real_server(framework: str) -> None:
-    """The applications of a framework answer under its server, one of each kind, in all four ways."""
+    """The applications of a framework answer under its server, one of each kind, in all five ways."""
     check(requests.tables(TINY, [framework]), {f"One request through {framework}": REQUESTS})
+
+
+@pytest.mark.parametrize("framework", inside.FRAMEWORKS)
+def test_requests_are_measured_without_a_server(framework: str) -> None:
+    """The applications of a framework answer in process as well, in all four ways."""
+    check(inside.tables(TINY, [framework]), {inside.TITLE: {framework}})
+
+
+def test_instructions_need_valgrind(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without it the part says so, and nothing is counted."""
+    monkeypatch.setattr("shutil.which", lambda name: None)
+
+    assert instructions.tables(TINY) == []
+    assert "valgrind is not installed" in capsys.readouterr().err
 
 
 def test_every_part_is_tested() -> None:
     """No part of a run is left out here."""
-    assert {*ROWS, "requests"} == set(entry.PARTS)
+    assert {*ROWS, "requests", "inside"} == set(entry.PARTS)
+    assert entry.SLOW == ("instructions",)
 
 
 def test_quick_runs_print_numbers_and_verdicts(capsys: pytest.CaptureFixture[str]) -> None:

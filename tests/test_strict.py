@@ -90,6 +90,66 @@ def test_anything_else_is_a_value_error(text: bytes) -> None:
         strict.json_object(text)
 
 
+PADDING = "x" * 4096
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"p":"%s","a":1,"a":1}', id="at-the-top"),
+        pytest.param('{"p":"%s","x":[{"a":1,"b":2},{"a":1,"a":2}]}', id="inside"),
+        pytest.param('{"p":"%s","a":1,"\\u0061":2}', id="spelled-otherwise"),
+        pytest.param('{"p":"%s","a" :1,"a" :2}', id="blank-before-the-colon"),
+        pytest.param('{"p":"%s","a"\t:1,"a"\r\n:2}', id="other-blanks-before-the-colon"),
+        pytest.param('{"p":"%s","a"\n\n:1,"a":2}', id="several-blanks-before-the-colon"),
+        pytest.param('{"p":"%s","a":"x:y","a":":"}', id="colons-in-texts"),
+        pytest.param('{"p":"%s","a":"\\":","a":"\\": :"}', id="quotation-marks-and-colons-in-texts"),
+        pytest.param('{"p":"%s","":0,"":0}', id="empty-names"),
+        pytest.param('{"p":"%s","x:":1,"x:":2}', id="colon-in-the-name"),
+        pytest.param('{"p":"%s","a":NaN}', id="nan"),
+        pytest.param('{"p":"%s","a":-1e999}', id="overflow"),
+        pytest.param('{"p":"%s","a":"\\uD800"}', id="lone-surrogate"),
+        pytest.param('{"p":"%s","a":"\\udfffx"}', id="lone-low-surrogate"),
+        pytest.param('{"p":"%s"}null', id="two-values"),
+        pytest.param('[{"p":"%s"}]', id="array"),
+        pytest.param("null" + " " * 4096 + "%.0s", id="null"),
+    ],
+)
+def test_long_texts_are_held_to_the_same(text: str) -> None:
+    """A long text is read in another way, and refused for the same faults, a repeated name above all."""
+    with pytest.raises(ValueError):  # noqa: PT011
+        strict.json_object((text % PADDING).encode(), max_brackets=None)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b", "a:", ' "', "\t", ""]), st.sampled_from(["", ":", '":', " :", "x"]))),
+    st.sampled_from(["", " ", "\t", "\r\n", "  "]),
+    st.booleans(),
+)
+def test_a_repeated_name_never_hides_in_a_long_text(pairs: list[tuple[str, str]], blank: str, is_nested: bool) -> None:
+    """However colons, quotation marks and blanks lie, a long text is refused exactly if a name is repeated."""
+    inner = "{" + ",".join(f"{json.dumps(name)}{blank}:{json.dumps(value)}" for name, value in pairs) + "}"
+    text = '{"p":"' + PADDING + '","x":' + (f"[{inner},{{}}]" if is_nested else inner) + "}"
+
+    try:
+        found = strict.json_object(text.encode(), max_brackets=None)["x"]
+    except ValueError:
+        assert len(dict(pairs)) < len(pairs)
+    else:
+        assert len(dict(pairs)) == len(pairs)
+        assert found == ([dict(pairs), {}] if is_nested else dict(pairs))
+
+
+@settings(max_examples=100, deadline=None, database=None)
+@given(st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=5), st.booleans())
+def test_long_objects_are_read_back(value: dict[str, str], ascii_only: bool) -> None:
+    """Whatever characters a long object holds, escaped or not, it comes back equal."""
+    whole = {"padding": PADDING, "value": value}
+
+    assert whole == strict.json_object(json.dumps(whole, ensure_ascii=ascii_only).encode())
+
+
 def test_many_brackets_are_allowed_where_asked_for() -> None:
     """A long list from a trusted server may be read without the bracket limit."""
     text = json.dumps({"items": [{}] * 1000}).encode()

@@ -7,6 +7,7 @@ field that is new at Hexclave is no error.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -68,15 +69,24 @@ class Record(Mapping[str, Any]):
             ValueError: a field without a default is missing or of the wrong type.
         """
         known: dict[str, Any] = {}
-        for item in dataclasses.fields(cls):
-            if item.name == "raw":
-                continue
-            if item.name in raw:
-                known[item.name] = raw[item.name]
-            is_required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-            if is_required and type(known.get(item.name)) not in _REQUIRED[str(item.type)]:
-                raise ValueError(f"{item.name} is missing")
+        for name, required in _fields(cls).items():
+            if name in raw:
+                known[name] = raw[name]
+            if required and type(known.get(name)) not in required:
+                raise ValueError(f"{name} is missing")
         return cls(raw=raw, **known)
+
+
+@functools.cache
+def _fields(cls: type[Record]) -> dict[str, tuple[type, ...]]:
+    """What each known field has to be; empty where it may be missing."""
+    return {
+        item.name: _REQUIRED[str(item.type)]
+        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        else ()
+        for item in dataclasses.fields(cls)
+        if item.name != "raw"
+    }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -75,8 +75,9 @@ class HeaderGuard(Generic[AnyStr]):
         self._encode: Callable[[str], AnyStr] = str if kind is str else _encoded  # type: ignore[assignment]
         self._control_name: AnyStr = self._encode("cache-control")
         self._vary_name: AnyStr = self._encode("vary")
-        self._private: AnyStr = self._encode(PRIVATE)
-        self._vary: AnyStr = self._encode(vary_on_credentials(None, config))
+        # What most answers get, whose application says nothing itself.
+        self._plain_control: tuple[AnyStr, AnyStr] = (self._control_name, self._encode(PRIVATE))
+        self._plain_vary: tuple[AnyStr, AnyStr] = (self._vary_name, self._encode(vary_on_credentials(None, config)))
 
     def __call__(
         self, headers: Iterable[tuple[AnyStr, AnyStr]], *, private: bool = True
@@ -98,12 +99,14 @@ class HeaderGuard(Generic[AnyStr]):
                 control.append(pair[1])
             else:
                 kept.append(pair)
-        if private:
-            kept.append(
-                (self._control_name, self._encode(cache_control(_joined(control))) if control else self._private)
-            )
-        full = self._encode(vary_on_credentials(_joined(vary), self._config)) if vary else self._vary
-        kept.append((self._vary_name, full))
+        if control:
+            kept.append((self._control_name, self._encode(cache_control(_joined(control)))))
+        elif private:
+            kept.append(self._plain_control)
+        if vary:
+            kept.append((self._vary_name, self._encode(vary_on_credentials(_joined(vary), self._config))))
+        else:
+            kept.append(self._plain_vary)
         return kept
 
 

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket, WebSocketState
 
 from .._adapter.close_codes import close_code
 from .._adapter.subprotocol import SUBPROTOCOL, split_offered
+from .._policy.client_base import admit_known
 from .._token.find import STACK_TOKEN, are_there, read_cookies
 from ..api_key import HexclaveApiKey
 from ..client import AsyncHexclaveClient
@@ -31,6 +32,7 @@ class Caller:
 
     Attributes:
         attempt: the credentials of the request, and what came of them.
+        begun: the checks that were begun; None once the answer has started: nothing can be held back any more.
         client: verifies and authorizes.
         answers_subprotocol: whether the client offered `hexclave` next to its token, and expects that to be selected.
         is_accepted: whether the application has accepted the websocket, which can then only be closed.
@@ -42,9 +44,9 @@ class Caller:
 
     # The `send` of the request is not kept here: a server's `send` holds the scope, and the scope holds this object.
     __slots__ = (
-        "_begun",
         "answers_subprotocol",
         "attempt",
+        "begun",
         "client",
         "default",
         "has_close_codes",
@@ -73,14 +75,22 @@ class Caller:
         headers = scope.get("headers", ())
         method = scope.get("method")
         self.attempt = client.attempt(headers, lambda: _cookies(headers), method, is_websocket=is_websocket)
-        # The checks that were begun. None once the answer has started: nothing can be held back any more.
-        self._begun: list[Coroutine[Any, Any, Any]] | None = []
+        self.begun: list[Coroutine[Any, Any, Any]] | None = []
         earlier: Caller | None = scope.get(SCOPE_KEY)  # of middleware around ours that has asked already
         if earlier is not None:
             self.attempt.asked = earlier.attempt.asked
             # An application that has no default is asked that of the application around it.
             self.default = earlier.default if default is None else default
             self.answers_subprotocol = self.answers_subprotocol or earlier.answers_subprotocol
+
+    def known(self, requirement: Requirement, connection: HTTPConnection) -> HexclaveUser | None:
+        """The user that a requirement lets through, where nothing has to be awaited; None where `check` decides.
+
+        Raises:
+            RequestRefused: the caller does not meet the requirement.
+        """
+        _show_refusal_to_app(connection.scope)  # also for questions that the endpoint asks later
+        return admit_known(self.client, requirement, self.attempt)
 
     def check(
         self, requirement: Requirement, connection: HTTPConnection
@@ -95,31 +105,30 @@ class Caller:
 
     def watch(self, check: Coroutine[Any, Any, Any]) -> None:
         """Remember a check, which has to be awaited before the answer starts."""
-        if self._begun is not None:
-            self._begun.append(check)
+        if self.begun is not None:
+            self.begun.append(check)
 
     def expect_awaited(self) -> None:
-        """Make sure that every check was awaited; called before the answer starts.
+        """Make sure that every check was awaited; called before the answer starts, where one was begun.
 
         Raises:
             ConfigurationError: a check was not awaited. No other answer to this request may start either.
         """
-        if self._begun and self._unawaited():
+        if any(map(_is_unawaited, self.begun or ())):
             raise ConfigurationError("A requirement was called and not awaited: write await require_user(connection).")
-        self._begun = None
 
     def close(self) -> None:
-        """Close the checks that were never awaited; called when the request is over.
+        """Close the checks that were never awaited; called when the request is over without an answer.
 
         The error was reported by then, and Python need not warn as well.
         """
-        if self._begun:
-            for check in self._unawaited():
+        for check in self.begun or ():
+            if _is_unawaited(check):
                 check.close()
 
-    def _unawaited(self) -> list[Coroutine[Any, Any, Any]]:
-        begun = self._begun or ()
-        return [check for check in begun if inspect.getcoroutinestate(check) == inspect.CORO_CREATED]
+
+def _is_unawaited(check: Coroutine[Any, Any, Any]) -> bool:
+    return inspect.getcoroutinestate(check) == inspect.CORO_CREATED
 
 
 def _cookies(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:

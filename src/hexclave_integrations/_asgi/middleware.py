@@ -116,10 +116,14 @@ class CallerMiddleware:
             nonlocal started
             started = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                caller.expect_awaited()
+                if caller.begun:
+                    caller.expect_awaited()
+                caller.begun = None
                 message = caches.message(message, asked=caller.attempt.asked)
             elif message["type"] == "websocket.accept":
-                caller.expect_awaited()
+                if caller.begun:
+                    caller.expect_awaited()
+                caller.begun = None
                 caller.is_accepted = True
                 if caller.answers_subprotocol and not message.get("subprotocol"):
                     # A browser drops a connection that selects none of the subprotocols it offered.
@@ -138,7 +142,8 @@ class CallerMiddleware:
                 raise
             await self._answer(scope, receive, guarded_send, error)
         finally:
-            caller.close()
+            if caller.begun:
+                caller.close()
             if attempt.spending is not None:
                 await ending.conclude()
 

@@ -53,11 +53,12 @@ class Attempt:
             not run.
         spending: what was taken from customers for the request; None as long as nothing was.
         noted: why the request was refused, if that was noted already.
+        owner: the state of the client whose answer this is; None where nobody has asked yet.
     """
 
     __slots__ = (
-        *("_cookies", "_error", "_is_websocket", "_method", "_owner", "_token", "_unproved"),
-        *("asked", "by_cookie", "headers", "noted", "spending", "was_refused"),
+        *("_cookies", "_error", "_is_websocket", "_method", "_token", "_unproved"),
+        *("asked", "by_cookie", "headers", "noted", "owner", "spending", "was_refused"),
     )
 
     def __init__(
@@ -77,7 +78,7 @@ class Attempt:
         self.was_refused: bool = False
         self.spending: Spending | None = None
         self.noted: str | None = None
-        self._owner: object = None
+        self.owner: object = None
         self._token: VerifiedToken | None = None
         self._error: RequestRefused | None = None
         self._unproved: Unproved | None = None
@@ -138,11 +139,7 @@ class Attempt:
     @property
     def settled(self) -> bool:
         """Whether some client has worked out who the caller is."""
-        return self._owner is not None and self._unproved is None
-
-    def is_settled_by(self, owner: object) -> bool:
-        """Whether this client's state has worked out who the caller is."""
-        return self._owner is owner and self._unproved is None
+        return self.owner is not None and self._unproved is None
 
     def settle(self, owner: object, token: VerifiedToken | None, error: RequestRefused | None = None) -> None:
         """Remember who the caller is, so that nothing is worked out twice in a request.
@@ -153,16 +150,16 @@ class Attempt:
             error: what the credentials came to, if they were refused.
         """
         # Without its traceback, whose frames hold this attempt.
-        self._owner, self._token, self._unproved = owner, token, None
+        self.owner, self._token, self._unproved = owner, token, None
         self._error = None if error is None else error.with_traceback(None)
 
     def postpone(self, owner: object, unproved: Unproved) -> None:
         """Remember the parts of a token whose key has to be fetched first."""
-        self._owner, self._unproved = owner, unproved
+        self.owner, self._unproved = owner, unproved
 
     def unproved_for(self, owner: object) -> Unproved | None:
         """What `postpone` remembered for the same client's state."""
-        return self._unproved if self._owner is owner else None
+        return self._unproved if self.owner is owner else None
 
     def outcome(self, now: float) -> HexclaveUser | None:
         """The settled user, or None for nobody: on a websocket, hours may have passed since.

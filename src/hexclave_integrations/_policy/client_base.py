@@ -12,11 +12,12 @@ from .._memory.caches import VerifiedToken
 from .._token import find
 from ..config import HexclaveConfig
 from ..errors import AuthenticationError, ConfigurationError, InvalidToken, RequestRefused
+from ..requirements import Requirement
 from ..user import HexclaveUser
 from .attempt import Attempt
 from .observed import core_for
 
-__all__ = ["NO_PARAMS", "BaseClient", "Headers", "concealed", "recognize"]
+__all__ = ["NO_PARAMS", "BaseClient", "Headers", "admit_known", "concealed", "recognize"]
 
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
 """A mapping, or name/value pairs as text or bytes; names in any case, repeats allowed."""
@@ -72,6 +73,22 @@ class BaseClient:
             self._core.note(error)
             error.__context__ = None
             return error.with_traceback(None)
+
+
+def admit_known(client: BaseClient, requirement: Requirement, attempt: Attempt) -> HexclaveUser | None:
+    """The user that a requirement lets through, where nothing has to be asked, and so nothing awaited.
+
+    None where nobody is signed in, or where something has to be asked first: `client.admit` then decides.
+
+    Args:
+        client: verifies.
+        requirement: what the route asks for.
+        attempt: the request's credentials.
+
+    Raises:
+        RequestRefused: the answer is no.
+    """
+    return client._core.admit_known(requirement, attempt)
 
 
 def recognize(client: BaseClient, attempt: Attempt) -> HexclaveUser | None:

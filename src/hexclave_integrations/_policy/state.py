@@ -79,10 +79,8 @@ class Core:
             attempt: the request's credentials.
             now: epoch seconds.
         """
-        if attempt.is_settled_by(self):
-            return True
-        if attempt.unproved_for(self) is not None:
-            return False
+        if attempt.owner is self:
+            return attempt.settled
         try:
             token = attempt.find_token(self.config)
             judged = None if token is None else self.judge(token, now)

@@ -180,8 +180,8 @@ def find_in_headers(found: Mapping[str, str]) -> Credential | None:
         return None
     value = found.get(STACK_TOKEN, "")
     # As below, at once: most requests end here.
-    if "," not in value and len(value) <= MAX_HEADER and (plain := _present(value.strip(_BLANKS))):
-        return _bounded(plain)
+    if "," not in value and len(value) <= MAX_HEADER and MIN_TOKEN <= len(plain := value.strip(_BLANKS)) <= MAX_TOKEN:
+        return Credential(plain)
     for name in (STACK_TOKEN, HEXCLAVE_TOKEN):
         if token := _present(_single(found.get(name))):
             return _bounded(token)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Request, current_app, request
+from flask import Flask, Request, current_app, request
 from werkzeug.local import LocalProxy
 
 from .._adapter.cache_headers import HeaderGuard
@@ -174,7 +174,9 @@ def installation() -> Installation:
     Raises:
         ConfigurationError: it has none.
     """
-    found: Installation | None = current_app.extensions.get(EXTENSION)
+    # As in `current_request`: the application itself, since each look through its proxy takes time.
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy, typed as its object
+    found: Installation | None = app.extensions.get(EXTENSION)
     if found is None:
         raise ConfigurationError(
             "Hexclave is used and not installed on this application: call Hexclave(app), or hexclave.init_app(app)."

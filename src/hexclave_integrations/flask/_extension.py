@@ -82,13 +82,12 @@ class Hexclave:
         answer_with_values(app)
         encode_values(app)
         app.context_processor(lambda: {"current_user": current_user})
-        middleware = CallerMiddleware(app.wsgi_app, lambda: current.find(app), lambda: _prepare(app))
+        middleware = CallerMiddleware(app.wsgi_app, _Current(app, found).find, lambda: _prepare(app))
         app.wsgi_app = middleware  # type: ignore[method-assign]  # as Flask says to
         app.cli.add_command(commands)
         app.extensions[EXTENSION] = found
         if self._default is not None:
             ask_default_first(app, self._default)
-        current = _Current(found, app.config.get(_WHOLE[0]))
 
     def check(self, app: Flask) -> None:
         """Look at the requirements of all routes now, and not when the first request comes.
@@ -122,16 +121,18 @@ class _Current:
     """The installation of an application, made anew when `app.config["HEXCLAVE_CONFIG"]` is another one.
 
     Args:
+        app: the application, with the setting that it has on installation.
         first: as it was installed.
-        given: what the setting was then.
     """
 
-    def __init__(self, first: Installation, given: object) -> None:
+    def __init__(self, app: Flask, first: Installation) -> None:
+        self._app = app
         self._first = self._latest = first
-        self._first_given = self._given = given
+        self._first_given = self._given = app.config.get(_WHOLE[0])
 
-    def find(self, app: Flask) -> Installation:
+    def find(self) -> Installation:
         """The installation that counts now; also in `app.extensions`."""
+        app = self._app
         given = app.config.get(_WHOLE[0])
         if given is not self._given:
             same = given is self._first_given

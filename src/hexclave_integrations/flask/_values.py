@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from flask import Flask, Response
 
@@ -13,8 +13,6 @@ from .._base.guards import NeverFromRequest
 from ._caller import current_api_key, current_user
 
 __all__ = ["answer_with_values", "encode_values"]
-
-_PROXIES: Final = (current_user, current_api_key)
 
 
 def encode_values(app: Flask) -> None:
@@ -56,7 +54,8 @@ class _Default:
 
 def _behind(value: Any) -> Any:
     """The value of one of our proxies, None for nobody; any other value as it is."""
-    return value._get_current_object() if any(value is proxy for proxy in _PROXIES) else value
+    is_ours = value is current_user or value is current_api_key
+    return value._get_current_object() if is_ours else value
 
 
 def _unknown(value: Any) -> Any:

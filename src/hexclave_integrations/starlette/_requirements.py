@@ -71,7 +71,9 @@ class StarletteRequirement(Requirement):
                     break
             else:
                 raise ConfigurationError("A requirement decorates what takes the request or websocket; this does not.")
-            connection.scope["user"] = await caller_of(connection).check(self, connection)
+            caller = caller_of(connection)
+            user = caller.known(self, connection)
+            connection.scope["user"] = await caller.check(self, connection) if user is None else user
             if is_async:
                 return await endpoint(*args, **kwargs)
             result = await run_in_threadpool(endpoint, *args, **kwargs)

@@ -130,6 +130,7 @@ class Webhooks:
         self._log = SparingLog(logger, _SPARING)
         self._pid = os.getpid()
         self._looks_for_others = True
+        self._looked_at: set[tuple[bool | None, bool]] = set()  # what showed no sign; the rest stays as it is
 
     def on(self, pattern: str, *, after_commit: bool = False) -> Callable[[H], H]:
         """Register a handler, sync or async, for a type; several run in the order they were registered.
@@ -355,6 +356,10 @@ class Webhooks:
         if not self._looks_for_others or not getattr(self.store, "is_local", False):
             return
         was_forked = self._pid != os.getpid()
+        known = (multiprocess, was_forked)
+        if known in self._looked_at:
+            return
+        self._looked_at.add(known)
         sign = sign_of_several(os.environ, sys.argv, multiprocess=multiprocess, was_forked=was_forked)
         if sign is not None:
             self._looks_for_others = False
