@@ -34,7 +34,6 @@ types: $(STAMP)
 
 docs: $(VENV)/.docs  ## build the documentation into docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
-	$(BIN)/python -m tests.docs.names docs/_build/html/objects.inv
 
 $(VENV)/.docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --group docs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -283,6 +284,9 @@ def drf(adapter: Any, routes: Sequence[Route]) -> list[Any]:
     return [django_path(_rule(route), view_of(route)) for route in routes]
 
 
+_NUMBERS = itertools.count()  # Ninja wants a name of its own for each API that a process ever makes
+
+
 def ninja(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
     def operation_of(route: Route) -> Callable[..., Any]:
         def answer(request: HttpRequest) -> Any:
@@ -304,7 +308,7 @@ def ninja(*, is_async: bool) -> Callable[[Any, Sequence[Route]], list[Any]]:
         return answer_async if is_async else answer
 
     def patterns(adapter: Any, routes: Sequence[Route]) -> list[Any]:
-        api = NinjaAPI(urls_namespace=f"duties-{is_async}-{id(routes)}", docs_url=None, openapi_url=None)
+        api = NinjaAPI(urls_namespace=f"duties-{next(_NUMBERS)}", docs_url=None, openapi_url=None)
         for number, route in enumerate(routes):
             first, *others = [*route.guards(adapter), None]  # a list of several would be "any of them"
             auth = None if first is None or getattr(first, "optional", False) else HexclaveAuth(first)
