@@ -6,12 +6,12 @@ leaves half a file, whoever else writes at the same time and whenever the proces
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 from typing import Final
+
+from .._base import private_file
 
 __all__ = ["FileUnusable", "KeyFile"]
 
@@ -77,17 +77,7 @@ class KeyFile:
             FileUnusable: it cannot be written.
         """
         try:
-            number, name = tempfile.mkstemp(prefix=f".{self._path.name}.", suffix=".new", dir=self._path.parent)
-            try:
-                with os.fdopen(number, "wb") as file:  # its mode is 0600 from the beginning
-                    file.write(text.encode())
-                    file.flush()
-                    os.fsync(number)
-                os.replace(name, self._path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(name)
-                raise
+            private_file.replace(self._path, text)
         except OSError as error:
             raise FileUnusable(_name(error)) from None
 

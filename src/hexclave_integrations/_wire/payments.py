@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Final
 from urllib.parse import quote
 
 from .. import _reasons as reasons
 from ..config import HexclaveConfig
-from .api import object_of, rows_of, server_request
+from .api import object_of, rows_of, server_call, server_request
 from .messages import Reply, Request, UnusableReply
 
 __all__ = [
     "change_request",
+    "item_path",
     "item_request",
+    "products_path",
     "products_request",
     "read_change",
     "read_products",
@@ -29,23 +30,22 @@ _NO_ITEM: Final = frozenset({"ITEM_NOT_FOUND", "ITEM_CUSTOMER_TYPE_DOES_NOT_MATC
 
 def item_request(config: HexclaveConfig, customer: tuple[str, str], item_id: str) -> Request:
     """A request for a customer's balance of an item."""
-    return server_request(config, "the balance of an item", _item_path(customer, item_id))
+    return server_request(config, "the balance of an item", item_path(*customer, item_id))
 
 
 def change_request(config: HexclaveConfig, customer: tuple[str, str], item_id: str, delta: int) -> Request:
     """A request to give to a customer, or to take from them, but never more than they have."""
-    path = f"{_item_path(customer, item_id)}/update-quantity"
+    path = f"{item_path(*customer, item_id)}/update-quantity"
     what = "taking of an item" if delta < 0 else "giving an item back"
     # What is given is given also to who owes more than that.
-    request = server_request(config, what, path, allow_negative="false" if delta < 0 else "true")
-    headers = {**request.headers, "content-type": "application/json"}
-    return dataclasses.replace(request, method="POST", headers=headers, body=json.dumps({"delta": delta}).encode())
+    query = {"allow_negative": "false" if delta < 0 else "true"}
+    return server_call(config, what, "POST", path, query, json.dumps({"delta": delta}).encode())
 
 
 def products_request(config: HexclaveConfig, customer: tuple[str, str], cursor: str | None) -> Request:
     """A request for a page of the products that a customer has."""
     query = {"limit": str(_PAGE_SIZE)} | ({} if cursor is None else {"cursor": cursor})
-    return server_request(config, "products", f"/payments/products/{_path(customer)}", **query)
+    return server_request(config, "products", products_path(*customer), **query)
 
 
 def read_quantity(reply: Reply, *, item_id: str) -> float | None:
@@ -108,9 +108,9 @@ def _is_of_nobody(reply: Reply, item_id: str) -> bool:
     return reply.known_error in _NO_CUSTOMER
 
 
-def _path(customer: tuple[str, str]) -> str:
-    return "/".join(quote(part, safe="") for part in customer)
+def item_path(kind: str, customer_id: str, item_id: str) -> str:
+    return f"/payments/items/{kind}/{quote(customer_id, safe='')}/{quote(item_id, safe='')}"
 
 
-def _item_path(customer: tuple[str, str], item_id: str) -> str:
-    return f"/payments/items/{_path(customer)}/{quote(item_id, safe='')}"
+def products_path(kind: str, customer_id: str) -> str:
+    return f"/payments/products/{kind}/{quote(customer_id, safe='')}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import quote
 
 from .. import _reasons as reasons
 from .._policy.effects import Flow
 from .._policy.payments import products_tag
 from .._policy.state import Core
 from .._wire.messages import Reply
+from .._wire.payments import item_path, products_path
 from ..errors import InsufficientBalance, Unavailable
 from ..records import ItemData, ProductData
 from ._arguments import Id, check_text, customer, millis, name_in_path, number
@@ -231,13 +231,13 @@ def checkout_url(
 
 
 def _item(item_id: str, user_id: Id | None, team_id: Id | None, custom_id: str | None) -> str:
-    kind, name = customer(user_id, team_id, custom_id)
-    return f"/payments/items/{kind}/{quote(name, safe='')}/{name_in_path('item_id', item_id)}"
+    checked = customer(user_id, team_id, custom_id)
+    name_in_path("item_id", item_id)
+    return item_path(*checked, item_id)
 
 
 def _products(user_id: Id | None, team_id: Id | None, custom_id: str | None) -> str:
-    kind, name = customer(user_id, team_id, custom_id)
-    return f"/payments/products/{kind}/{quote(name, safe='')}"
+    return products_path(*customer(user_id, team_id, custom_id))
 
 
 def _answers(user_id: Id | None, team_id: Id | None, custom_id: str | None) -> list[str]:

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 
 from ._project import Project
 from ._records import OAuthAccount
-from ._routing import BOOLEAN, STRING, USER, AccessType, Call, Field, Route, nullable, required
+from ._routing import BOOLEAN, EVERYBODY, STRING, USER, Call, Field, Route, nullable, required
 from ._wire import Refusal, Reply, json_reply, known_error, text_reply
 
 __all__ = ["PROVIDERS", "ROUTES", "add_account"]
 
-_EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
 PROVIDERS = (
     *("apple", "bitbucket", "discord", "facebook", "github", "gitlab", "google", "linkedin"),
     *("microsoft", "spotify", "twitch", "x"),
@@ -167,19 +166,19 @@ _BY_PROVIDER = f"{_CONNECTED}/{{provider_id}}/access-token"
 _BY_ACCOUNT = f"{_CONNECTED}/{{provider_id}}/{{account_id}}/access-token"
 _ONE = "/oauth-providers/{user_id}/{provider_id}"
 ROUTES = (
-    Route(method="GET", pattern=_CONNECTED, handler=_list_connected, access=_EVERYBODY),
-    Route(method="POST", pattern=_BY_PROVIDER, handler=_access_token, access=_EVERYBODY, body=_SCOPE),
-    Route(method="POST", pattern=_BY_ACCOUNT, handler=_access_token, access=_EVERYBODY, body=_SCOPE),
-    Route(method="GET", pattern="/oauth-providers", handler=_list, access=_EVERYBODY, query={"user_id": Field(USER)}),
+    Route(method="GET", pattern=_CONNECTED, handler=_list_connected, access=EVERYBODY),
+    Route(method="POST", pattern=_BY_PROVIDER, handler=_access_token, access=EVERYBODY, body=_SCOPE),
+    Route(method="POST", pattern=_BY_ACCOUNT, handler=_access_token, access=EVERYBODY, body=_SCOPE),
+    Route(method="GET", pattern="/oauth-providers", handler=_list, access=EVERYBODY, query={"user_id": Field(USER)}),
     Route(method="POST", pattern="/oauth-providers", handler=_create, body=_CREATE_FIELDS),
-    Route(method="GET", pattern=_ONE, handler=_read, access=_EVERYBODY),
+    Route(method="GET", pattern=_ONE, handler=_read, access=EVERYBODY),
     Route(
         method="PATCH",
         pattern=_ONE,
         handler=_update,
-        access=_EVERYBODY,
+        access=EVERYBODY,
         body=_UPDATE_FIELDS,
         client_body=_OWN_FIELDS,
     ),
-    Route(method="DELETE", pattern=_ONE, handler=_delete, access=_EVERYBODY),
+    Route(method="DELETE", pattern=_ONE, handler=_delete, access=EVERYBODY),
 )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from ._records import ApiKey, KeyOwner
-from ._routing import BOOLEAN, NUMBER, STRING, USER, UUID, AccessType, Call, Field, Route, nullable, one_of, required
+from ._routing import BOOLEAN, EVERYBODY, NUMBER, STRING, USER, UUID, Call, Field, Route, nullable, one_of, required
 from ._wire import Refusal, Reply, json_reply, known_error, text_reply
 
 __all__ = ["ROUTES"]
-
-_EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
 
 
 class _Endpoints:
@@ -35,14 +33,14 @@ class _Endpoints:
         one = base + "/{key_id}"
         return (
             Route(method="POST", pattern=f"{base}/check", handler=self.check, body={"api_key": required(STRING)}),
-            Route(method="POST", pattern=base, handler=self.create, access=_EVERYBODY, body=create),
-            Route(method="GET", pattern=base, handler=self.list, access=_EVERYBODY, query=owner_query),
-            Route(method="GET", pattern=one, handler=self.read, access=_EVERYBODY, query=owner_query),
+            Route(method="POST", pattern=base, handler=self.create, access=EVERYBODY, body=create),
+            Route(method="GET", pattern=base, handler=self.list, access=EVERYBODY, query=owner_query),
+            Route(method="GET", pattern=one, handler=self.read, access=EVERYBODY, query=owner_query),
             Route(
                 method="PATCH",
                 pattern=one,
                 handler=self.update,
-                access=_EVERYBODY,
+                access=EVERYBODY,
                 query=owner_query,
                 body=change,
             ),

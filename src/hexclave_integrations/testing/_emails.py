@@ -6,25 +6,11 @@ from typing import Any
 
 from ._mailbox import SandboxEmail
 from ._project import Project
-from ._routing import (
-    ANYTHING,
-    BOOLEAN,
-    NUMBER,
-    STRING,
-    UUID,
-    AccessType,
-    Call,
-    Field,
-    Route,
-    list_of,
-    one_of,
-    required,
-)
+from ._routing import ANYTHING, BOOLEAN, EVERYBODY, NUMBER, STRING, UUID, Call, Field, Route, list_of, one_of, required
 from ._wire import Refusal, Reply, json_reply, known_error, text_reply
 
 __all__ = ["ROUTES"]
 
-_EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
 # Of every Hexclave project: id -> (name, whether a user may say no).
 _CATEGORIES = {
     "7bb82d33-2f54-4a3d-9d23-82739e0d66ef": ("Transactional", False),
@@ -132,12 +118,12 @@ _MESSAGE = {
 ROUTES = (
     Route(method="POST", pattern="/emails/send-email", handler=_send, body=_MESSAGE),
     Route(method="GET", pattern="/emails/delivery-info", handler=_delivery_info),
-    Route(method="GET", pattern=_PREFERENCES, handler=_list_preferences, access=_EVERYBODY),
+    Route(method="GET", pattern=_PREFERENCES, handler=_list_preferences, access=EVERYBODY),
     Route(
         method="PATCH",
         pattern=f"{_PREFERENCES}/{{category_id}}",
         handler=_set_preference,
-        access=_EVERYBODY,
+        access=EVERYBODY,
         body={"enabled": required(BOOLEAN)},
     ),
 )

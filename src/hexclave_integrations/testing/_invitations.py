@@ -10,13 +10,12 @@ from ._codes import check_callback, with_code
 from ._mailbox import SandboxEmail
 from ._project import Project
 from ._records import Invitation, Team, User
-from ._routing import EMAIL, STRING, URL, USER, UUID, AccessType, Call, Field, Route, required
+from ._routing import EMAIL, EVERYBODY, STRING, URL, USER, UUID, Call, Field, Route, required
 from ._teams import require_member, require_permission
 from ._wire import Refusal, Reply, json_reply, known_error, random_text, text_reply
 
 __all__ = ["ROUTES", "accept", "invite"]
 
-_EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
 _LIFETIME_MILLIS = 7 * 86_400_000
 
 
@@ -190,19 +189,19 @@ ROUTES = (
         method="POST",
         pattern=f"{_BASE}/send-code",
         handler=_send,
-        access=_EVERYBODY,
+        access=EVERYBODY,
         body={"team_id": required(UUID), "email": required(EMAIL), "callback_url": required(URL)},
     ),
-    Route(method="GET", pattern=_BASE, handler=_list, access=_EVERYBODY, query=_QUERY),
-    Route(method="POST", pattern=f"{_BASE}/accept", handler=_accept, access=_EVERYBODY, body=_CODE),
-    Route(method="POST", pattern=f"{_BASE}/accept/details", handler=_details, access=_EVERYBODY, body=_CODE),
-    Route(method="POST", pattern=f"{_BASE}/accept/check-code", handler=_check_code, access=_EVERYBODY, body=_CODE),
+    Route(method="GET", pattern=_BASE, handler=_list, access=EVERYBODY, query=_QUERY),
+    Route(method="POST", pattern=f"{_BASE}/accept", handler=_accept, access=EVERYBODY, body=_CODE),
+    Route(method="POST", pattern=f"{_BASE}/accept/details", handler=_details, access=EVERYBODY, body=_CODE),
+    Route(method="POST", pattern=f"{_BASE}/accept/check-code", handler=_check_code, access=EVERYBODY, body=_CODE),
     Route(
         method="POST",
         pattern=f"{_BASE}/{{invitation_id}}/accept",
         handler=_accept_by_id,
-        access=_EVERYBODY,
+        access=EVERYBODY,
         query={"user_id": required(USER)},
     ),
-    Route(method="DELETE", pattern=f"{_BASE}/{{invitation_id}}", handler=_delete, access=_EVERYBODY, query=_QUERY),
+    Route(method="DELETE", pattern=f"{_BASE}/{{invitation_id}}", handler=_delete, access=EVERYBODY, query=_QUERY),
 )

@@ -6,22 +6,11 @@ from datetime import UTC, datetime
 
 from ._ledger import Customer, CustomerType, Holding, Item
 from ._project import Project
-from ._routing import (
-    BOOLEAN_TEXT,
-    STRING,
-    AccessType,
-    Call,
-    Field,
-    Route,
-    integer,
-    required,
-)
+from ._routing import BOOLEAN_TEXT, EVERYBODY, STRING, Call, Field, Route, integer, required
 from ._teams import require_permission
 from ._wire import Refusal, Reply, json_reply, known_error, text_reply
 
 __all__ = ["ROUTES", "change_quantity", "check_client", "check_customer", "customer_of", "define_item", "quantity"]
-
-_EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
 
 
 def define_item(project: Project, item_id: str, customer_type: CustomerType, display_name: str | None = None) -> None:
@@ -170,7 +159,7 @@ _CHANGE = {
     "description": Field(STRING),
 }
 ROUTES = (
-    Route(method="GET", pattern=_ITEM, handler=_read, access=_EVERYBODY),
+    Route(method="GET", pattern=_ITEM, handler=_read, access=EVERYBODY),
     Route(
         method="POST",
         pattern=f"{_ITEM}/update-quantity",

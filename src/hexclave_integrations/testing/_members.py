@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._routing import STRING, USER, UUID, AccessType, Call, Field, Route, nullable
+from ._routing import EVERYBODY, STRING, USER, UUID, Call, Field, Route, nullable
 from ._teams import require_member, require_permission
 from ._wire import Refusal, Reply, json_reply, known_error, text_reply
 
 __all__ = ["ROUTES"]
-
-_EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
 
 
 def _list(call: Call) -> Reply:
@@ -70,7 +68,7 @@ _ONE = "/team-member-profiles/{team_id}/{user_id}"
 _QUERY = {"team_id": Field(UUID), "user_id": Field(USER)}
 _FIELDS = {"display_name": Field(nullable(STRING)), "profile_image_url": Field(nullable(STRING))}
 ROUTES = (
-    Route(method="GET", pattern="/team-member-profiles", handler=_list, access=_EVERYBODY, query=_QUERY),
-    Route(method="GET", pattern=_ONE, handler=_read, access=_EVERYBODY),
-    Route(method="PATCH", pattern=_ONE, handler=_update, access=_EVERYBODY, body=_FIELDS),
+    Route(method="GET", pattern="/team-member-profiles", handler=_list, access=EVERYBODY, query=_QUERY),
+    Route(method="GET", pattern=_ONE, handler=_read, access=EVERYBODY),
+    Route(method="PATCH", pattern=_ONE, handler=_update, access=EVERYBODY, body=_FIELDS),
 )

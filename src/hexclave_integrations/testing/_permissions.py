@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from ._records import Scope
-from ._routing import BOOLEAN_TEXT, PERMISSION, USER, UUID, AccessType, Call, Field, Route
+from ._routing import BOOLEAN_TEXT, EVERYBODY, PERMISSION, USER, UUID, Call, Field, Route
 from ._teams import require_member
 from ._wire import Refusal, Reply, json_reply, known_error, text_reply
 
 __all__ = ["ROUTES"]
-
-_EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
 
 
 def _list_team(call: Call) -> Reply:
@@ -120,14 +118,14 @@ _TEAM_QUERY = {"team_id": Field(UUID)} | _PROJECT_QUERY
 _TEAM_GRANT = "/team-permissions/{team_id}/{user_id}/{permission_id}"
 _PROJECT_GRANT = "/project-permissions/{user_id}/{permission_id}"
 ROUTES = (
-    Route(method="GET", pattern="/team-permissions", handler=_list_team, access=_EVERYBODY, query=_TEAM_QUERY),
+    Route(method="GET", pattern="/team-permissions", handler=_list_team, access=EVERYBODY, query=_TEAM_QUERY),
     Route(method="POST", pattern=_TEAM_GRANT, handler=_grant_team, body={}),
     Route(method="DELETE", pattern=_TEAM_GRANT, handler=_revoke_team),
     Route(
         method="GET",
         pattern="/project-permissions",
         handler=_list_project,
-        access=_EVERYBODY,
+        access=EVERYBODY,
         query=_PROJECT_QUERY,
     ),
     Route(method="POST", pattern=_PROJECT_GRANT, handler=_grant_project, body={}),

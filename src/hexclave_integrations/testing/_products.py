@@ -14,10 +14,10 @@ from ._routing import (
     ANYTHING,
     BOOLEAN,
     CUSTOMER_TYPE,
+    EVERYBODY,
     NUMBER,
     PAGE_SIZE,
     STRING,
-    AccessType,
     Call,
     Field,
     Route,
@@ -30,7 +30,6 @@ from ._wire import Refusal, Reply, json_reply, known_error, random_text, text_re
 
 __all__ = ["ROUTES", "cancel", "grant", "product_of"]
 
-_EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
 _CURRENCIES = ("USD", "EUR", "GBP", "JPY", "INR", "AUD", "CAD")
 _UNITS = ("day", "week", "month", "year")
 
@@ -277,20 +276,20 @@ _PAGE = {"cursor": Field(STRING), "limit": Field(PAGE_SIZE)}
 _OF_CUSTOMER = "{customer_type}/{customer_id}"
 _PRODUCTS = f"/payments/products/{_OF_CUSTOMER}"
 ROUTES = (
-    Route(method="GET", pattern=_PRODUCTS, handler=_list, access=_EVERYBODY, query=_PAGE),
+    Route(method="GET", pattern=_PRODUCTS, handler=_list, access=EVERYBODY, query=_PAGE),
     Route(method="POST", pattern=_PRODUCTS, handler=_grant, body=_CHOICE | {"quantity": Field(integer(1, 2**31 - 1))}),
     Route(
         method="DELETE",
         pattern=f"{_PRODUCTS}/{{product_id}}",
         handler=_cancel,
-        access=_EVERYBODY,
+        access=EVERYBODY,
         query={"subscription_id": Field(STRING)},
     ),
     Route(
         method="POST",
         pattern="/payments/purchases/create-purchase-url",
         handler=_create_purchase_url,
-        access=_EVERYBODY,
+        access=EVERYBODY,
         body=_CHOICE
         | {
             "customer_type": required(CUSTOMER_TYPE),
@@ -298,8 +297,6 @@ ROUTES = (
             "return_url": Field(STRING),
         },
     ),
-    Route(method="GET", pattern=f"/payments/billing/{_OF_CUSTOMER}", handler=_billing, access=_EVERYBODY),
-    Route(
-        method="GET", pattern=f"/payments/invoices/{_OF_CUSTOMER}", handler=_invoices, access=_EVERYBODY, query=_PAGE
-    ),
+    Route(method="GET", pattern=f"/payments/billing/{_OF_CUSTOMER}", handler=_billing, access=EVERYBODY),
+    Route(method="GET", pattern=f"/payments/invoices/{_OF_CUSTOMER}", handler=_invoices, access=EVERYBODY, query=_PAGE),
 )

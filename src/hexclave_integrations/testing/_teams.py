@@ -10,11 +10,11 @@ from ._records import Team
 from ._routing import (
     ANYTHING,
     BOOLEAN_TEXT,
+    EVERYBODY,
     PAGE_SIZE,
     STRING,
     USER,
     UUID,
-    AccessType,
     Call,
     Field,
     Route,
@@ -26,7 +26,6 @@ from ._wire import Refusal, Reply, json_reply, known_error, text_reply
 
 __all__ = ["ROUTES", "require_member", "require_permission"]
 
-_EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
 _CLIENT_FIELDS = {"profile_image_url": Field(nullable(STRING)), "client_metadata": Field(ANYTHING)}
 _SERVER_FIELDS = _CLIENT_FIELDS | {
     "client_read_only_metadata": Field(ANYTHING),
@@ -151,25 +150,25 @@ def _remove_member(call: Call) -> Reply:
 
 _MEMBERSHIP = "/team-memberships/{team_id}/{user_id}"
 ROUTES = (
-    Route(method="GET", pattern="/teams", handler=_list, access=_EVERYBODY, query=_LIST_QUERY),
+    Route(method="GET", pattern="/teams", handler=_list, access=EVERYBODY, query=_LIST_QUERY),
     Route(
         method="POST",
         pattern="/teams",
         handler=_create,
-        access=_EVERYBODY,
+        access=EVERYBODY,
         body=_TO_CREATE | _SERVER_FIELDS,
         client_body=_TO_CREATE | _CLIENT_FIELDS,
     ),
-    Route(method="GET", pattern="/teams/{team_id}", handler=_read, access=_EVERYBODY),
+    Route(method="GET", pattern="/teams/{team_id}", handler=_read, access=EVERYBODY),
     Route(
         method="PATCH",
         pattern="/teams/{team_id}",
         handler=_update,
-        access=_EVERYBODY,
+        access=EVERYBODY,
         body=_TO_UPDATE | _SERVER_FIELDS,
         client_body=_TO_UPDATE | _CLIENT_FIELDS,
     ),
-    Route(method="DELETE", pattern="/teams/{team_id}", handler=_delete, access=_EVERYBODY),
+    Route(method="DELETE", pattern="/teams/{team_id}", handler=_delete, access=EVERYBODY),
     Route(method="POST", pattern=_MEMBERSHIP, handler=_add_member, body={}),
-    Route(method="DELETE", pattern=_MEMBERSHIP, handler=_remove_member, access=_EVERYBODY),
+    Route(method="DELETE", pattern=_MEMBERSHIP, handler=_remove_member, access=EVERYBODY),
 )

@@ -8,12 +8,11 @@ from ._accounts import add_account
 from ._profiles import CREATE_FIELDS, OWN_FIELDS, UPDATE_FIELDS, create_user, update_user
 from ._project import Project
 from ._records import User
-from ._routing import BOOLEAN_TEXT, PAGE_SIZE, STRING, UUID, AccessType, Call, Field, Route, one_of
+from ._routing import BOOLEAN_TEXT, EVERYBODY, PAGE_SIZE, STRING, UUID, Call, Field, Route, one_of
 from ._wire import Refusal, Reply, json_reply, known_error, text_reply
 
 __all__ = ["ROUTES"]
 
-_EVERYBODY: tuple[AccessType, ...] = ("client", "server", "admin")
 _LIST_QUERY = {
     "team_id": Field(UUID),
     "limit": Field(PAGE_SIZE),
@@ -115,16 +114,16 @@ def _update(call: Call, user: User) -> Reply:
 
 
 ROUTES = (
-    Route(method="GET", pattern="/users/me", handler=_read_me, access=_EVERYBODY),
+    Route(method="GET", pattern="/users/me", handler=_read_me, access=EVERYBODY),
     Route(
         method="PATCH",
         pattern="/users/me",
         handler=_update_me,
-        access=_EVERYBODY,
+        access=EVERYBODY,
         body=UPDATE_FIELDS,
         client_body=OWN_FIELDS,
     ),
-    Route(method="DELETE", pattern="/users/me", handler=_delete_me, access=_EVERYBODY),
+    Route(method="DELETE", pattern="/users/me", handler=_delete_me, access=EVERYBODY),
     Route(method="POST", pattern="/users", handler=_create, body=CREATE_FIELDS),
     Route(method="GET", pattern="/users/{user_id}", handler=_read),
     Route(method="PATCH", pattern="/users/{user_id}", handler=_update_one, body=UPDATE_FIELDS),
