@@ -576,7 +576,7 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         "store",
         ["redis://127.0.0.1", object(), {}, RedisStore, MemoryStore],
-        ids=str,
+        ids=["address", "object", "dict", "class of Redis", "class of memory"],
     )
     def test_store(self, store: Any) -> None:
         """What is no store is refused."""
