@@ -3,6 +3,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Two processes, each with whole files: most tests wait more than they compute. WORKERS=0 runs them in this one.
+WORKERS ?= 2
+PYTEST := -m pytest -n $(WORKERS) --dist loadfile
 STAMP  := $(VENV)/.installed
 
 # With the oldest versions that applications may have: what reads a framework's own parts, the contract, and stores.
@@ -14,16 +17,16 @@ LOWEST_TESTS := tests/adapters/test_fastapi.py tests/adapters/test_fastapi_start
 	tests/contract/test_contract.py tests/contract/test_webhook_contract.py tests/contract/test_duties.py \
 	tests/test_shared.py tests/test_stores.py tests/test_webhooks.py tests/test_public_api.py tests/packaging
 
-.PHONY: demo test lowest lint types docs bench chaos fuzz clean
+.PHONY: demo test lowest lint types docs bench chaos fleet fuzz clean
 
 demo: $(STAMP)  ## watch FastAPI, Flask and Django judge real requests; KEEP=1 stays up
 	$(BIN)/python -m examples.demo $(if $(KEEP),--keep)
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python $(PYTEST) $(ARGS)
 
 lowest: $(LOWEST)/.installed  ## run what matters with the lowest versions that pyproject.toml allows
-	$(LOWEST)/bin/python -m pytest $(or $(ARGS),-q $(LOWEST_TESTS))
+	$(LOWEST)/bin/python $(PYTEST) $(or $(ARGS),-q $(LOWEST_TESTS))
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
