@@ -24,7 +24,8 @@ class Observer:
         """A requirement let somebody through.
 
         Args:
-            scope: what was asked for: `user`, `team`, `team permission`, `project permission`, `api key`.
+            scope: what was asked for: `user`, `team`, `team permission`, `project permission`, `item`, `product`,
+                `api key`.
             principal: who came: a `regular`, `restricted` or `anonymous` user, `user api key`, `team api key`, or
                 `nobody` where that is optional.
         """
@@ -40,8 +41,8 @@ class Observer:
         """Something that may be remembered was looked up, as the first look for a token or a question.
 
         Args:
-            cache: `token`, `key set`, `permissions` (memberships too) or `api key`. The key set is looked up for a
-                token that is not remembered; a miss there means that a fetch or a refresh is due.
+            cache: `token`, `key set`, `permissions` (memberships and products too) or `api key`. The key set is looked
+                up for a token that is not remembered; a miss there means that a fetch or a refresh is due.
             location: `memory` of this process, or `redis`.
             is_hit: whether it was there, and is still good.
         """
